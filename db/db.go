@@ -1,0 +1,361 @@
+// Package db opens gatewayd.db, keeps its schema current and owns its one
+// writer. It knows no table's meaning.
+//
+// Every write is a function handed to Write or WriteUrgent. One goroutine runs
+// all that wait, each in its own SAVEPOINT, in one transaction, and wakes the
+// callers only after the commit: when Write returns nil the change is on disk
+// (synchronous=FULL). Reads use connections of their own (WAL).
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+)
+
+// FileName is the database's name in the data directory.
+const FileName = "gatewayd.db"
+
+// ErrClosed is returned for work handed to a closed database.
+var ErrClosed = errors.New("the database is closed")
+
+// Options are what Open needs.
+type Options struct {
+	Dir string // made if missing, mode 0700
+	// SingleConn reads through the writer's connection. For tests in virtual
+	// time, where two connections would deadlock on SQLite's busy wait.
+	SingleConn bool
+	// Group is the most functions that one transaction takes; 0: 256.
+	Group int
+}
+
+// DB is an open database.
+type DB struct {
+	path    string
+	pool    *sql.DB // the writer's one connection
+	conn    *sql.Conn
+	readers *sql.DB // nil with SingleConn
+	urgent  chan *job
+	normal  chan *job
+	quit    chan struct{}
+	done    chan struct{}
+	group   int
+	stmts   map[string]*sql.Stmt // of conn; the writer goroutine's own
+	rstmts  sync.Map             // query → *sql.Stmt of readers
+	once    sync.Once
+}
+
+type job struct {
+	fn   func(*Tx) error
+	err  error
+	done chan struct{}
+}
+
+// Open opens or creates the database in o.Dir and brings its schema up to date.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	path := filepath.Join(o.Dir, FileName)
+	// Created by ourselves so that the file is never readable by others.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	f.Close()
+
+	pool, err := sql.Open("sqlite3", dsn(path, false))
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxOpenConns(1)
+	if err := migrate(ctx, pool); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	conn, err := pool.Conn(context.WithoutCancel(ctx))
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	d := &DB{
+		path: path, pool: pool, conn: conn,
+		urgent: make(chan *job), normal: make(chan *job),
+		quit: make(chan struct{}), done: make(chan struct{}),
+		group: o.Group, stmts: map[string]*sql.Stmt{},
+	}
+	if d.group <= 0 {
+		d.group = 256
+	}
+	if !o.SingleConn {
+		d.readers, err = sql.Open("sqlite3", dsn(path, true))
+		if err != nil {
+			conn.Close()
+			pool.Close()
+			return nil, err
+		}
+		d.readers.SetMaxOpenConns(4)
+		d.readers.SetMaxIdleConns(2)
+	}
+	go d.write()
+	return d, nil
+}
+
+func dsn(path string, readOnly bool) string {
+	v := url.Values{}
+	v.Set("_busy_timeout", "10000")
+	v.Set("_foreign_keys", "on")
+	// Small caches: the hot pages of a ring are few, and a Pi has little memory.
+	v.Set("_cache_size", "-4000")
+	if readOnly {
+		v.Set("mode", "ro")
+		v.Set("_query_only", "on")
+	} else {
+		v.Set("_journal_mode", "WAL")
+		v.Set("_synchronous", "FULL")
+		v.Set("_secure_delete", "on") // an erased text leaves no copy in free pages
+		v.Set("_txlock", "immediate")
+	}
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: v.Encode()}
+	return u.String()
+}
+
+// Path is the database file.
+func (d *DB) Path() string { return d.path }
+
+// Close waits for the writes under way and closes the database.
+func (d *DB) Close() error {
+	d.once.Do(func() { close(d.quit) })
+	<-d.done
+	for _, s := range d.stmts {
+		s.Close()
+	}
+	d.rstmts.Range(func(_, s any) bool { s.(*sql.Stmt).Close(); return true })
+	var errs []error
+	if d.readers != nil {
+		errs = append(errs, d.readers.Close())
+	}
+	errs = append(errs, d.conn.Close(), d.pool.Close())
+	return errors.Join(errs...)
+}
+
+// Write runs fn in the next group's transaction and returns after its commit.
+// An error of fn undoes fn alone; an error of the commit fails the whole group.
+// fn runs on the writer's goroutine and may be run once only.
+func (d *DB) Write(fn func(*Tx) error) error { return d.submit(d.normal, fn) }
+
+// WriteUrgent is Write ahead of everything that waits in Write. It is for what
+// a modem waits for.
+func (d *DB) WriteUrgent(fn func(*Tx) error) error { return d.submit(d.urgent, fn) }
+
+func (d *DB) submit(ch chan *job, fn func(*Tx) error) error {
+	j := &job{fn: fn, done: make(chan struct{})}
+	select {
+	case ch <- j:
+	case <-d.quit:
+		return ErrClosed
+	}
+	<-j.done
+	return j.err
+}
+
+// checkpointPages is the WAL's length that makes the writer checkpoint in a
+// quiet moment; SQLite's own limit of the same size stays as the backstop.
+const (
+	sliceBudget = 5 * time.Millisecond
+)
+
+func (d *DB) write() {
+	defer close(d.done)
+	for {
+		var first *job
+		select { // what a modem waits for goes first
+		case first = <-d.urgent:
+		default:
+			select {
+			case first = <-d.urgent:
+			case first = <-d.normal:
+			case <-d.quit:
+				return
+			}
+		}
+		d.commitGroup(first)
+	}
+}
+
+// commitGroup runs first and all that waits behind it in one transaction. It
+// takes no more once the group is full, the slice is used up, or an urgent
+// function has run: its caller waits for the commit and should not wait for a
+// batch's rows too.
+func (d *DB) commitGroup(first *job) {
+	ctx := context.Background()
+	if _, err := d.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		first.err = fmt.Errorf("database: begin: %w", err)
+		close(first.done)
+		return
+	}
+	tx := &Tx{d: d}
+	start := time.Now()
+	var ran []*job
+	for j := first; j != nil; j = d.nextWaiting(len(ran), start) {
+		j.err = tx.run(j.fn)
+		ran = append(ran, j)
+	}
+	if _, err := d.conn.ExecContext(ctx, "COMMIT"); err != nil {
+		_, _ = d.conn.ExecContext(ctx, "ROLLBACK")
+		for _, j := range ran {
+			if j.err == nil {
+				j.err = fmt.Errorf("database: commit: %w", err)
+			}
+		}
+	}
+	for _, j := range ran {
+		close(j.done)
+	}
+}
+
+func (d *DB) nextWaiting(ran int, start time.Time) *job {
+	if ran >= d.group || time.Since(start) > sliceBudget {
+		return nil
+	}
+	select {
+	case j := <-d.urgent:
+		return j
+	default:
+	}
+	select {
+	case j := <-d.urgent:
+		return j
+	case j := <-d.normal:
+		return j
+	default:
+		return nil
+	}
+}
+
+// Read runs fn with a consistent view of the database. fn must not keep the
+// Querier.
+func (d *DB) Read(ctx context.Context, fn func(Querier) error) error {
+	if d.readers == nil {
+		return d.submit(d.normal, func(tx *Tx) error { return fn(tx) })
+	}
+	tx, err := d.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("database: read: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	return fn(reader{ctx, d, tx})
+}
+
+// Querier is the reading half of a transaction.
+type Querier interface {
+	Query(query string, args ...any) (*sql.Rows, error)
+	QueryRow(query string, args ...any) *sql.Row
+}
+
+type reader struct {
+	ctx context.Context
+	d   *DB
+	tx  *sql.Tx
+}
+
+func (r reader) Query(query string, args ...any) (*sql.Rows, error) {
+	return r.tx.QueryContext(r.ctx, query, args...)
+}
+
+func (r reader) QueryRow(query string, args ...any) *sql.Row {
+	return r.tx.QueryRowContext(r.ctx, query, args...)
+}
+
+// Tx is the writing transaction. Its statements are prepared once and kept.
+type Tx struct {
+	d     *DB
+	depth int
+}
+
+func (tx *Tx) run(fn func(*Tx) error) (err error) {
+	ctx := context.Background()
+	if _, err := tx.d.conn.ExecContext(ctx, "SAVEPOINT j"); err != nil {
+		return fmt.Errorf("database: savepoint: %w", err)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			// One caller's fault must not take the others' rows with it.
+			err = fmt.Errorf("database: a write panicked: %v", p)
+		}
+		if err != nil {
+			if _, e := tx.d.conn.ExecContext(ctx, "ROLLBACK TO j"); e != nil {
+				err = errors.Join(err, e)
+			}
+		}
+		if _, e := tx.d.conn.ExecContext(ctx, "RELEASE j"); e != nil && err == nil {
+			err = fmt.Errorf("database: release: %w", e)
+		}
+	}()
+	return fn(tx)
+}
+
+func (tx *Tx) stmt(query string) (*sql.Stmt, error) {
+	if s, ok := tx.d.stmts[query]; ok {
+		return s, nil
+	}
+	s, err := tx.d.conn.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	tx.d.stmts[query] = s
+	return s, nil
+}
+
+// Exec runs a statement and returns the number of rows it changed.
+func (tx *Tx) Exec(query string, args ...any) (int64, error) {
+	s, err := tx.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := s.ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// Insert runs an INSERT and returns the new row's id.
+func (tx *Tx) Insert(query string, args ...any) (int64, error) {
+	s, err := tx.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := s.ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.LastInsertId()
+}
+
+// Query reads what the transaction sees, its own changes included.
+func (tx *Tx) Query(query string, args ...any) (*sql.Rows, error) {
+	s, err := tx.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(context.Background(), args...)
+}
+
+// QueryRow reads one row of what the transaction sees.
+func (tx *Tx) QueryRow(query string, args ...any) *sql.Row {
+	s, err := tx.stmt(query)
+	if err != nil {
+		// The same error comes back from Scan.
+		return tx.d.conn.QueryRowContext(context.Background(), query, args...)
+	}
+	return s.QueryRowContext(context.Background(), args...)
+}

@@ -1,0 +1,235 @@
+// Package sms holds the words everybody uses: Message, Status, Event, Error
+// and the picture of a modem. It imports the standard library only and does
+// nothing but describe.
+package sms
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Direction says who wrote a message.
+type Direction string
+
+// The two directions, as seen from the gateway.
+const (
+	Outbound Direction = "outbound"
+	Inbound  Direction = "inbound"
+)
+
+// Encoding is the alphabet of a message's user data (3GPP TS 23.038).
+type Encoding string
+
+// The encodings of TP-DCS that messages are shown with.
+const (
+	GSM7  Encoding = "gsm7" // 160 septets in one part, 153 in each of several
+	UCS2  Encoding = "ucs2" // 70 UTF-16 units in one part, 67 in each of several
+	Octet Encoding = "8bit" // 140 octets in one part, 134 in each of several
+)
+
+// OnUnconfirmed says what becomes of a message when nobody can know whether
+// it went out.
+type OnUnconfirmed string
+
+const (
+	// Resend sends once more, marked possible_duplicate: at least once.
+	Resend OnUnconfirmed = "resend"
+	// Fail gives up with the code "unconfirmed": at most once, for one-time codes.
+	Fail OnUnconfirmed = "fail"
+)
+
+// DefaultPriority is the priority of a message that names none; 0 is the
+// lowest, 9 goes first.
+const DefaultPriority = 4
+
+// Message is one SMS as the API, the webhooks, the events and the pages show
+// it. Its JSON has every field, null where there is no value.
+type Message struct {
+	Row               int64 // the row in the queue's table; never leaves the process
+	ID                string
+	Direction         Direction
+	Status            Status
+	To                string
+	From              string
+	Text              string
+	Data              []byte // binary user data instead of Text
+	Port              int    // application port (TP-UDH IE 05) of Data; 0: none
+	Encoding          Encoding
+	Parts             int
+	Modem             string
+	Priority          int
+	Flash             bool // class 0: shown at once, not stored
+	DeliveryReport    bool
+	OnUnconfirmed     OnUnconfirmed
+	CallbackURL       string
+	Metadata          map[string]string
+	ClientID          string
+	CreatedAt         time.Time
+	SendAt            time.Time
+	ExpiresAt         time.Time
+	ExpectedAt        time.Time
+	SentAt            time.Time // inbound: the service centre's time stamp (TP-SCTS)
+	DeliveredAt       time.Time
+	UpdatedAt         time.Time
+	Attempts          int
+	PossibleDuplicate bool
+	Incomplete        bool // inbound: parts are missing and will not come
+	Redacted          bool // the text was erased on request
+	Error             *Error
+}
+
+// Error tells why a message is not where it should be. Code is stable and
+// machine-readable: "cms-38", "cme-14", "unconfirmed", "opted-out", "expired".
+type Error struct {
+	Code   string `json:"code"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Class  Class  `json:"-"`
+}
+
+func (e *Error) Error() string { return e.Code + ": " + e.Title }
+
+// Class groups the errors of modem and network by what is to be done.
+type Class string
+
+// The classes of send errors.
+const (
+	Now       Class = "now"       // retry after a few seconds
+	Later     Class = "later"     // retry with backoff
+	Permanent Class = "permanent" // this recipient or message will never work
+	Account   Class = "account"   // SIM or account: park the modem
+	Fault     Class = "fault"     // the modem is sick: heal it
+	Unknown   Class = "unknown"   // nobody can know whether the message went out
+	Accepted  Class = "accepted"  // an error in form only: the network has the message
+)
+
+// messageJSON is the wire form: every field present, null when empty.
+type messageJSON struct {
+	ID                string            `json:"id"`
+	Direction         Direction         `json:"direction"`
+	Status            Status            `json:"status"`
+	To                *string           `json:"to"`
+	From              *string           `json:"from"`
+	Text              *string           `json:"text"`
+	Data              []byte            `json:"data"`
+	Port              *int              `json:"port"`
+	Encoding          *Encoding         `json:"encoding"`
+	Parts             int               `json:"parts"`
+	Modem             *string           `json:"modem"`
+	Priority          *int              `json:"priority"`
+	Flash             bool              `json:"flash"`
+	DeliveryReport    bool              `json:"delivery_report"`
+	OnUnconfirmed     *OnUnconfirmed    `json:"on_unconfirmed"`
+	CallbackURL       *string           `json:"callback_url"`
+	Metadata          map[string]string `json:"metadata"`
+	ClientID          *string           `json:"client_id"`
+	CreatedAt         *time.Time        `json:"created_at"`
+	SendAt            *time.Time        `json:"send_at"`
+	ExpiresAt         *time.Time        `json:"expires_at"`
+	ExpectedAt        *time.Time        `json:"expected_at"`
+	SentAt            *time.Time        `json:"sent_at"`
+	DeliveredAt       *time.Time        `json:"delivered_at"`
+	UpdatedAt         *time.Time        `json:"updated_at"`
+	Attempts          int               `json:"attempts"`
+	PossibleDuplicate bool              `json:"possible_duplicate"`
+	Incomplete        bool              `json:"incomplete"`
+	Redacted          bool              `json:"redacted"`
+	Error             *Error            `json:"error"`
+}
+
+func orNil[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Millisecond)
+	return &t
+}
+
+func value[T any](p *T) T {
+	var zero T
+	if p == nil {
+		return zero
+	}
+	return *p
+}
+
+// MarshalJSON writes every field; one without a value is null.
+func (m Message) MarshalJSON() ([]byte, error) {
+	w := messageJSON{
+		ID: m.ID, Direction: m.Direction, Status: m.Status,
+		To: orNil(m.To), From: orNil(m.From), Data: m.Data, Port: orNil(m.Port),
+		Encoding: orNil(m.Encoding), Parts: m.Parts, Modem: orNil(m.Modem),
+		Flash: m.Flash, DeliveryReport: m.DeliveryReport,
+		OnUnconfirmed: orNil(m.OnUnconfirmed), CallbackURL: orNil(m.CallbackURL),
+		Metadata: m.Metadata, ClientID: orNil(m.ClientID),
+		CreatedAt: timeOrNil(m.CreatedAt), SendAt: timeOrNil(m.SendAt), ExpiresAt: timeOrNil(m.ExpiresAt),
+		ExpectedAt: timeOrNil(m.ExpectedAt), SentAt: timeOrNil(m.SentAt),
+		DeliveredAt: timeOrNil(m.DeliveredAt), UpdatedAt: timeOrNil(m.UpdatedAt),
+		Attempts: m.Attempts, PossibleDuplicate: m.PossibleDuplicate,
+		Incomplete: m.Incomplete, Redacted: m.Redacted, Error: m.Error,
+	}
+	if m.Direction == Outbound {
+		w.Priority = &m.Priority // 0 is a priority, not an absence
+	}
+	if !m.Redacted && m.Data == nil {
+		w.Text = &m.Text // an empty received text is a text
+	}
+	return json.Marshal(w)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (m *Message) UnmarshalJSON(b []byte) error {
+	var w messageJSON
+	if err := json.Unmarshal(b, &w); err != nil {
+		return err
+	}
+	*m = Message{
+		Row: m.Row, ID: w.ID, Direction: w.Direction, Status: w.Status,
+		To: value(w.To), From: value(w.From), Text: value(w.Text), Data: w.Data, Port: value(w.Port),
+		Encoding: value(w.Encoding), Parts: w.Parts, Modem: value(w.Modem), Priority: value(w.Priority),
+		Flash: w.Flash, DeliveryReport: w.DeliveryReport, OnUnconfirmed: value(w.OnUnconfirmed),
+		CallbackURL: value(w.CallbackURL), Metadata: w.Metadata, ClientID: value(w.ClientID),
+		CreatedAt: value(w.CreatedAt), SendAt: value(w.SendAt), ExpiresAt: value(w.ExpiresAt),
+		ExpectedAt: value(w.ExpectedAt), SentAt: value(w.SentAt), DeliveredAt: value(w.DeliveredAt),
+		UpdatedAt: value(w.UpdatedAt), Attempts: w.Attempts, PossibleDuplicate: w.PossibleDuplicate,
+		Incomplete: w.Incomplete, Redacted: w.Redacted, Error: w.Error,
+	}
+	return nil
+}
+
+// Incoming is a PDU as a modem got it, on its way to the inbound ring. It may
+// be a message (SMS-DELIVER) or a status report (SMS-STATUS-REPORT).
+type Incoming struct {
+	Modem   string // the modem's name
+	ICCID   string // its SIM
+	Number  string // its SIM's own number, "" if unknown
+	PDU     []byte // with the SMSC address in front, as +CMGR and +CMT give it
+	Storage string // "SM", "ME", "SR"; "" when it came directly (+CMT, +CDS)
+	Index   int    // in Storage
+	At      time.Time
+}
+
+// Ring is what one of the two rings shows of itself. The pointers are the
+// addresses that got each flag last, nil before any did.
+type Ring struct {
+	Capacity      int  `json:"capacity"`
+	Depth         int  `json:"depth"` // slots in use: not yet processed
+	LastRetrieved *int `json:"last_retrieved"`
+	LastSent      *int `json:"last_sent"`
+	LastConfirmed *int `json:"last_confirmed"`
+	LastProcessed *int `json:"last_processed"`
+}
+
+// Rings is the answer of GET /v1/queue.
+type Rings struct {
+	Outbound Ring `json:"outbound"`
+	Inbound  Ring `json:"inbound"`
+}
