@@ -1,0 +1,270 @@
+// Package auth keeps the API keys, and the browser sessions that keys are
+// swapped for. Only hashes are stored.
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"gatewayd/db"
+)
+
+// Scope is one thing that a key may do.
+type Scope string
+
+// The scopes. Admin includes the others.
+const (
+	Send  Scope = "send"  // hand in and cancel messages
+	Read  Scope = "read"  // see all messages, modems and queues of the box
+	Admin Scope = "admin" // erase, reset, retry, and all of the above
+)
+
+// The errors that callers tell apart.
+var (
+	// ErrInvalid means that a key or a session is unknown, expired or revoked;
+	// which of them is nobody's business who does not hold a valid one.
+	ErrInvalid = errors.New("not a valid API key: unknown, expired or revoked")
+	// ErrNotFound means that there is no such key to revoke.
+	ErrNotFound = errors.New("no such API key")
+)
+
+// ParseScopes reads a comma-separated list of scopes.
+func ParseScopes(list string) ([]Scope, error) {
+	var scopes []Scope
+	for _, word := range strings.Split(list, ",") {
+		scopes = append(scopes, Scope(strings.TrimSpace(word)))
+	}
+	if err := checkScopes(scopes); err != nil {
+		return nil, err
+	}
+	return scopes, nil
+}
+
+func checkScopes(scopes []Scope) error {
+	if len(scopes) == 0 {
+		return errors.New("a key needs a scope: send, read or admin")
+	}
+	for _, s := range scopes {
+		if s != Send && s != Read && s != Admin {
+			return fmt.Errorf("scope %q is not known: use send, read or admin", string(s))
+		}
+	}
+	return nil
+}
+
+// Key is what is known of an API key; its token is not.
+type Key struct {
+	ID         string
+	Name       string
+	Scopes     []Scope
+	CreatedAt  time.Time
+	LastUsedAt time.Time // to within some minutes; zero: never
+	ExpiresAt  time.Time // zero: never
+	RevokedAt  time.Time // zero: not revoked
+}
+
+// Prefix is the part of the token that may be shown.
+func (k *Key) Prefix() string { return tokenPrefix + k.ID }
+
+// Can reports whether the key has the scope.
+func (k *Key) Can(s Scope) bool {
+	for _, has := range k.Scopes {
+		if has == s || has == Admin {
+			return true
+		}
+	}
+	return false
+}
+
+// Valid reports whether the key may be used at a time.
+func (k *Key) Valid(now time.Time) bool {
+	return k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt))
+}
+
+const (
+	// freshFor is how long a key that was found valid is not looked up again.
+	// The command line revokes keys in another process, so it must be short;
+	// at thousands of requests a second it still saves nearly every look-up.
+	freshFor = 200 * time.Millisecond
+	// cacheSize bounds the memory; a box with more keys in use looks them up.
+	cacheSize = 1024
+	// usedEvery is how exact last_used_at is. It costs a commit, and an SD card
+	// has only so many.
+	usedEvery = 5 * time.Minute
+)
+
+// Keys are the API keys in a database. Another process may change them in the
+// same file: what it commits holds here at once.
+type Keys struct {
+	db *db.DB
+
+	mu    sync.Mutex
+	fresh map[[sha256.Size]byte]found // by the hash of the whole token
+	used  map[string]time.Time        // when last_used_at was last written, by id
+}
+
+type found struct {
+	key *Key
+	at  time.Time
+}
+
+// New returns the keys of d.
+func New(d *db.DB) *Keys {
+	return &Keys{db: d, fresh: map[[sha256.Size]byte]found{}, used: map[string]time.Time{}}
+}
+
+// Create makes a key and returns its token, which can't be shown again.
+// expires may be zero: never.
+func (k *Keys) Create(ctx context.Context, name string, scopes []Scope, expires time.Time) (token string, key Key, err error) {
+	if err := checkName(name); err != nil {
+		return "", Key{}, err
+	}
+	if err := checkScopes(scopes); err != nil {
+		return "", Key{}, err
+	}
+	now := time.Now()
+	if !expires.IsZero() && !expires.After(now) {
+		return "", Key{}, errors.New("a key that expires in the past could never be used")
+	}
+	if err := ctx.Err(); err != nil {
+		return "", Key{}, err
+	}
+	key = Key{ID: random(idLength), Name: name, Scopes: scopes, CreatedAt: now, ExpiresAt: expires}
+	secret := random(secretLength)
+	if err := k.db.Write(func(tx *db.Tx) error { return insertKey(tx, &key, digest(secret)) }); err != nil {
+		return "", Key{}, fmt.Errorf("storing the API key: %w", err)
+	}
+	return tokenPrefix + key.ID + "_" + secret, key, nil
+}
+
+func checkName(name string) error {
+	if name == "" || len(name) > 100 || strings.TrimSpace(name) != name {
+		return errors.New("a key needs a name of 1 to 100 characters that does not begin or end with a space")
+	}
+	for _, r := range name {
+		if !unicode.IsPrint(r) {
+			return fmt.Errorf("the name of a key can't contain the character %U", r)
+		}
+	}
+	return nil
+}
+
+// List returns all keys, the newest first, revoked ones too.
+func (k *Keys) List(ctx context.Context) ([]Key, error) {
+	var keys []Key
+	err := k.db.Read(ctx, func(q db.Querier) (err error) {
+		keys, err = selectKeys(q)
+		return err
+	})
+	return keys, err
+}
+
+// Revoke ends a key, named by its id, its prefix or its name, and every session
+// that it opened. Revoking one that is revoked already changes nothing.
+func (k *Keys) Revoke(ctx context.Context, idOrName string) (Key, error) {
+	if err := ctx.Err(); err != nil {
+		return Key{}, err
+	}
+	id := strings.TrimPrefix(idOrName, tokenPrefix)
+	var revoked Key
+	err := k.db.Write(func(tx *db.Tx) error {
+		keys, err := selectKeys(tx)
+		if err != nil {
+			return err
+		}
+		var named []Key
+		for _, key := range keys {
+			if key.ID == id {
+				named = []Key{key}
+				break
+			}
+			if key.Name == idOrName && key.RevokedAt.IsZero() {
+				named = append(named, key)
+			}
+		}
+		switch len(named) {
+		case 0:
+			return fmt.Errorf("%w: %q", ErrNotFound, idOrName)
+		case 1:
+			revoked = named[0]
+			if revoked.RevokedAt.IsZero() {
+				revoked.RevokedAt = time.Now()
+			}
+			return revokeKey(tx, &revoked)
+		}
+		prefixes := make([]string, len(named))
+		for i := range named {
+			prefixes[i] = named[i].Prefix()
+		}
+		return fmt.Errorf("%d keys are named %q: revoke one of %s", len(named), idOrName, strings.Join(prefixes, ", "))
+	})
+	k.mu.Lock()
+	clear(k.fresh)
+	k.mu.Unlock()
+	return revoked, err
+}
+
+// Check returns the key that a token belongs to, or ErrInvalid.
+func (k *Keys) Check(ctx context.Context, token string) (*Key, error) {
+	id, secret, ok := split(token)
+	if !ok {
+		return nil, ErrInvalid
+	}
+	now := time.Now()
+	sum := sha256.Sum256([]byte(token))
+	k.mu.Lock()
+	hit, ok := k.fresh[sum]
+	k.mu.Unlock()
+	if ok && now.Sub(hit.at) < freshFor && hit.key.Valid(now) {
+		return hit.key, nil
+	}
+	var key *Key
+	var hash []byte
+	err := k.db.Read(ctx, func(q db.Querier) (err error) {
+		key, hash, err = selectKey(q, id)
+		return err
+	})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("looking up the API key: %w", err)
+	}
+	if key == nil {
+		hash = digest("") // as much work as for a key that exists
+	}
+	if subtle.ConstantTimeCompare(hash, digest(secret)) != 1 || key == nil || !key.Valid(now) {
+		return nil, ErrInvalid
+	}
+	k.mu.Lock()
+	if len(k.fresh) >= cacheSize {
+		clear(k.fresh)
+	}
+	k.fresh[sum] = found{key, now}
+	k.mu.Unlock()
+	k.touch(key, now)
+	return key, nil
+}
+
+// touch books that the key was used, now and then. It must not fail a request:
+// on a full disk reading still works.
+func (k *Keys) touch(key *Key, now time.Time) {
+	k.mu.Lock()
+	last := k.used[key.ID]
+	if last.IsZero() {
+		last = key.LastUsedAt
+	}
+	due := last.IsZero() || now.Sub(last) >= usedEvery || now.Before(last)
+	if due {
+		k.used[key.ID] = now
+	}
+	k.mu.Unlock()
+	if due {
+		_ = k.db.Write(func(tx *db.Tx) error { return setUsed(tx, key.ID, now) })
+	}
+}
