@@ -1,0 +1,179 @@
+// Package config turns the configuration file and the environment into one
+// struct and tells every mistake at once. It is the only importer of viper.
+//
+// A value stays the text that was written until its own rule reads it: YAML's
+// guesses would turn the PIN 0012 into the number ten and drop the plus sign
+// of a phone number.
+package config
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/viper"
+)
+
+// Config is a configuration that was checked.
+type Config struct {
+	DataDir       string
+	DefaultRegion string // ISO 3166-1 alpha-2, "" none
+	HTTP          HTTP
+	Queue         Queue
+	History       History
+	Modems        Modems
+	Webhooks      []Webhook
+	// Warnings tell what is allowed and unwise, a line each.
+	Warnings []string
+}
+
+// HTTP is how the API and the pages are served.
+type HTTP struct {
+	Listen         string
+	TLSCertificate string // path, "" for plain HTTP
+	TLSKey         string
+	MetricsOpen    bool // /metrics needs no key
+}
+
+// Queue sets the two rings and their waits.
+type Queue struct {
+	OutboundCapacity int
+	InboundCapacity  int
+	UnconfirmedWait  time.Duration
+	ReportWait       time.Duration
+}
+
+// History is how long messages and their texts are kept.
+type History struct {
+	Keep      time.Duration
+	KeepTexts time.Duration // never above Keep
+}
+
+// Modems says which modems are used.
+type Modems struct {
+	Discover bool
+	List     []Modem
+}
+
+// Modem is one modem; exactly one of Port, IMEI and ICCID finds it.
+type Modem struct {
+	Name                  string
+	Port                  string
+	IMEI                  string
+	ICCID                 string
+	PIN                   Secret // from pin or pin_file
+	Number                string // E.164, "" unknown
+	MaxPerMinute          int    // 0: no limit, as in the three below
+	MaxPerDay             int
+	MaxPerMonth           int
+	MaxRecipientsPerMonth int
+
+	pinFile string
+}
+
+// Webhook is one receiver of events.
+type Webhook struct {
+	Name   string // "" for one that has no name of its own
+	URL    string
+	Secret Secret // one whsec_ secret, or several separated by a space
+	Events []string
+	Match  Match
+	// AllowPrivate lets plain HTTP and addresses of this host or the LAN be used.
+	AllowPrivate bool
+
+	secretFile string
+}
+
+// Match narrows the received messages that a webhook gets; empty is any.
+type Match struct {
+	Modem      string
+	To         string
+	FromPrefix string
+	Keyword    string
+}
+
+// Secret is a text that prints as "(hidden)".
+type Secret string
+
+func (Secret) String() string { return "(hidden)" }
+
+// GoString hides it from %#v too.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText hides it from JSON and from structured logs.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Reveal is the secret itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// maxFile bounds the configuration file; a thousand modems fit.
+const maxFile = 1 << 20
+
+// Load reads the configuration file at path, "" for none, and lays the
+// GATEWAYD_… variables of env (as os.Environ gives them) over it. Its error is
+// an Errors.
+func Load(path string, env []string) (*Config, error) {
+	if path == "" {
+		return parse("", nil, env)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, Errors{{Allowed: fmt.Sprintf("the configuration file can't be read: %v", err)}}
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, Errors{{Allowed: fmt.Sprintf("the configuration file can't be read: %v", err)}}
+	}
+	if len(data) > maxFile {
+		return nil, Errors{{Allowed: fmt.Sprintf("the configuration file %s is larger than 1 MiB", path)}}
+	}
+	c, err := parse(path, data, env)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err == nil && c.holdsSecrets() && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		c.Warnings = append(c.Warnings, fmt.Sprintf(
+			"%s holds a PIN or a webhook secret and others on this machine may read it (mode %04o): chmod 600, or move the secret to a file of its own",
+			path, info.Mode().Perm()))
+	}
+	return c, nil
+}
+
+// holdsSecrets reports whether a secret stands in the configuration itself.
+func (c *Config) holdsSecrets() bool {
+	for _, m := range c.Modems.List {
+		if m.PIN != "" && m.pinFile == "" {
+			return true
+		}
+	}
+	for _, w := range c.Webhooks {
+		if w.Secret != "" && w.secretFile == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// parse does the work of Load on a file's content.
+func parse(path string, data []byte, env []string) (*Config, error) {
+	l := &loader{c: &Config{}, lines: map[string]int{}, dir: "."}
+	if path != "" {
+		l.dir = filepath.Dir(path)
+	}
+	v := viper.NewWithOptions(viper.WithDecoderRegistry(l))
+	v.SetConfigType("yaml")
+	if err := v.ReadConfig(newReader(data)); err != nil {
+		return nil, Errors{l.syntaxError(path, err)}
+	}
+	l.environment(v, env)
+	l.scalars(v)
+	l.lists(v)
+	l.together()
+	if len(l.errs) > 0 {
+		return nil, l.errs.sorted()
+	}
+	return l.c, nil
+}

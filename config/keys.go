@@ -1,0 +1,137 @@
+package config
+
+import (
+	"strings"
+)
+
+// field is one key: where it stands, its default, and the rule that reads its
+// text. The rule's error says what is allowed.
+type field struct {
+	path   string
+	def    string
+	read   func(raw string) error
+	secret bool
+}
+
+// scalarFields are the keys outside of lists. Each is an environment variable
+// too.
+func scalarFields(c *Config) []field {
+	return []field{
+		{path: "data_dir", def: "/var/lib/gatewayd", read: text(&c.DataDir)},
+		{path: "default_region", read: region(&c.DefaultRegion)},
+		{path: "http.listen", def: "127.0.0.1:8080", read: address(&c.HTTP.Listen)},
+		{path: "http.tls.certificate", read: text(&c.HTTP.TLSCertificate)},
+		{path: "http.tls.key", read: text(&c.HTTP.TLSKey)},
+		{path: "http.metrics_open", def: "false", read: boolean(&c.HTTP.MetricsOpen)},
+		{path: "queue.outbound_capacity", def: "100000", read: number(&c.Queue.OutboundCapacity, 1, maxCapacity)},
+		{path: "queue.inbound_capacity", def: "100000", read: number(&c.Queue.InboundCapacity, 1, maxCapacity)},
+		{path: "queue.unconfirmed_wait", def: "2m", read: duration(&c.Queue.UnconfirmedWait, minWait, maxWait)},
+		{path: "queue.report_wait", def: "24h", read: duration(&c.Queue.ReportWait, minWait, maxWait)},
+		{path: "history.keep", def: "8760h", read: duration(&c.History.Keep, minKeep, maxKeep)},
+		// Its default is history.keep, which can be shorter than 8760h.
+		{path: "history.keep_texts", read: duration(&c.History.KeepTexts, minKeep, maxKeep)},
+		{path: "modems.discover", def: "true", read: boolean(&c.Modems.Discover)},
+	}
+}
+
+// modemFields are the keys of one entry of modems.list.
+func modemFields(m *Modem) []field {
+	return []field{
+		{path: "name", read: label(&m.Name)},
+		{path: "port", read: device(&m.Port)},
+		{path: "imei", read: digits(&m.IMEI, 15, 15, "the 15 digits of the modem's IMEI")},
+		{path: "iccid", read: digits(&m.ICCID, 18, 20, "the 18 to 20 digits of the SIM's ICCID")},
+		{path: "pin", read: pin(&m.PIN), secret: true},
+		{path: "pin_file", read: text(&m.pinFile)},
+		{path: "number", read: phone(&m.Number)},
+		{path: "max_per_minute", def: "15", read: number(&m.MaxPerMinute, 0, maxLimit)},
+		{path: "max_per_day", def: "1000", read: number(&m.MaxPerDay, 0, maxLimit)},
+		{path: "max_per_month", def: "0", read: number(&m.MaxPerMonth, 0, maxLimit)},
+		{path: "max_recipients_per_month", def: "0", read: number(&m.MaxRecipientsPerMonth, 0, maxLimit)},
+	}
+}
+
+// webhookFields are the keys of one entry of webhooks. Its events are a list.
+func webhookFields(w *Webhook) []field {
+	return []field{
+		{path: "name", read: label(&w.Name)},
+		// A URL may carry a token, so it counts as a secret in error lines.
+		{path: "url", read: link(&w.URL), secret: true},
+		{path: "secret", read: signing(&w.Secret), secret: true},
+		{path: "secret_file", read: text(&w.secretFile)},
+		{path: "match.modem", read: text(&w.Match.Modem)},
+		{path: "match.to", read: text(&w.Match.To)},
+		{path: "match.from_prefix", read: text(&w.Match.FromPrefix)},
+		{path: "match.keyword", read: word(&w.Match.Keyword)},
+		{path: "allow_private", def: "false", read: boolean(&w.AllowPrivate)},
+	}
+}
+
+// shape is what may stand at a place of the document.
+type shape struct {
+	keys    map[string]*shape // of a section, in the order of order
+	order   []string
+	item    *shape // of a list
+	refused string // why this version takes nothing here
+}
+
+func (s *shape) leaf() bool { return s.keys == nil && s.item == nil && s.refused == "" }
+
+func (s *shape) child(name string) *shape {
+	if s.keys == nil {
+		s.keys = map[string]*shape{}
+	}
+	c, ok := s.keys[name]
+	if !ok {
+		c = &shape{}
+		s.keys[name] = c
+		s.order = append(s.order, name)
+	}
+	return c
+}
+
+func (s *shape) at(path string) *shape {
+	for _, name := range strings.Split(path, ".") {
+		s = s.child(name)
+	}
+	return s
+}
+
+func section(fields []field) *shape {
+	s := &shape{}
+	for _, f := range fields {
+		s.at(f.path)
+	}
+	return s
+}
+
+// document is the shape of the whole file.
+func document() *shape {
+	s := section(scalarFields(&Config{}))
+	s.at("modems.list").item = section(modemFields(&Modem{}))
+	w := section(webhookFields(&Webhook{}))
+	w.at("events").item = &shape{}
+	s.at("webhooks").item = w
+	s.at("hub").refused = "the hub is not in this version; remove this section"
+	return s
+}
+
+// paths lists every key below s, lists with [] behind their name.
+func (s *shape) paths(parent string) []string {
+	if s.leaf() {
+		return []string{parent}
+	}
+	var all []string
+	for _, name := range s.order {
+		all = append(all, s.keys[name].paths(join(parent, name))...)
+	}
+	if s.item != nil {
+		all = append(all, s.item.paths(parent+"[]")...)
+	}
+	return all
+}
+
+// variable is the environment variable of a key.
+func variable(path string) string {
+	return "GATEWAYD_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
+}

@@ -1,0 +1,233 @@
+package config
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// The bounds of numbers and durations.
+const (
+	maxCapacity = 10_000_000
+	maxLimit    = 10_000_000
+	minWait     = 100 * time.Millisecond
+	maxWait     = 30 * 24 * time.Hour
+	minKeep     = time.Hour
+	maxKeep     = 100 * 365 * 24 * time.Hour
+)
+
+func text(p *string) func(string) error {
+	return func(raw string) error {
+		if strings.ContainsFunc(raw, unicode.IsControl) {
+			return errors.New("a text without control characters")
+		}
+		*p = raw
+		return nil
+	}
+}
+
+func boolean(p *bool) func(string) error {
+	return func(raw string) error {
+		switch strings.ToLower(raw) {
+		case "true":
+			*p = true
+		case "false":
+			*p = false
+		default:
+			return errors.New("true or false")
+		}
+		return nil
+	}
+}
+
+func number(p *int, low, high int) func(string) error {
+	return func(raw string) error {
+		n, err := strconv.Atoi(strings.ReplaceAll(raw, "_", ""))
+		if err != nil || n < low || n > high {
+			return fmt.Errorf("a whole number from %d to %d", low, high)
+		}
+		*p = n
+		return nil
+	}
+}
+
+func duration(p *time.Duration, low, high time.Duration) func(string) error {
+	return func(raw string) error {
+		d, err := time.ParseDuration(raw)
+		if err != nil {
+			return errors.New("a number and its unit, such as 90s, 2m or 24h")
+		}
+		if d < low || d > high {
+			return fmt.Errorf("a duration from %s to %s", short(low), short(high))
+		}
+		*p = d
+		return nil
+	}
+}
+
+// short writes 24h instead of 24h0m0s.
+func short(d time.Duration) string {
+	if d%time.Hour == 0 {
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return d.String()
+}
+
+func address(p *string) func(string) error {
+	return func(raw string) error {
+		host, port, err := net.SplitHostPort(raw)
+		if err == nil {
+			n, e := strconv.Atoi(port)
+			_, ip := netip.ParseAddr(host)
+			if e == nil && n >= 0 && n <= 65535 && (host == "" || ip == nil || hostName.MatchString(host)) {
+				*p = raw
+				return nil
+			}
+		}
+		return errors.New("an address and a port from 0 to 65535, such as 127.0.0.1:8080, [::1]:8080 or :8080")
+	}
+}
+
+var (
+	hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?$`)
+	// labelForm is what may be a metric's label, a segment of a path and the
+	// from of a message: the letter in front keeps it apart from a number.
+	labelForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]{0,31}$`)
+	phoneForm = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
+	pinForm   = regexp.MustCompile(`^[0-9]{4,8}$`)
+	digitForm = regexp.MustCompile(`^[0-9]+$`)
+)
+
+func label(p *string) func(string) error {
+	return func(raw string) error {
+		if !labelForm.MatchString(raw) {
+			return errors.New("a letter, then up to 31 letters, digits, dots, dashes and underscores (A-Z, a-z)")
+		}
+		*p = raw
+		return nil
+	}
+}
+
+func device(p *string) func(string) error {
+	return func(raw string) error {
+		if !strings.HasPrefix(raw, "/") || strings.ContainsFunc(raw, unicode.IsControl) {
+			return errors.New("the absolute path of a serial port, such as /dev/serial/by-id/… or /dev/ttyUSB0")
+		}
+		*p = raw
+		return nil
+	}
+}
+
+func digits(p *string, low, high int, allowed string) func(string) error {
+	return func(raw string) error {
+		if len(raw) < low || len(raw) > high || !digitForm.MatchString(raw) {
+			return errors.New(allowed)
+		}
+		*p = raw
+		return nil
+	}
+}
+
+var errPIN = errors.New("a SIM's PIN has 4 to 8 digits")
+
+func pin(p *Secret) func(string) error {
+	return func(raw string) error {
+		if !pinForm.MatchString(raw) {
+			return errPIN
+		}
+		*p = Secret(raw)
+		return nil
+	}
+}
+
+func phone(p *string) func(string) error {
+	return func(raw string) error {
+		if !phoneForm.MatchString(raw) {
+			return errors.New("a number in international form, such as +491700000000")
+		}
+		*p = raw
+		return nil
+	}
+}
+
+func word(p *string) func(string) error {
+	return func(raw string) error {
+		if len(strings.Fields(raw)) != 1 || strings.ContainsFunc(raw, unicode.IsControl) {
+			return errors.New("one word: the first of the texts that are wanted")
+		}
+		*p = strings.TrimSpace(raw)
+		return nil
+	}
+}
+
+func region(p *string) func(string) error {
+	return func(raw string) error {
+		r := strings.ToUpper(raw)
+		if len(r) != 2 || !strings.Contains(" "+regions+" ", " "+r+" ") {
+			hint := ""
+			if r == "UK" {
+				hint = " (GB for the United Kingdom)"
+			}
+			return errors.New("the two letters of a country, such as DE" + hint)
+		}
+		*p = r
+		return nil
+	}
+}
+
+func link(p *string) func(string) error {
+	return func(raw string) error {
+		u, err := url.Parse(raw)
+		if err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
+			return errors.New("an address such as https://chat.example.org/sms")
+		}
+		if port := u.Port(); port != "" {
+			if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+				return errors.New("its port must be from 1 to 65535")
+			}
+		}
+		if u.Fragment != "" {
+			return errors.New("an address without a #fragment")
+		}
+		*p = raw
+		return nil
+	}
+}
+
+var errSigning = errors.New("whsec_ and the base64 of 24 to 64 random bytes (make one: echo whsec_$(head -c 32 /dev/urandom | base64)); two, separated by a space, while you change it")
+
+// signing takes the secrets of a webhook: the first signs, and so do the
+// others while receivers move from one to the next.
+func signing(p *Secret) func(string) error {
+	return func(raw string) error {
+		all := strings.Fields(raw)
+		if len(all) < 1 || len(all) > 3 {
+			return errSigning
+		}
+		for _, s := range all {
+			encoded, ok := strings.CutPrefix(s, "whsec_")
+			b, err := base64.StdEncoding.DecodeString(encoded)
+			if !ok || err != nil || len(b) < 24 || len(b) > 64 {
+				return errSigning
+			}
+		}
+		*p = Secret(strings.Join(all, " "))
+		return nil
+	}
+}
+
+// regions are the countries whose national numbers can be read.
+const regions = "AC AD AE AF AG AI AL AM AO AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BW BY BZ " +
+	"CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR " +
+	"GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GT GU GW GY HK HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP " +
+	"KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ " +
+	"NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ " +
+	"TA TC TD TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW"
