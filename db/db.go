@@ -167,11 +167,9 @@ func (d *DB) submit(ch chan *job, fn func(*Tx) error) error {
 	return j.err
 }
 
-// checkpointPages is the WAL's length that makes the writer checkpoint in a
-// quiet moment; SQLite's own limit of the same size stays as the backstop.
-const (
-	sliceBudget = 5 * time.Millisecond
-)
+// sliceBudget bounds one group's transaction, so that what a modem waits for
+// never waits longer.
+const sliceBudget = 5 * time.Millisecond
 
 func (d *DB) write() {
 	defer close(d.done)
@@ -267,12 +265,37 @@ type reader struct {
 	tx  *sql.Tx
 }
 
+// stmt is the query, prepared once per connection and kept. Queries are few:
+// callers build them of constant pieces.
+func (r reader) stmt(query string) (*sql.Stmt, error) {
+	s, ok := r.d.rstmts.Load(query)
+	if !ok {
+		p, err := r.d.readers.Prepare(query)
+		if err != nil {
+			return nil, err
+		}
+		var raced bool
+		if s, raced = r.d.rstmts.LoadOrStore(query, p); raced {
+			p.Close()
+		}
+	}
+	return r.tx.StmtContext(r.ctx, s.(*sql.Stmt)), nil
+}
+
 func (r reader) Query(query string, args ...any) (*sql.Rows, error) {
-	return r.tx.QueryContext(r.ctx, query, args...)
+	s, err := r.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(r.ctx, args...)
 }
 
 func (r reader) QueryRow(query string, args ...any) *sql.Row {
-	return r.tx.QueryRowContext(r.ctx, query, args...)
+	s, err := r.stmt(query)
+	if err != nil { // the same error comes back from Scan
+		return r.tx.QueryRowContext(r.ctx, query, args...)
+	}
+	return s.QueryRowContext(r.ctx, args...)
 }
 
 // Tx is the writing transaction. Its statements are prepared once and kept.

@@ -2,39 +2,252 @@ package queue
 
 import (
 	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
 
 	"gatewayd/db"
 	"gatewayd/sms"
 )
 
+// appendMessage writes the event that tells a message's present status and
+// returns its sequence and the snapshot in it.
+func (q *Queue) appendMessage(tx *db.Tx, r *record, now time.Time) (seq int64, state string, err error) {
+	if state, err = r.snapshot(); err != nil {
+		return 0, "", err
+	}
+	seq, err = tx.Insert(`INSERT INTO events (type, at, message, state) VALUES (?,?,?,?)`,
+		sms.EventOf(r.Status), toMS(now), r.Row, state)
+	return seq, state, err
+}
+
+// AppendModemState writes a modem.state event.
+func (q *Queue) AppendModemState(m sms.Modem) error {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return q.write(func(tx *db.Tx) error {
+		_, err := tx.Insert(`INSERT INTO events (type, at, state) VALUES (?,?,?)`,
+			sms.EventModemState, toMS(q.o.Now()), string(b))
+		return err
+	})
+}
+
+const eventColumns = `e.seq, e.type, e.at, e.state`
+
 // EventsAfter returns up to limit events with a sequence above seq, in order.
 func (q *Queue) EventsAfter(ctx context.Context, seq int64, limit int) ([]sms.Event, error) {
-	panic("")
+	var all []sms.Event
+	err := q.db.Read(ctx, func(r db.Querier) (err error) {
+		all, err = events(r, `WHERE e.seq > ? ORDER BY e.seq LIMIT ?`, seq, limit)
+		return err
+	})
+	return all, err
 }
 
 // Event returns the event with this sequence, or ErrNotFound once it is pruned
 // or its message erased.
-func (q *Queue) Event(ctx context.Context, seq int64) (*sms.Event, error) { panic("") }
+func (q *Queue) Event(ctx context.Context, seq int64) (*sms.Event, error) {
+	var all []sms.Event
+	err := q.db.Read(ctx, func(r db.Querier) (err error) {
+		all, err = events(r, `WHERE e.seq = ?`, seq)
+		return err
+	})
+	if err == nil && len(all) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &all[0], nil
+}
+
+// events reads the events that where selects, each with its message as it was.
+func events(r db.Querier, where string, args ...any) ([]sms.Event, error) {
+	type bare struct {
+		sms.Event
+		message sql.NullInt64
+		state   string
+	}
+	rows, err := r.Query(`SELECT `+eventColumns+`, e.message FROM events e `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []bare
+	for rows.Next() {
+		var b bare
+		var at int64
+		if err := rows.Scan(&b.Seq, &b.Type, &at, &b.state, &b.message); err != nil {
+			return nil, err
+		}
+		b.Time = fromMS(at)
+		found = append(found, b)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	all := make([]sms.Event, 0, len(found))
+	for _, b := range found {
+		e := b.Event
+		if !b.message.Valid {
+			e.Data = json.RawMessage(b.state)
+			all = append(all, e)
+			continue
+		}
+		rec, err := load(r, b.message.Int64)
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", e.Seq, err)
+		}
+		m, err := rec.rewind(b.state)
+		if err != nil {
+			return nil, err
+		}
+		if e.Data, err = json.Marshal(m); err != nil {
+			return nil, err
+		}
+		e.Number, e.Message = rec.number(), rec.ID
+		all = append(all, e)
+	}
+	return all, nil
+}
 
 // Span returns the oldest and the newest sequence in the log; 0, 0 when empty.
 // A reader whose cursor is below oldest-1 has missed events.
-func (q *Queue) Span(ctx context.Context) (oldest, newest int64, err error) { panic("") }
+func (q *Queue) Span(ctx context.Context) (oldest, newest int64, err error) {
+	err = q.db.Read(ctx, func(r db.Querier) error {
+		oldest, newest, err = span(r)
+		return err
+	})
+	return oldest, newest, err
+}
 
-// AppendModemState writes a modem.state event.
-func (q *Queue) AppendModemState(m sms.Modem) error { panic("") }
+func span(r db.Querier) (oldest, newest int64, err error) {
+	// Two look-ups at the ends of the table; min and max in one SELECT would
+	// read it all.
+	for query, into := range map[string]*int64{`SELECT min(seq) FROM events`: &oldest, `SELECT max(seq) FROM events`: &newest} {
+		var n sql.NullInt64
+		if err := r.QueryRow(query).Scan(&n); err != nil {
+			return 0, 0, err
+		}
+		*into = n.Int64
+	}
+	return oldest, newest, nil
+}
 
 // Cursor returns where a durable reader of the log stands. A new reader starts
 // at the newest event. Durable readers hold the log's pruning and the inbound
 // slots: an inbound slot is processed once every durable reader is past it.
-func (q *Queue) Cursor(reader string) (int64, error) { panic("") }
+func (q *Queue) Cursor(reader string) (int64, error) {
+	var seq int64
+	err := q.db.Write(func(tx *db.Tx) error {
+		err := tx.QueryRow(`SELECT seq FROM cursors WHERE reader = ?`, reader).Scan(&seq)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if _, seq, err = span(tx); err != nil {
+			return err
+		}
+		_, err = tx.Exec(`INSERT INTO cursors (reader, seq) VALUES (?, ?)`, reader, seq)
+		return err
+	})
+	return seq, err
+}
 
 // AdvanceTx moves a durable reader past seq in the caller's transaction, and
 // keeps events from hold on from being pruned (hold 0: nothing more is needed).
-func (q *Queue) AdvanceTx(tx *db.Tx, reader string, seq, hold int64) error { panic("") }
+func (q *Queue) AdvanceTx(tx *db.Tx, reader string, seq, hold int64) error {
+	n, err := tx.Exec(`UPDATE cursors SET seq = max(seq, ?), hold = ? WHERE reader = ?`, seq, hold, reader)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("event log: reader %q has no cursor: call Cursor first", reader)
+	}
+	return q.passInbound(tx, q.o.Now())
+}
+
+// passInbound sets the flags of the inbound slots that readers have passed:
+// sent when the first reader has one, confirmed and processed when all have.
+// Without a durable reader there is nobody to wait for.
+func (q *Queue) passInbound(tx *db.Tx, now time.Time) error {
+	var first, last sql.NullInt64
+	if err := tx.QueryRow(`SELECT max(seq), min(seq) FROM cursors`).Scan(&first, &last); err != nil {
+		return err
+	}
+	if !first.Valid {
+		_, newest, err := span(tx)
+		if err != nil {
+			return err
+		}
+		first.Int64, last.Int64 = newest, newest
+	}
+	type slot struct {
+		address int
+		event   int64
+	}
+	var slots []slot
+	rows, err := tx.Query(`SELECT address, event FROM inbound_ring WHERE processed IS NULL AND event <= ? ORDER BY event LIMIT 500`, first.Int64)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var s slot
+		if err := rows.Scan(&s.address, &s.event); err != nil {
+			return err
+		}
+		slots = append(slots, s)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, s := range slots {
+		flags := []flag{sentFlag}
+		if s.event <= last.Int64 {
+			flags = append(flags, confirmed, processed)
+		}
+		for _, f := range flags {
+			if err := q.in.set(tx, f, s.address, now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // DropReader forgets a durable reader, for one that the configuration no
 // longer has.
-func (q *Queue) DropReader(reader string) error { panic("") }
+func (q *Queue) DropReader(reader string) error {
+	return q.db.Write(func(tx *db.Tx) error {
+		if _, err := tx.Exec(`DELETE FROM cursors WHERE reader = ?`, reader); err != nil {
+			return err
+		}
+		return q.passInbound(tx, q.o.Now())
+	})
+}
 
 // Readers lists the durable readers and where they stand.
-func (q *Queue) Readers(ctx context.Context) (map[string]int64, error) { panic("") }
+func (q *Queue) Readers(ctx context.Context) (map[string]int64, error) {
+	all := map[string]int64{}
+	err := q.db.Read(ctx, func(r db.Querier) error {
+		rows, err := r.Query(`SELECT reader, seq FROM cursors`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			var seq int64
+			if err := rows.Scan(&name, &seq); err != nil {
+				return err
+			}
+			all[name] = seq
+		}
+		return rows.Err()
+	})
+	return all, err
+}

@@ -5,10 +5,15 @@ package queue
 
 import (
 	"context"
+	"crypto/rand"
+	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"gatewayd/db"
 	"gatewayd/sms"
@@ -19,7 +24,7 @@ var (
 	// ErrFull means that no slot of the outbound ring is free.
 	ErrFull = errors.New("the outbound queue is full")
 	// ErrInboundFull means that nothing more may be taken from the modems.
-	ErrInboundFull = errors.New("the inbound ring is full")
+	ErrInboundFull = errors.New("the inbound ring is full: its webhooks have not taken what is there")
 	// ErrNotFound means that there is no such message.
 	ErrNotFound = errors.New("no such message")
 	// ErrConflict means that the message's status does not allow it.
@@ -40,25 +45,78 @@ type Options struct {
 	Log              *slog.Logger
 }
 
+func (o *Options) defaults() {
+	orInt := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	orDuration := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	orInt(&o.OutboundCapacity, 100_000)
+	orInt(&o.InboundCapacity, 100_000)
+	orInt(&o.MaxParts, 10)
+	orDuration(&o.UnconfirmedWait, 2*time.Minute)
+	orDuration(&o.ReportWait, 24*time.Hour)
+	orDuration(&o.AssemblyWait, 24*time.Hour)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
 // Queue is the durable heart of the gateway.
 type Queue struct {
-	db  *db.DB
-	o   Options
-	log *slog.Logger
+	db      *db.DB
+	o       Options
+	log     *slog.Logger
+	out, in *ring
 
-	// The writer goroutine's own, kept in step with the file.
+	// Only functions that run on the database's writer touch these.
 	queuedSeq int64 // the order of waiting messages, last given
+	lastRow   int64 // of messages, last given
+	ids       *ulid.MonotonicEntropy
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced after each commit with an event
-	waiting chan struct{} // the same for commits that made a message wait
 }
 
 // Open takes over the queue's tables in d and settles what the last run left
 // behind: messages whose part was handed to a modem and not confirmed become
 // unconfirmed.
 func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
-	panic("open")
+	o.defaults()
+	q := &Queue{
+		db: d, o: o, log: o.Log,
+		out: newRing("outbound", o.OutboundCapacity), in: newRing("inbound", o.InboundCapacity),
+		ids:     ulid.Monotonic(rand.Reader, 0),
+		changed: make(chan struct{}),
+	}
+	err := d.Read(ctx, func(r db.Querier) error {
+		var last sql.NullInt64
+		err := r.QueryRow(`SELECT max(queued_seq) FROM messages WHERE queued_seq IS NOT NULL`).Scan(&last)
+		q.queuedSeq = last.Int64
+		if err != nil {
+			return err
+		}
+		err = r.QueryRow(`SELECT seq FROM sqlite_sequence WHERE name = 'messages'`).Scan(&q.lastRow)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	if err := q.recover(); err != nil {
+		return nil, fmt.Errorf("queue: recovery: %w", err)
+	}
+	return q, nil
 }
 
 // Changed returns a channel that is closed at the next commit that wrote an
@@ -67,4 +125,84 @@ func (q *Queue) Changed() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.changed
+}
+
+// write runs fn in a group commit and then wakes the readers of the log.
+func (q *Queue) write(fn func(*db.Tx) error) error { return q.wakeAfter(q.db.Write(fn)) }
+
+// writeUrgent is write ahead of batches, for what a modem waits for.
+func (q *Queue) writeUrgent(fn func(*db.Tx) error) error { return q.wakeAfter(q.db.WriteUrgent(fn)) }
+
+func (q *Queue) wakeAfter(err error) error {
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	close(q.changed)
+	q.changed = make(chan struct{})
+	return nil
+}
+
+func (q *Queue) nextRow() int64 {
+	q.lastRow++
+	return q.lastRow
+}
+
+func (q *Queue) newID(now time.Time) (string, error) {
+	id, err := ulid.New(ulid.Timestamp(now), q.ids)
+	if errors.Is(err, ulid.ErrMonotonicOverflow) {
+		id, err = ulid.New(ulid.Timestamp(now), rand.Reader)
+	}
+	return "msg_" + id.String(), err
+}
+
+// step moves a message to its next status: the row, the event that tells it
+// and the slot's flags, all in tx.
+func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error {
+	if !r.Status.CanBecome(next) {
+		return fmt.Errorf("message %s is %s and can't become %s: %w", r.ID, r.Status, next, ErrConflict)
+	}
+	was := r.Status
+	r.Status, r.UpdatedAt = next, now
+	slot := r.slot
+	done := q.isDone(r)
+	if done {
+		r.slot = -1
+	}
+	switch next {
+	case sms.Queued:
+		if r.queuedSeq == 0 {
+			q.queuedSeq++
+			r.queuedSeq = q.queuedSeq
+		}
+	case sms.Sending, sms.Scheduled:
+	default: // nothing is left to send
+		r.queuedSeq = 0
+	}
+	if err := r.save(tx, was); err != nil {
+		return err
+	}
+	if slot >= 0 {
+		for f, on := range map[flag]bool{sentFlag: next == sms.Sending, confirmed: next == sms.Sent, processed: done} {
+			if on {
+				if err := q.out.set(tx, f, slot, now); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	_, _, err := q.appendMessage(tx, r, now)
+	return err
+}
+
+// isDone reports whether an outbound message needs its slot no longer.
+func (q *Queue) isDone(r *record) bool {
+	switch r.Status {
+	case sms.Delivered, sms.Undelivered, sms.Failed, sms.Expired, sms.Canceled:
+		return true
+	case sms.Sent:
+		return !r.DeliveryReport
+	}
+	return false
 }

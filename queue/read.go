@@ -2,8 +2,14 @@ package queue
 
 import (
 	"context"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"strconv"
+	"strings"
 	"time"
 
+	"gatewayd/db"
 	"gatewayd/sms"
 )
 
@@ -19,14 +25,104 @@ type Filter struct {
 }
 
 // ErrBadCursor means that a cursor is not one that List gave.
-var ErrBadCursor error
+var ErrBadCursor = errors.New("not a cursor of this list")
 
 // Message returns the message with this id, or ErrNotFound.
-func (q *Queue) Message(ctx context.Context, id string) (*sms.Message, error) { panic("") }
+func (q *Queue) Message(ctx context.Context, id string) (*sms.Message, error) {
+	var r *record
+	err := q.db.Read(ctx, func(x db.Querier) (err error) {
+		r, err = loadID(x, id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &r.Message, nil
+}
 
 // List returns messages newest first and the cursor of the next page, "" at the end.
 func (q *Queue) List(ctx context.Context, f Filter) (page []sms.Message, next string, err error) {
-	panic("")
+	var where []string
+	var args []any
+	add := func(cond string, v ...any) {
+		where = append(where, cond)
+		args = append(args, v...)
+	}
+	if f.Cursor != "" {
+		before, err := decodeCursor(f.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		add("m.row < ?", before)
+	}
+	if f.Direction != "" {
+		add("m.direction = ?", f.Direction)
+	}
+	if len(f.Status) > 0 {
+		marks := make([]string, len(f.Status))
+		for i, s := range f.Status {
+			marks[i] = "?"
+			args = append(args, s)
+		}
+		where = append(where, "m.status IN ("+strings.Join(marks, ",")+")")
+	}
+	if f.To != "" {
+		add("((m.direction = 'outbound' AND m.number = ?) OR (m.direction = 'inbound' AND m.local = ?))", f.To, f.To)
+	}
+	if f.From != "" {
+		add("((m.direction = 'inbound' AND m.number = ?) OR (m.direction = 'outbound' AND m.local = ?))", f.From, f.From)
+	}
+	if f.Modem != "" {
+		add("m.modem = ?", f.Modem)
+	}
+	if !f.Since.IsZero() {
+		add("m.created_at >= ?", toMS(f.Since))
+	}
+	if !f.Until.IsZero() {
+		add("m.created_at < ?", toMS(f.Until))
+	}
+	query := `SELECT ` + recordColumns + ` FROM messages m`
+	if len(where) > 0 {
+		query += ` WHERE ` + strings.Join(where, " AND ")
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 50
+	}
+	args = append(args, limit+1)
+	var found []*record
+	err = q.db.Read(ctx, func(x db.Querier) (err error) {
+		found, err = collect(x, query+` ORDER BY m.row DESC LIMIT ?`, args...)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if len(found) > limit {
+		found = found[:limit]
+		next = encodeCursor(found[limit-1].Row)
+	}
+	page = make([]sms.Message, len(found))
+	for i, r := range found {
+		page[i] = r.Message
+	}
+	return page, next, nil
+}
+
+func encodeCursor(row int64) string {
+	return base64.RawURLEncoding.EncodeToString([]byte("m" + strconv.FormatInt(row, 36)))
+}
+
+func decodeCursor(c string) (int64, error) {
+	b, err := base64.RawURLEncoding.DecodeString(c)
+	if err != nil || len(b) < 2 || b[0] != 'm' {
+		return 0, ErrBadCursor
+	}
+	row, err := strconv.ParseInt(string(b[1:]), 36, 64)
+	if err != nil || row < 0 {
+		return 0, ErrBadCursor
+	}
+	return row, nil
 }
 
 // Part is one SMS of a message as the log of its life shows it.
@@ -42,10 +138,78 @@ type Part struct {
 }
 
 // Parts returns the parts of a message that were handed to a modem so far.
-func (q *Queue) Parts(ctx context.Context, row int64) ([]Part, error) { panic("") }
+func (q *Queue) Parts(ctx context.Context, row int64) ([]Part, error) {
+	var all []Part
+	err := q.db.Read(ctx, func(x db.Querier) error {
+		rows, err := x.Query(`SELECT number, modem, tp_mr, sent_at, confirmed_at, reported_at, tp_st, attempts
+			FROM parts WHERE message = ? ORDER BY number`, row)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var p Part
+			var mr, at, reported, st sql.NullInt64
+			var sent int64
+			if err := rows.Scan(&p.Number, &p.Modem, &mr, &sent, &at, &reported, &st, &p.Attempts); err != nil {
+				return err
+			}
+			p.StartedAt = fromMS(sent)
+			p.MR, p.Report = intOrNil(mr), intOrNil(st)
+			p.ConfirmedAt, p.ReportedAt = timeOrNil(at), timeOrNil(reported)
+			all = append(all, p)
+		}
+		return rows.Err()
+	})
+	return all, err
+}
+
+func intOrNil(n sql.NullInt64) *int {
+	if !n.Valid {
+		return nil
+	}
+	i := int(n.Int64)
+	return &i
+}
+
+func timeOrNil(n sql.NullInt64) *time.Time {
+	if !n.Valid {
+		return nil
+	}
+	t := fromMS(n.Int64)
+	return &t
+}
 
 // Stats returns both rings with their pointers.
-func (q *Queue) Stats(ctx context.Context) (sms.Rings, error) { panic("") }
+func (q *Queue) Stats(ctx context.Context) (sms.Rings, error) {
+	var s sms.Rings
+	err := q.db.Read(ctx, func(x db.Querier) (err error) {
+		if s.Outbound, err = q.out.shown(x); err != nil {
+			return err
+		}
+		s.Inbound, err = q.in.shown(x)
+		return err
+	})
+	return s, err
+}
 
 // CountByStatus counts the messages that are not yet at a final status.
-func (q *Queue) CountByStatus(ctx context.Context) (map[sms.Status]int, error) { panic("") }
+func (q *Queue) CountByStatus(ctx context.Context) (map[sms.Status]int, error) {
+	counts := map[sms.Status]int{}
+	err := q.db.Read(ctx, func(x db.Querier) error {
+		for status, query := range map[sms.Status]string{
+			sms.Scheduled:   `SELECT count(*) FROM messages WHERE status = 'scheduled'`,
+			sms.Unconfirmed: `SELECT count(*) FROM messages WHERE status = 'unconfirmed'`,
+			sms.Sending:     `SELECT count(*) FROM messages WHERE queued_seq IS NOT NULL AND status = 'sending'`,
+			sms.Queued:      `SELECT count(*) FROM messages WHERE queued_seq IS NOT NULL AND status = 'queued'`,
+		} {
+			var n int
+			if err := x.QueryRow(query).Scan(&n); err != nil {
+				return err
+			}
+			counts[status] = n
+		}
+		return nil
+	})
+	return counts, err
+}

@@ -1,13 +1,351 @@
 package queue
 
-import "gatewayd/sms"
+import (
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"gatewayd/db"
+	"gatewayd/sms"
+	"gatewayd/sms/pdu"
+)
 
 // Receive makes a PDU durable. After nil it may be deleted from the modem's
 // storage or acknowledged to the network; after an error it must not be.
 // A PDU that can't be decoded is kept raw, as a message with an error.
 // ErrInboundFull: stop reading for now.
-func (q *Queue) Receive(in sms.Incoming) error { panic("") }
+func (q *Queue) Receive(in sms.Incoming) error {
+	if in.At.IsZero() {
+		in.At = q.o.Now()
+	}
+	deliver, report, decodeErr := pdu.Decode(in.PDU)
+	sum := sha256.Sum256(in.PDU)
+	p := &received{Incoming: in, hash: sum[:16]}
+	return q.writeUrgent(func(tx *db.Tx) error {
+		known, err := q.alreadyHere(tx, p)
+		if known || err != nil {
+			return err
+		}
+		switch {
+		case decodeErr != nil:
+			return q.keepRaw(tx, p, decodeErr)
+		case report != nil:
+			message, err := q.report(tx, simOf(in), report, in.At)
+			if err != nil {
+				return err
+			}
+			return p.insert(tx, message)
+		case deliver.PID == 0x40:
+			return p.insert(tx, 0) // type 0: acknowledged and not shown (TS 23.040 9.2.3.9)
+		case deliver.Concat != nil:
+			return q.receivePart(tx, p, deliver)
+		default:
+			if err := p.insert(tx, 0); err != nil {
+				return err
+			}
+			return q.deliver(tx, []*received{p}, []*pdu.Deliver{deliver}, false)
+		}
+	})
+}
 
 // Deleted books that the modem has confirmed the deletion of a stored PDU, so
 // that the same PDU at the same index is a new one from now on.
-func (q *Queue) Deleted(sim, storage string, index int) error { panic("") }
+func (q *Queue) Deleted(sim, storage string, index int) error {
+	return q.writeUrgent(func(tx *db.Tx) error {
+		_, err := tx.Exec(`UPDATE received_pdus SET deleted_at = ? WHERE sim = ? AND storage = ? AND position = ? AND deleted_at IS NULL AND storage <> ''`,
+			toMS(q.o.Now()), sim, storage, index)
+		return err
+	})
+}
+
+// received is a PDU on its way into received_pdus.
+type received struct {
+	sms.Incoming
+	row       int64
+	hash      []byte
+	duplicate bool
+	setKey    string
+	setID     int64
+	seq       int
+	scts      time.Time
+}
+
+// simOf is what stands for the SIM: its ICCID, or the modem's name where the
+// modem does not tell one.
+func simOf(in sms.Incoming) string {
+	if in.ICCID != "" {
+		return in.ICCID
+	}
+	return in.Modem
+}
+
+func localOf(in sms.Incoming) string {
+	if in.Number != "" {
+		return in.Number
+	}
+	return in.Modem
+}
+
+func (p *received) insert(tx *db.Tx, message int64) error {
+	var err error
+	p.row, err = tx.Insert(`INSERT INTO received_pdus (message, modem, sim, local, storage, position, pdu, hash, at, duplicate, set_key, set_id, seq, scts)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		nullInt(int(message), message != 0), p.Modem, simOf(p.Incoming), localOf(p.Incoming), p.Storage, p.Index, p.PDU, p.hash, toMS(p.At), p.duplicate,
+		orNull(p.setKey), nullInt(int(p.setID), p.setID != 0), nullInt(p.seq, p.seq != 0), nullMS(p.scts))
+	return err
+}
+
+// alreadyHere reports whether this very PDU, from this place, is durable
+// already: a crash or a repeated +CMTI made the modem's storage be read again.
+// The same PDU from elsewhere is a new one that may be a repeat.
+func (q *Queue) alreadyHere(tx *db.Tx, p *received) (bool, error) {
+	if p.Storage != "" {
+		var row int64
+		var hash []byte
+		err := tx.QueryRow(`SELECT row, hash FROM received_pdus WHERE sim = ? AND storage = ? AND position = ? AND deleted_at IS NULL AND storage <> ''`,
+			simOf(p.Incoming), p.Storage, p.Index).Scan(&row, &hash)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+		case err != nil:
+			return false, err
+		case string(hash) == string(p.hash):
+			return true, nil
+		default:
+			// Something else lies there now: the deletion did happen.
+			if _, err := tx.Exec(`UPDATE received_pdus SET deleted_at = ? WHERE row = ?`, toMS(p.At), row); err != nil {
+				return false, err
+			}
+		}
+	}
+	var n int
+	err := tx.QueryRow(`SELECT count(*) FROM received_pdus WHERE hash = ? AND sim = ?`, p.hash, simOf(p.Incoming)).Scan(&n)
+	p.duplicate = n > 0
+	return false, err
+}
+
+// keepRaw keeps what can't be decoded as a message without sender and text.
+func (q *Queue) keepRaw(tx *db.Tx, p *received, why error) error {
+	if err := p.insert(tx, 0); err != nil {
+		return err
+	}
+	r := inbound(p)
+	r.Encoding, r.Parts = sms.Octet, 1
+	r.Error = &sms.Error{Code: "undecodable", Title: "The received PDU can't be decoded",
+		Detail: fmt.Sprintf("Its %d octets are kept. %v.", len(p.PDU), why)}
+	return q.store(tx, r, []*received{p})
+}
+
+// receivePart keeps a part of a longer message until the others are there.
+// References are reused: a part already held, with other octets, begins a new set.
+func (q *Queue) receivePart(tx *db.Tx, p *received, d *pdu.Deliver) error {
+	c := d.Concat
+	p.setKey = fmt.Sprintf("%s %s %d/%d/%d", simOf(p.Incoming), d.From, c.Bits, c.Ref, c.Total)
+	p.seq, p.scts = c.Seq, d.SCTS
+	sets, order, err := q.openSets(tx, p.setKey)
+	if err != nil {
+		return err
+	}
+	for _, id := range order { // newest first
+		held, ok := sets[id][p.seq]
+		if ok && string(held.hash) == string(p.hash) {
+			p.setKey, p.setID = "", 0 // a repeat of the network's: kept raw, adds nothing
+			return p.insert(tx, 0)
+		}
+		if !ok && p.setID == 0 {
+			p.setID = id
+		}
+	}
+	if err := p.insert(tx, 0); err != nil {
+		return err
+	}
+	if p.setID == 0 {
+		p.setID = p.row
+		if _, err := tx.Exec(`UPDATE received_pdus SET set_id = ? WHERE row = ?`, p.setID, p.row); err != nil {
+			return err
+		}
+	}
+	set := sets[p.setID]
+	if set == nil {
+		set = map[int]*received{}
+	}
+	set[p.seq] = p
+	if len(set) < c.Total {
+		return nil
+	}
+	return q.assemble(tx, set, c.Total)
+}
+
+// openSets returns the incomplete sets of a key: set → part number → PDU.
+func (q *Queue) openSets(tx *db.Tx, key string) (sets map[int64]map[int]*received, newestFirst []int64, err error) {
+	rows, err := tx.Query(`SELECT row, set_id, seq, pdu, hash, modem, sim, local, at, duplicate FROM received_pdus
+		WHERE set_key = ? AND message IS NULL ORDER BY set_id DESC`, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	sets = map[int64]map[int]*received{}
+	for rows.Next() {
+		var p received
+		var at int64
+		if err := rows.Scan(&p.row, &p.setID, &p.seq, &p.PDU, &p.hash, &p.Modem, &p.ICCID, &p.Number, &at, &p.duplicate); err != nil {
+			return nil, nil, err
+		}
+		p.At = fromMS(at)
+		if sets[p.setID] == nil {
+			sets[p.setID] = map[int]*received{}
+			newestFirst = append(newestFirst, p.setID)
+		}
+		sets[p.setID][p.seq] = &p
+	}
+	return sets, newestFirst, rows.Err()
+}
+
+// assemble makes a message of a set; missing parts leave a gap in it.
+func (q *Queue) assemble(tx *db.Tx, set map[int]*received, total int) error {
+	parts := make([]*pdu.Deliver, total)
+	var held []*received
+	for i := range parts {
+		p := set[i+1]
+		if p == nil {
+			continue
+		}
+		d, _, err := pdu.Decode(p.PDU)
+		if err != nil {
+			return fmt.Errorf("part %d of %d, which decoded before: %w", i+1, total, err)
+		}
+		parts[i] = d
+		held = append(held, p)
+	}
+	return q.deliver(tx, held, parts, len(held) < total)
+}
+
+// deliver stores the message that parts make; held are their PDUs.
+func (q *Queue) deliver(tx *db.Tx, held []*received, parts []*pdu.Deliver, incomplete bool) error {
+	first := parts[0]
+	for i := 0; first == nil; i++ {
+		first = parts[i]
+	}
+	r := inbound(held[0])
+	r.From, r.Parts, r.Incomplete, r.Flash = first.From, len(parts), incomplete, first.Class == 0
+	r.SentAt = first.SCTS
+	r.Port = first.DstPort
+	r.Text, r.Data, r.Encoding = pdu.Join(parts)
+	for _, p := range held {
+		r.PossibleDuplicate = r.PossibleDuplicate || p.duplicate
+	}
+	if err := q.store(tx, r, held); err != nil {
+		return err
+	}
+	if first.Alphanumeric || r.From == "" {
+		return nil // nobody to answer to
+	}
+	sim := simOf(held[0].Incoming)
+	if err := q.remember(tx, r.From, sim, r.CreatedAt); err != nil {
+		return err
+	}
+	return q.consent(tx, r)
+}
+
+func inbound(p *received) *record {
+	return &record{
+		Message: sms.Message{Direction: sms.Inbound, Status: sms.Received, To: localOf(p.Incoming), Modem: p.Modem,
+			CreatedAt: p.At, UpdatedAt: p.At, PossibleDuplicate: p.duplicate},
+		slot: -1, concatRef: -1,
+	}
+}
+
+// store writes a received message with its event and its slot.
+func (q *Queue) store(tx *db.Tx, r *record, held []*received) error {
+	now := q.o.Now()
+	r.CreatedAt, r.UpdatedAt = now, now
+	var err error
+	if r.ID, err = q.newID(now); err != nil {
+		return err
+	}
+	r.Row = q.nextRow()
+	if err := r.insert(tx); err != nil {
+		return err
+	}
+	for _, p := range held {
+		if _, err := tx.Exec(`UPDATE received_pdus SET message = ? WHERE row = ?`, r.Row, p.row); err != nil {
+			return err
+		}
+	}
+	event, _, err := q.appendMessage(tx, r, now)
+	if err != nil {
+		return err
+	}
+	_, err = q.claimInbound(tx, r.Row, event, now)
+	return err
+}
+
+// AssembleOverdue hands over, marked incomplete, the sets whose missing parts
+// have not come within AssemblyWait.
+func (q *Queue) AssembleOverdue(now time.Time) error {
+	for {
+		var key sql.NullString
+		var id int64
+		err := q.write(func(tx *db.Tx) error {
+			err := tx.QueryRow(`SELECT set_key, set_id FROM received_pdus WHERE set_key IS NOT NULL AND message IS NULL
+				GROUP BY set_key, set_id HAVING max(at) <= ? LIMIT 1`, toMS(now.Add(-q.o.AssemblyWait))).Scan(&key, &id)
+			if err != nil {
+				return err
+			}
+			sets, _, err := q.openSets(tx, key.String)
+			if err != nil {
+				return err
+			}
+			var total int
+			if _, err := fmt.Sscanf(key.String[strings.LastIndex(key.String, "/")+1:], "%d", &total); err != nil {
+				return fmt.Errorf("set %q: %w", key.String, err)
+			}
+			if set := sets[id]; !allRepeats(set) {
+				return q.assemble(tx, set, total)
+			}
+			// The network told parts again of a message that is long complete.
+			_, err = tx.Exec(`UPDATE received_pdus SET set_key = NULL WHERE set_id = ? AND message IS NULL`, id)
+			return err
+		})
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func allRepeats(set map[int]*received) bool {
+	for _, p := range set {
+		if !p.duplicate {
+			return false
+		}
+	}
+	return true
+}
+
+// stopWords end all messages to a number, startWords allow them again, when
+// they are the whole message.
+var (
+	stopWords  = map[string]bool{"STOP": true, "STOPALL": true, "UNSUBSCRIBE": true, "OPTOUT": true, "OPT OUT": true, "OPT-OUT": true}
+	startWords = map[string]bool{"START": true, "UNSTOP": true}
+)
+
+// consent matches STOP and START in the transaction that stores the text.
+func (q *Queue) consent(tx *db.Tx, r *record) error {
+	word := strings.ToUpper(strings.TrimFunc(r.Text, func(c rune) bool {
+		return unicode.IsSpace(c) || unicode.IsPunct(c) || unicode.IsSymbol(c)
+	}))
+	var err error
+	switch {
+	case stopWords[word]:
+		_, err = tx.Exec(`INSERT OR IGNORE INTO stop_list (number, since, word) VALUES (?,?,?)`, r.From, toMS(r.CreatedAt), word)
+	case startWords[word]:
+		_, err = tx.Exec(`DELETE FROM stop_list WHERE number = ?`, r.From)
+	}
+	return err
+}

@@ -2,8 +2,16 @@ package queue
 
 import (
 	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
 
+	"gatewayd/db"
 	"gatewayd/sms"
+	"gatewayd/sms/pdu"
 )
 
 // Draft is an outbound message that a caller wants sent; its fields are
@@ -22,12 +30,216 @@ type Idempotency struct {
 	Body  []byte // hash of the parsed body
 }
 
+// DraftError tells which draft can't be accepted and why.
+type DraftError struct {
+	Index  int    // of the draft
+	Field  string // of the draft: text, data
+	Detail string
+}
+
+func (e *DraftError) Error() string {
+	return fmt.Sprintf("message %d: %s: %s", e.Index, e.Field, e.Detail)
+}
+
+// given is one message of an answer kept for an Idempotency-Key.
+type given struct {
+	Row   int64           `json:"row"`
+	State json.RawMessage `json:"state"`
+}
+
 // Submit stores all drafts or none and returns them as accepted, once they are
 // durable. With an Idempotency it answers a repetition with the first answer
 // (replayed is true) or ErrKeyReused. A draft whose ClientID the same KeyID has
-// used answers with that message when the texts and recipients are equal, else
+// used answers with that message when recipient and content are equal, else
 // ErrKeyReused. A recipient on the stop list is accepted and fails at once.
-// Errors: ErrFull, ErrKeyReused, *pdu errors of texts that can't be encoded.
+// Errors: ErrFull, ErrKeyReused, *DraftError.
 func (q *Queue) Submit(ctx context.Context, drafts []Draft, once *Idempotency) (accepted []sms.Message, replayed bool, err error) {
-	panic("submit")
+	records := make([]*record, len(drafts))
+	for i, d := range drafts {
+		if records[i], err = q.draft(i, d); err != nil {
+			return nil, false, err
+		}
+	}
+	err = q.write(func(tx *db.Tx) error {
+		accepted, replayed = nil, false
+		if once != nil {
+			var err error
+			if accepted, replayed, err = answered(tx, once); replayed || err != nil {
+				return err
+			}
+		}
+		now := q.o.Now()
+		answer := make([]given, 0, len(records))
+		for _, r := range records {
+			m, state, err := q.accept(tx, r, now)
+			if err != nil {
+				return err
+			}
+			accepted = append(accepted, m)
+			answer = append(answer, given{m.Row, json.RawMessage(state)})
+		}
+		if once == nil {
+			return nil
+		}
+		b, err := json.Marshal(answer)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(`INSERT INTO idempotency (key_id, key, body, created_at, answer) VALUES (?,?,?,?,?)`,
+			once.KeyID, once.Key, once.Body, toMS(now), string(b))
+		return err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return accepted, replayed, nil
+}
+
+func (q *Queue) draft(i int, d Draft) (*record, error) {
+	r := &record{Message: d.Message, pin: d.Pin, keyID: d.KeyID, slot: -1, concatRef: -1, resendsLeft: 1}
+	r.Direction = sms.Outbound
+	if r.OnUnconfirmed == "" {
+		r.OnUnconfirmed = sms.Resend
+	}
+	var a pdu.Analysis
+	field := "text"
+	if r.Data != nil {
+		field = "data"
+		a = pdu.AnalyseData(len(r.Data), r.Port != 0)
+	} else {
+		var err error
+		if a, err = pdu.Analyse(r.Text); err != nil {
+			return nil, &DraftError{i, field, err.Error()}
+		}
+	}
+	if a.Parts > q.o.MaxParts {
+		return nil, &DraftError{i, field, fmt.Sprintf("needs %d parts as %s; at most %d are allowed", a.Parts, a.Encoding, q.o.MaxParts)}
+	}
+	r.Encoding, r.Parts = a.Encoding, a.Parts
+	return r, nil
+}
+
+// accept stores one new message with its slot and its event.
+func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, string, error) {
+	r := *draft
+	if r.ClientID != "" {
+		m, state, err := sameClientID(tx, &r)
+		if m.ID != "" || err != nil {
+			return m, state, err
+		}
+	}
+	var err error
+	if r.ID, err = q.newID(now); err != nil {
+		return sms.Message{}, "", err
+	}
+	r.CreatedAt, r.UpdatedAt = now, now
+	r.Status = sms.Queued
+	if r.SendAt.After(now) {
+		r.Status = sms.Scheduled
+	} else {
+		q.queuedSeq++
+		r.queuedSeq = q.queuedSeq
+	}
+	r.Row = q.nextRow()
+	if r.slot, err = q.claimOutbound(tx, r.Row, now); err != nil {
+		return sms.Message{}, "", err
+	}
+	if err := r.insert(tx); err != nil {
+		return sms.Message{}, "", err
+	}
+	_, state, err := q.appendMessage(tx, &r, now)
+	if err != nil {
+		return sms.Message{}, "", err
+	}
+	m := r.Message
+	if stopped, err := q.stopped(tx, r.To); err != nil {
+		return m, state, err
+	} else if stopped {
+		r.Error = optedOut()
+		return m, state, q.step(tx, &r, sms.Failed, now)
+	}
+	return m, state, nil
+}
+
+func optedOut() *sms.Error {
+	return &sms.Error{Code: "opted-out", Title: "The recipient has said STOP",
+		Detail: "This number asked for no more messages. It gets some again once it sends START.", Class: sms.Permanent}
+}
+
+func (q *Queue) stopped(r db.Querier, number string) (bool, error) {
+	var one int
+	err := r.QueryRow(`SELECT 1 FROM stop_list WHERE number = ?`, number).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// answered looks for the answer already given to a request.
+func answered(tx db.Querier, once *Idempotency) ([]sms.Message, bool, error) {
+	var body []byte
+	var answer string
+	err := tx.QueryRow(`SELECT body, answer FROM idempotency WHERE key_id = ? AND key = ?`, once.KeyID, once.Key).Scan(&body, &answer)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if string(body) != string(once.Body) {
+		return nil, false, fmt.Errorf("Idempotency-Key: %w", ErrKeyReused)
+	}
+	var rows []given
+	if err := json.Unmarshal([]byte(answer), &rows); err != nil {
+		return nil, false, err
+	}
+	messages := make([]sms.Message, 0, len(rows))
+	for _, g := range rows {
+		r, err := load(tx, g.Row)
+		if err != nil {
+			return nil, false, err // erased since: the request can't be repeated
+		}
+		m, err := r.rewind(string(g.State))
+		if err != nil {
+			return nil, false, err
+		}
+		messages = append(messages, m)
+	}
+	return messages, true, nil
+}
+
+// sameClientID returns the message that the client has already submitted under
+// this id, as it was accepted.
+func sameClientID(tx *db.Tx, r *record) (sms.Message, string, error) {
+	var row int64
+	err := tx.QueryRow(`SELECT row FROM messages WHERE key_id = ? AND client_id = ?`, r.keyID, r.ClientID).Scan(&row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return sms.Message{}, "", nil
+	}
+	if err != nil {
+		return sms.Message{}, "", err
+	}
+	first, err := load(tx, row)
+	if err != nil {
+		return sms.Message{}, "", err
+	}
+	if first.content() != r.content() {
+		return sms.Message{}, "", fmt.Errorf("client_id: %w", ErrKeyReused)
+	}
+	var state string
+	err = tx.QueryRow(`SELECT state FROM events WHERE message = ? ORDER BY seq LIMIT 1`, row).Scan(&state)
+	if errors.Is(err, sql.ErrNoRows) { // pruned: the message as it is now
+		state, err = first.snapshot()
+	}
+	if err != nil {
+		return sms.Message{}, "", err
+	}
+	m, err := first.rewind(state)
+	return m, state, err
+}
+
+// content identifies what a message says and to whom.
+func (r *record) content() [32]byte {
+	b, _ := json.Marshal([]any{r.To, r.Text, r.Data, r.Port, r.Flash, r.pin})
+	return sha256.Sum256(b)
 }

@@ -31,7 +31,9 @@ var transitions = map[Status][]Status{
 	// Queued: the wait is over, or the doubtful part of a longer message was
 	// settled and its next part may go.
 	Unconfirmed: {Sent, Queued, Failed, Delivered, Undelivered},
-	Failed:      {Delivered}, // of an unconfirmed message that did arrive
+	// Of an unconfirmed message that did arrive: message.sent is told before
+	// message.delivered then too.
+	Failed:      {Sent, Delivered},
 	Undelivered: {},
 	Delivered:   {},
 	Expired:     {},

@@ -1,0 +1,410 @@
+package gateway
+
+import (
+	"container/heap"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"gatewayd/queue"
+)
+
+// dispatcher knows which messages wait, in memory, and which modem may take
+// which. The truth stays in the queue: what is chosen here is checked again in
+// the transaction that books its start.
+//
+// Waiting messages stand in lines: one line per recipient, priority and pinned
+// modem, in the order of acceptance. A line whose first message may go now
+// stands in the heap of its lane; lanes say who may take from them.
+type dispatcher struct {
+	now func() time.Time
+
+	mu         sync.Mutex
+	entries    map[int64]*entry
+	recipients map[string]*recipient
+	lanes      map[lane]*lineHeap
+	held       heldHeap // lines whose first message waits out a backoff
+	feeds      []*feed
+	lastSeq    int64
+	timer      *time.Timer // fires when the first held line is due
+}
+
+// entry is one waiting message.
+type entry struct {
+	queue.Waiting
+	line  *line
+	since time.Time // when its backoff began
+}
+
+// line is the messages to one recipient of one priority for one modem or any.
+type line struct {
+	to       *recipient
+	priority int
+	pin      string
+	waiting  []*entry // by Seq
+	// where it stands
+	lane  lane
+	index int // in the lane's heap, -1: not there
+	due   time.Time
+	held  int // in the heap of held lines, -1: not there
+}
+
+// recipient ties the lines of one number: only one modem at a time has
+// messages to it in hand.
+type recipient struct {
+	number   string
+	sim      string // the SIM that the number keeps; "": any
+	lines    []*line
+	owner    *feed // the modem that has messages to it in hand
+	inFlight int
+}
+
+// lane is a set of lines that the same modems may take from.
+type lane struct {
+	kind  laneKind
+	value string
+}
+
+type laneKind int
+
+const (
+	anyModem laneKind = iota
+	bySIM             // a number that keeps a SIM: others only while that SIM can't
+	pinned            // a message with "from": that modem only
+)
+
+// overtakeAfter is how long a message in backoff holds the later ones to the
+// same recipient.
+const overtakeAfter = 30 * time.Second
+
+func newDispatcher(now func() time.Time) *dispatcher {
+	return &dispatcher{now: now, entries: map[int64]*entry{}, recipients: map[string]*recipient{}, lanes: map[lane]*lineHeap{}}
+}
+
+// follow loads messages as they begin to wait, until ctx ends.
+func (d *dispatcher) follow(ctx context.Context, q *queue.Queue) error {
+	d.timer = time.AfterFunc(time.Hour, d.wakeHeld)
+	defer d.timer.Stop()
+	for {
+		changed := q.Changed()
+		for {
+			d.mu.Lock()
+			last := d.lastSeq
+			d.mu.Unlock()
+			found, err := q.WaitingAfter(ctx, last, 1000)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			d.add(found)
+			if len(found) < 1000 {
+				break
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (d *dispatcher) add(found []queue.Waiting) {
+	if len(found) == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range found {
+		d.lastSeq = max(d.lastSeq, w.Seq)
+		if old := d.entries[w.Row]; old != nil {
+			continue // in a modem's hand, or already in line
+		}
+		r := d.recipients[w.To]
+		if r == nil {
+			r = &recipient{number: w.To, sim: w.SIM}
+			d.recipients[w.To] = r
+		}
+		d.enqueue(r, &entry{Waiting: w, since: d.now()})
+	}
+	d.wake()
+}
+
+// enqueue puts an entry into its line, at its place in the order.
+func (d *dispatcher) enqueue(r *recipient, e *entry) {
+	i := slices.IndexFunc(r.lines, func(l *line) bool { return l.priority == e.Priority && l.pin == e.Pin })
+	if i < 0 {
+		r.lines = append(r.lines, &line{to: r, priority: e.Priority, pin: e.Pin, index: -1, held: -1})
+		i = len(r.lines) - 1
+	}
+	l := r.lines[i]
+	e.line = l
+	d.entries[e.Row] = e
+	at, _ := slices.BinarySearchFunc(l.waiting, e.Seq, func(x *entry, seq int64) int { return int(x.Seq - seq) })
+	l.waiting = slices.Insert(l.waiting, at, e)
+	d.place(l)
+}
+
+// first is the message of a line that goes next, nil while it must wait, with
+// the time until then.
+func (l *line) first(now time.Time) (*entry, time.Time) {
+	var due time.Time
+	for i, e := range l.waiting {
+		if !e.NotBefore.After(now) {
+			return e, time.Time{}
+		}
+		if due.IsZero() || e.NotBefore.Before(due) {
+			due = e.NotBefore
+		}
+		overtake := e.since.Add(overtakeAfter)
+		if overtake.After(now) || i > 100 {
+			if overtake.Before(due) && i+1 < len(l.waiting) {
+				due = overtake
+			}
+			break
+		}
+	}
+	return nil, due
+}
+
+// place puts a line where its first message belongs now.
+func (d *dispatcher) place(l *line) {
+	if l.index >= 0 {
+		heap.Remove(d.lanes[l.lane], l.index)
+	}
+	if l.held >= 0 {
+		heap.Remove(&d.held, l.held)
+	}
+	if len(l.waiting) == 0 {
+		l.to.lines = slices.DeleteFunc(l.to.lines, func(x *line) bool { return x == l })
+		d.forget(l.to)
+		return
+	}
+	e, due := l.first(d.now())
+	if e == nil {
+		l.due = due
+		heap.Push(&d.held, l)
+		if d.held[0] == l && d.timer != nil {
+			d.timer.Reset(max(0, due.Sub(d.now())))
+		}
+		return
+	}
+	if l.to.owner != nil {
+		return // it comes back when the recipient is free
+	}
+	switch {
+	case l.pin != "":
+		l.lane = lane{pinned, l.pin}
+	case l.to.sim != "":
+		l.lane = lane{bySIM, l.to.sim}
+	default:
+		l.lane = lane{anyModem, ""}
+	}
+	h := d.lanes[l.lane]
+	if h == nil {
+		h = &lineHeap{}
+		d.lanes[l.lane] = h
+	}
+	heap.Push(h, l)
+}
+
+func (d *dispatcher) forget(r *recipient) {
+	if len(r.lines) == 0 && r.inFlight == 0 {
+		delete(d.recipients, r.number)
+	}
+}
+
+func (d *dispatcher) wakeHeld() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.now()
+	for len(d.held) > 0 && !d.held[0].due.After(now) {
+		d.place(d.held[0])
+	}
+	if len(d.held) > 0 {
+		d.timer.Reset(max(0, d.held[0].due.Sub(now)))
+	}
+	d.wake()
+}
+
+// wake signals the modems that have found nothing to send.
+func (d *dispatcher) wake() {
+	for _, f := range d.feeds {
+		if f.idle {
+			f.idle = false
+			select {
+			case f.ready <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// take chooses the message that f sends next and puts it in its hand. Called
+// with mu held.
+func (d *dispatcher) take(f *feed) *entry {
+	now := d.now()
+	var best *line
+	consider := func(l *line) {
+		if best == nil || l.before(best, now) {
+			best = l
+		}
+	}
+	var passed []*line
+	for at, h := range d.lanes {
+		if !d.mayTake(f, at) {
+			continue
+		}
+		for len(*h) > 0 {
+			l := (*h)[0]
+			if e, _ := l.first(now); !d.refusedOnlyBy(f, e) {
+				consider(l)
+				break
+			}
+			// This SIM refused it and another could still try.
+			passed = append(passed, heap.Pop(h).(*line))
+		}
+	}
+	for _, l := range passed {
+		heap.Push(d.lanes[l.lane], l)
+	}
+	// What goes to a recipient that this modem has in hand already may follow.
+	for _, r := range f.recipients() {
+		for _, l := range r.lines {
+			if l.pin != "" && l.pin != f.name {
+				continue
+			}
+			if e, _ := l.first(now); e != nil && !contains(e.RefusedBy, f.sim) {
+				consider(l)
+			}
+		}
+	}
+	if best == nil {
+		f.idle = true
+		return nil
+	}
+	e, _ := best.first(now)
+	r := best.to
+	best.waiting = slices.DeleteFunc(best.waiting, func(x *entry) bool { return x == e })
+	r.owner = f
+	r.inFlight++
+	if e.Pin == "" {
+		r.sim = f.sim
+	}
+	for _, l := range slices.Clone(r.lines) { // place may drop an empty line
+		d.place(l)
+	}
+	return e
+}
+
+// mayTake reports whether f may take from a lane: its own, the common one, and
+// those of SIMs that no working modem has.
+func (d *dispatcher) mayTake(f *feed, at lane) bool {
+	switch at.kind {
+	case pinned:
+		return at.value == f.name
+	case bySIM:
+		return at.value == f.sim || !slices.ContainsFunc(d.feeds, func(x *feed) bool { return x.working && x.sim == at.value })
+	default:
+		return true
+	}
+}
+
+// refusedOnlyBy reports whether e should be left to another modem that has not
+// refused it yet.
+func (d *dispatcher) refusedOnlyBy(f *feed, e *entry) bool {
+	if e == nil || e.Pin != "" || !contains(e.RefusedBy, f.sim) {
+		return false
+	}
+	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return x.working && x != f && !contains(e.RefusedBy, x.sim) })
+}
+
+// drop takes a message out of a modem's hand for good.
+func (d *dispatcher) drop(e *entry) {
+	delete(d.entries, e.Row)
+	d.release(e)
+}
+
+// putBack makes a message wait again.
+func (d *dispatcher) putBack(e *entry) {
+	r := d.recipients[e.To]
+	e.since = d.now()
+	if contains(e.RefusedBy, r.sim) {
+		r.sim = "" // the SIM it kept has refused it: any other may
+	}
+	d.enqueue(r, e)
+	d.release(e)
+}
+
+// release ends a modem's hold of a recipient.
+func (d *dispatcher) release(e *entry) {
+	r := d.recipients[e.To]
+	r.inFlight--
+	if r.inFlight == 0 {
+		r.owner = nil
+		for _, l := range slices.Clone(r.lines) {
+			d.place(l)
+		}
+		d.forget(r)
+	}
+	d.wake()
+}
+
+func wordCount(words string) int { return len(strings.Fields(words)) }
+
+func contains(words, word string) bool {
+	return word != "" && slices.Contains(strings.Fields(words), word)
+}
+
+// before orders lines by what their first messages are worth: priority, then
+// the order of acceptance.
+func (l *line) before(other *line, now time.Time) bool {
+	if l.priority != other.priority {
+		return l.priority > other.priority
+	}
+	a, _ := l.first(now)
+	b, _ := other.first(now)
+	if a == nil || b == nil {
+		return b == nil && a != nil
+	}
+	return a.Seq < b.Seq
+}
+
+// lineHeap orders the lines of a lane. Every line in it has a message that may go.
+type lineHeap []*line
+
+func (h lineHeap) Len() int { return len(h) }
+func (h lineHeap) Less(i, j int) bool {
+	if h[i].priority != h[j].priority {
+		return h[i].priority > h[j].priority
+	}
+	return h[i].waiting[0].Seq < h[j].waiting[0].Seq
+}
+func (h lineHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i]; h[i].index, h[j].index = i, j }
+func (h *lineHeap) Push(x any)   { l := x.(*line); l.index = len(*h); *h = append(*h, l) }
+func (h *lineHeap) Pop() any {
+	old := *h
+	l := old[len(old)-1]
+	*h = old[:len(old)-1]
+	l.index = -1
+	return l
+}
+
+// heldHeap orders lines by when their first message may go.
+type heldHeap []*line
+
+func (h heldHeap) Len() int           { return len(h) }
+func (h heldHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h heldHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i]; h[i].held, h[j].held = i, j }
+func (h *heldHeap) Push(x any)        { l := x.(*line); l.held = len(*h); *h = append(*h, l) }
+func (h *heldHeap) Pop() any {
+	old := *h
+	l := old[len(old)-1]
+	*h = old[:len(old)-1]
+	l.held = -1
+	return l
+}

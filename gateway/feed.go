@@ -1,0 +1,380 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"gatewayd/modem"
+	"gatewayd/queue"
+	"gatewayd/sms"
+	"gatewayd/sms/pdu"
+)
+
+// feed is one modem's outbox: it hands over encoded parts and books what
+// became of them. It implements modem.Outbox.
+type feed struct {
+	d     *dispatcher
+	q     *queue.Queue
+	log   *slog.Logger
+	name  string
+	ready chan struct{}
+
+	// Guarded by d.mu.
+	sim     string // ICCID, or the modem's name while it has none
+	working bool
+	idle    bool // Next found nothing since the last signal
+	inHand  []*entry
+
+	mu      sync.Mutex
+	local   string // the SIM's number, or the modem's name
+	jobs    []*job // in hand, oldest first: the one on the air and the one after it
+	up      bool   // the modem says that it can send
+	stalled bool   // the part on the air has had no answer for stallAfter
+	stall   *time.Timer
+	ending  bool // the daemon ends: what is unknown now is settled at the next start
+}
+
+// job is a message in a modem's hand.
+type job struct {
+	entry  *entry
+	parts  [][]byte // TPDUs
+	ref    byte     // their concatenation reference
+	first  int      // number of the first part that this hold sends
+	chosen int      // number of the last part that Next gave out
+	begun  bool     // a part of it was started in this hold
+	air    int      // number of the started part whose outcome is not booked yet; 0: none
+}
+
+// stallAfter is how long a part may stay without an answer before the messages
+// that wait for its modem go to others.
+const stallAfter = 20 * time.Second
+
+func newFeed(d *dispatcher, q *queue.Queue, log *slog.Logger, name string) *feed {
+	f := &feed{d: d, q: q, log: log, name: name, sim: name, local: name, ready: make(chan struct{}, 1), idle: true}
+	f.stall = time.AfterFunc(time.Hour, f.onStall)
+	f.stall.Stop()
+	d.mu.Lock()
+	d.feeds = append(d.feeds, f)
+	d.mu.Unlock()
+	return f
+}
+
+// update takes in the modem's state.
+func (f *feed) update(m sms.Modem) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.up = m.State == sms.Ready
+	f.local = f.name
+	if m.Number != "" {
+		f.local = m.Number
+	}
+	if !f.up {
+		f.giveBack()
+	}
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if m.ICCID != "" {
+		f.sim = m.ICCID
+	}
+	f.working = f.up && !f.stalled
+	f.d.wake()
+}
+
+// giveBack returns the messages in hand of which no part is on the air, so
+// that another modem can take them. Called with mu held.
+func (f *feed) giveBack() {
+	for _, j := range slices.Clone(f.jobs) {
+		switch {
+		case !j.begun:
+			f.remove(j)
+			f.putBack(j.entry)
+		case j.air == 0:
+			// Its started parts are confirmed, the rest waits again.
+			if _, err := f.q.Advance(&queue.Verdict{Row: j.entry.Row, Part: j.chosen, Fate: queue.PartRetry}, nil); err != nil {
+				f.log.Error("a message in hand could not be queued again; the next start does it", "modem", f.name, "error", err)
+				continue
+			}
+			f.remove(j)
+			f.putBack(j.entry)
+		}
+	}
+}
+
+func (f *feed) onStall() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stalled = true
+	for _, j := range slices.Clone(f.jobs) {
+		if !j.begun {
+			f.remove(j)
+			f.putBack(j.entry)
+		}
+	}
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.working = false
+	f.d.wake()
+}
+
+// answered ends the watch for a stall.
+func (f *feed) answered() {
+	f.stall.Stop()
+	if !f.stalled {
+		return
+	}
+	f.stalled = false
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.working = f.up
+}
+
+// recipients of the messages in hand. Called with d.mu held.
+func (f *feed) recipients() []*recipient {
+	var all []*recipient
+	for _, e := range f.inHand {
+		if r := f.d.recipients[e.To]; r != nil && !slices.Contains(all, r) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// Ready is signalled when Next may have something that it had not before.
+func (f *feed) Ready() <-chan struct{} { return f.ready }
+
+// Next chooses the part to send next.
+func (f *feed) Next() *modem.Part {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.jobs); n > 0 {
+		if j := f.jobs[n-1]; j.chosen < len(j.parts) {
+			j.chosen++
+			return f.part(j)
+		}
+	}
+	for !f.ending {
+		f.d.mu.Lock()
+		if !f.up {
+			f.idle = true
+			f.d.mu.Unlock()
+			return nil
+		}
+		e := f.d.take(f)
+		if e != nil {
+			f.inHand = append(f.inHand, e)
+		}
+		f.d.mu.Unlock()
+		if e == nil {
+			return nil
+		}
+		j, err := f.load(e)
+		if err != nil {
+			f.dropEntry(e)
+			if !errors.Is(err, queue.ErrConflict) && !errors.Is(err, queue.ErrNotFound) {
+				f.log.Error("a waiting message could not be read; the next start tries again", "modem", f.name, "error", err)
+			}
+			continue
+		}
+		f.jobs = append(f.jobs, j)
+		j.chosen++
+		return f.part(j)
+	}
+	return nil
+}
+
+// load reads and encodes a message. One that can't be encoded fails for good:
+// it was checked when it was accepted, so that is a fault of ours.
+func (f *feed) load(e *entry) (*job, error) {
+	m, err := f.q.Job(context.Background(), e.Row)
+	if err != nil {
+		return nil, err
+	}
+	s := pdu.Submit{To: m.To, Text: m.Text, Data: m.Data, Port: m.Port, Flash: m.Flash, Report: m.DeliveryReport, Ref: m.Ref, MaxParts: 255}
+	if !m.ExpiresAt.IsZero() {
+		s.Validity = m.ExpiresAt.Sub(f.d.now())
+	}
+	parts, err := s.Encode()
+	if err == nil && len(parts) != m.Parts {
+		err = errors.New("the number of parts differs from what was promised")
+	}
+	if err != nil {
+		f.log.Error("an accepted message can't be encoded", "msg_id", m.ID, "error", err)
+		why := &sms.Error{Code: "encoding", Title: "The message can't be encoded", Detail: err.Error()}
+		return nil, errors.Join(queue.ErrConflict, f.q.Refuse(e.Row, why))
+	}
+	return &job{entry: e, parts: parts, ref: m.Ref, first: m.Next, chosen: m.Next - 1}, nil
+}
+
+func (f *feed) part(j *job) *modem.Part {
+	return &modem.Part{Row: j.entry.Row, Number: j.chosen, Total: len(j.parts), To: j.entry.To, TPDU: j.parts[j.chosen-1]}
+}
+
+// Return takes back a part that was chosen and not begun.
+func (f *feed) Return(p *modem.Part) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	j := f.find(p.Row)
+	if j == nil || j.chosen != p.Number {
+		return
+	}
+	j.chosen--
+	if j.chosen < j.first {
+		f.remove(j)
+		f.putBack(j.entry)
+	}
+}
+
+// Begin books the outcome before and the start of next in one commit.
+func (f *feed) Begin(previous *modem.Outcome, next *modem.Part, expectedMR int) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	j := f.find(next.Row)
+	if j == nil || f.ending || previous != nil && previous.Result != modem.Confirmed && previous.Part.To == next.To {
+		// It was taken back meanwhile, or its turn depended on the part before.
+		if previous != nil {
+			if err := f.book(*previous); err != nil {
+				return false, err
+			}
+		}
+		if j := f.find(next.Row); j != nil && !j.begun {
+			f.remove(j)
+			f.putBack(j.entry)
+		}
+		return false, nil
+	}
+	var verdict *queue.Verdict
+	if previous != nil {
+		verdict = f.verdict(*previous)
+	}
+	ok, err := f.q.Advance(verdict, &queue.Start{
+		Row: next.Row, Part: next.Number, Modem: f.name, SIM: f.simNow(), Local: f.local, Ref: j.ref, ExpectedMR: expectedMR,
+	})
+	if err != nil {
+		return false, err
+	}
+	if previous != nil {
+		f.apply(*previous, verdict)
+	}
+	if !ok {
+		f.remove(j)
+		f.dropEntry(j.entry)
+		return false, nil
+	}
+	j.begun, j.air = true, next.Number
+	f.stall.Reset(stallAfter)
+	return true, nil
+}
+
+// Finish books an outcome alone, the late answer of a doubtful part included.
+func (f *feed) Finish(o modem.Outcome) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.book(o)
+}
+
+func (f *feed) book(o modem.Outcome) error {
+	if f.ending && o.Result == modem.Unknown {
+		return nil // the next start finds it and settles it
+	}
+	v := f.verdict(o)
+	if _, err := f.q.Advance(v, nil); err != nil {
+		return err
+	}
+	f.apply(o, v)
+	if !f.up {
+		f.giveBack() // what follows a booked part must not wait for a modem that is gone
+	}
+	return nil
+}
+
+// apply follows a booked outcome in memory.
+func (f *feed) apply(o modem.Outcome, v *queue.Verdict) {
+	f.answered()
+	j := f.find(o.Part.Row)
+	if j == nil {
+		return // a late answer: the queue has settled it
+	}
+	switch v.Fate {
+	case queue.PartConfirmed:
+		if o.Part.Number < len(j.parts) {
+			j.air = 0
+			return
+		}
+		f.remove(j)
+		f.dropEntry(j.entry)
+	case queue.PartRetry:
+		f.remove(j)
+		j.entry.NotBefore = v.NotBefore
+		j.entry.Attempts++
+		if v.RefusedBy != "" && !contains(j.entry.RefusedBy, v.RefusedBy) {
+			j.entry.RefusedBy += v.RefusedBy + " "
+		}
+		f.putBack(j.entry)
+	default:
+		f.remove(j)
+		f.dropEntry(j.entry)
+	}
+}
+
+// abandon settles what a modem loop had in hand that has ended without saying
+// what became of it.
+func (f *feed) abandon() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.up = false
+	for _, j := range slices.Clone(f.jobs) {
+		if j.air == 0 {
+			continue
+		}
+		lost := modem.Outcome{Part: &modem.Part{Row: j.entry.Row, Number: j.air, Total: len(j.parts), To: j.entry.To}, Result: modem.Unknown, ExpectedMR: -1}
+		if err := f.book(lost); err != nil {
+			f.log.Error("an unfinished part could not be booked; the next start settles it", "modem", f.name, "error", err)
+		}
+	}
+	f.giveBack()
+}
+
+// end makes the feed give out nothing more.
+func (f *feed) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ending = true
+	f.stall.Stop()
+}
+
+func (f *feed) simNow() string {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	return f.sim
+}
+
+func (f *feed) find(row int64) *job {
+	for _, j := range f.jobs {
+		if j.entry.Row == row {
+			return j
+		}
+	}
+	return nil
+}
+
+func (f *feed) remove(j *job) {
+	f.jobs = slices.DeleteFunc(f.jobs, func(x *job) bool { return x == j })
+}
+
+func (f *feed) putBack(e *entry) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.inHand = slices.DeleteFunc(f.inHand, func(x *entry) bool { return x == e })
+	f.d.putBack(e)
+}
+
+func (f *feed) dropEntry(e *entry) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.inHand = slices.DeleteFunc(f.inHand, func(x *entry) bool { return x == e })
+	f.d.drop(e)
+}

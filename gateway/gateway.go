@@ -1,0 +1,198 @@
+// Package gateway is the daemon as a value: New builds every part in one
+// straight function, Run runs them until its context ends. It also decides
+// which modem takes which message.
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"gatewayd/api"
+	"gatewayd/auth"
+	"gatewayd/db"
+	"gatewayd/modem"
+	"gatewayd/queue"
+	"gatewayd/webhook"
+)
+
+// Options are everything that a gateway is made of.
+type Options struct {
+	DataDir     string
+	Region      string // default_region
+	Queue       queue.Options
+	Retention   queue.Retention
+	Modems      []ModemOptions
+	Webhooks    []webhook.Endpoint
+	Listener    net.Listener // where HTTP is served
+	Certificate *tls.Certificate
+	MetricsOpen bool                    // /metrics without a key
+	Pages       map[string]http.Handler // further pages behind the sign-in
+	Version     string
+	Log         *slog.Logger
+	// SingleConn is for tests in virtual time: see db.Options.
+	SingleConn bool
+}
+
+// ModemOptions describe one modem.
+type ModemOptions struct {
+	Name   string
+	Port   string // for people to read
+	Open   func(context.Context) (io.ReadWriteCloser, error)
+	PIN    string
+	Number string // the SIM's own number, if known
+}
+
+// Gateway is one daemon.
+type Gateway struct {
+	o        Options
+	log      *slog.Logger
+	database *db.DB
+	queue    *queue.Queue
+	keys     *auth.Keys
+	dispatch *dispatcher
+	modems   modems
+	webhooks *webhook.Webhooks
+	server   *http.Server
+}
+
+// shutdownWait is what a part on the air gets to end; HTTP and webhooks end
+// within it as well.
+const shutdownWait = 8 * time.Second
+
+// New opens the database and builds the daemon. It starts nothing.
+func New(ctx context.Context, o Options) (*Gateway, error) {
+	g := &Gateway{o: o, log: o.Log}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	now := o.Queue.Now
+	if now == nil {
+		now = time.Now
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	var err error
+	if g.database, err = db.Open(ctx, db.Options{Dir: o.DataDir, SingleConn: o.SingleConn}); err != nil {
+		return nil, err
+	}
+	o.Queue.Log = g.log
+	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
+	g.keys = auth.New(g.database)
+	g.dispatch = newDispatcher(now)
+	metrics := modem.NewMetrics(registry)
+	for _, m := range o.Modems {
+		g.modems = append(g.modems, g.newModem(m, metrics))
+	}
+	g.webhooks, err = webhook.New(webhook.Options{
+		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Metrics: webhook.NewMetrics(registry),
+	})
+	if err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
+	a := api.New(api.Options{
+		Queue: g.queue, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
+		Registry: registry, MetricsOpen: o.MetricsOpen, Pages: o.Pages, Version: o.Version, Log: g.log, Now: now,
+	})
+	g.server = &http.Server{
+		Handler:           a.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second, // event streams extend their own
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+	}
+	if o.Certificate != nil {
+		g.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.Certificate}, MinVersion: tls.VersionTLS12}
+	}
+	return g, nil
+}
+
+// Keys are the gateway's API keys.
+func (g *Gateway) Keys() *auth.Keys { return g.keys }
+
+// Queue is the gateway's queue.
+func (g *Gateway) Queue() *queue.Queue { return g.queue }
+
+// Run runs the daemon until ctx ends, then stops it in order: no new requests,
+// the parts on the air end, then webhooks and database. It returns nil after
+// an orderly stop.
+func (g *Gateway) Run(ctx context.Context) error {
+	defer func() {
+		if err := g.database.Close(); err != nil {
+			g.log.Error("the database did not close cleanly", "error", err)
+		}
+	}()
+	group, ctx := errgroup.WithContext(ctx)
+	// Reading the log outlives the modems, so that what they book last is told.
+	readers, stopReaders := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopReaders()
+
+	if g.o.Listener != nil {
+		group.Go(func() error { return g.serve(ctx) })
+	}
+	group.Go(func() error { return wrap("dispatch", g.dispatch.follow(ctx, g.queue)) })
+	group.Go(func() error { return wrap("housekeeping", g.keepHouse(ctx)) })
+	followers := errgroup.Group{}
+	followers.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
+
+	sending := errgroup.Group{}
+	for _, m := range g.modems {
+		sending.Go(func() error { m.supervise(ctx, g.log); return nil })
+	}
+	group.Go(sending.Wait)
+	g.log.Info("gateway started", "version", g.o.Version, "modems", len(g.modems), "webhooks", len(g.o.Webhooks))
+
+	err := group.Wait()
+	stopReaders()
+	return errors.Join(err, followers.Wait())
+}
+
+func wrap(what string, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+func (g *Gateway) serve(ctx context.Context) error {
+	failed := make(chan error, 1)
+	// Event streams and long requests end with the base context.
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	g.server.BaseContext = func(net.Listener) context.Context { return base }
+	go func() {
+		if g.server.TLSConfig != nil {
+			failed <- g.server.ServeTLS(g.o.Listener, "", "")
+			return
+		}
+		failed <- g.server.Serve(g.o.Listener)
+	}()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	cancel()
+	stop, done := context.WithTimeout(context.WithoutCancel(ctx), shutdownWait/2)
+	defer done()
+	if err := g.server.Shutdown(stop); err != nil {
+		g.server.Close()
+	}
+	<-failed
+	return nil
+}

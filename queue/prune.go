@@ -1,0 +1,141 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"gatewayd/db"
+)
+
+// Retention says how long what is over is kept; zero fields keep for ever.
+type Retention struct {
+	Messages    time.Duration // history.keep
+	Texts       time.Duration // history.keep_texts
+	Events      time.Duration // of the log, once every durable reader is past them
+	Idempotency time.Duration
+}
+
+// Prune erases what is older than the retention, in slices that don't hold up
+// a modem. Messages that still have a slot stay.
+func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error {
+	// Rows to erase are found by a reader, so the writer only erases.
+	const finished = ` AND slot IS NULL AND queued_seq IS NULL AND status NOT IN ('scheduled', 'unconfirmed')`
+	err := q.pruneMessages(ctx, now, keep.Messages, `SELECT row FROM messages WHERE row > ? AND row <= ?`+finished+` ORDER BY row LIMIT ?`,
+		func(tx *db.Tx, row int64) error {
+			_, err := tx.Exec(`DELETE FROM messages WHERE row = ?`+finished, row)
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	err = q.pruneMessages(ctx, now, keep.Texts, `SELECT row FROM messages WHERE row > ? AND row <= ? AND redacted = 0`+finished+` ORDER BY row LIMIT ?`,
+		eraseText)
+	if err != nil {
+		return err
+	}
+	for _, j := range []struct {
+		keep  time.Duration
+		query string
+	}{
+		{keep.Events, `DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?
+			AND seq < (SELECT coalesce(min(CASE WHEN hold > 0 THEN min(hold, seq) ELSE seq END), 9e18) FROM cursors)
+			ORDER BY seq LIMIT 100)`},
+		{keep.Idempotency, `DELETE FROM idempotency WHERE (key_id, key) IN
+			(SELECT key_id, key FROM idempotency WHERE created_at < ? LIMIT 100)`},
+		{reportable, `DELETE FROM early_reports WHERE row IN (SELECT row FROM early_reports WHERE at < ? LIMIT 100)`},
+		{reportable, `UPDATE parts SET awaiting = 0 WHERE (message, number) IN
+			(SELECT message, number FROM parts WHERE awaiting = 1 AND sent_at < ? LIMIT 100)`},
+		// PDUs without a message that are over: status reports without a part, repeats.
+		{keep.Messages, `DELETE FROM received_pdus WHERE row IN (SELECT row FROM received_pdus
+			WHERE message IS NULL AND set_key IS NULL AND at < ? ORDER BY row LIMIT 100)`},
+	} {
+		if j.keep <= 0 {
+			continue
+		}
+		for n := int64(slice); n == slice && ctx.Err() == nil; {
+			err := q.db.Write(func(tx *db.Tx) (err error) {
+				n, err = tx.Exec(j.query, toMS(now.Add(-j.keep)))
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// pruneMessages applies erase to the rows that find selects among those older
+// than keep.
+func (q *Queue) pruneMessages(ctx context.Context, now time.Time, keep time.Duration, find string, erase func(*db.Tx, int64) error) error {
+	if keep <= 0 {
+		return nil
+	}
+	last, err := q.rowBefore(ctx, now.Add(-keep))
+	if err != nil || last == 0 {
+		return err
+	}
+	for from := int64(0); ctx.Err() == nil; {
+		var found []int64
+		err := q.db.Read(ctx, func(r db.Querier) error {
+			rows, err := r.Query(find, from, last, slice)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				if err := rows.Scan(&from); err != nil {
+					return err
+				}
+				found = append(found, from)
+			}
+			return rows.Err()
+		})
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		err = q.db.Write(func(tx *db.Tx) error {
+			for _, row := range found {
+				if err := erase(tx, row); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// rowBefore finds the last message accepted before t. Rows are in the order of
+// acceptance, so a binary search does without an index on the time.
+func (q *Queue) rowBefore(ctx context.Context, t time.Time) (int64, error) {
+	var low, high int64 // low is before t or 0; above high all are not
+	err := q.db.Read(ctx, func(r db.Querier) error {
+		var top sql.NullInt64
+		if err := r.QueryRow(`SELECT max(row) FROM messages`).Scan(&top); err != nil {
+			return err
+		}
+		for high = top.Int64; low < high; {
+			middle := low + (high-low+1)/2
+			var row, created int64
+			err := r.QueryRow(`SELECT row, created_at FROM messages WHERE row <= ? ORDER BY row DESC LIMIT 1`, middle).Scan(&row, &created)
+			switch {
+			case errors.Is(err, sql.ErrNoRows):
+				low = middle // nothing at or below it
+			case err != nil:
+				return err
+			case created < toMS(t):
+				low = middle
+			default:
+				high = row - 1
+			}
+		}
+		return nil
+	})
+	return low, err
+}

@@ -1,0 +1,278 @@
+package queue
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"gatewayd/db"
+	"gatewayd/sms"
+)
+
+// record is a message's whole row: the message and what only the queue needs.
+type record struct {
+	sms.Message
+	keyID         string
+	pin           string
+	slot          int // -1: none
+	queuedSeq     int64
+	notBefore     time.Time
+	concatRef     int // -1: not yet given
+	resendsLeft   int
+	extraResend   bool
+	unconfirmedAt time.Time
+	refusedBy     string
+}
+
+const recordColumns = `m.row, m.id, m.direction, m.status, m.number, m.local, m.text, m.data, m.port, m.encoding,
+	m.parts, m.modem, m.priority, m.flash, m.delivery_report, m.on_unconfirmed, m.callback_url, m.metadata,
+	m.client_id, m.created_at, m.send_at, m.expires_at, m.expected_at, m.sent_at, m.delivered_at, m.updated_at,
+	m.attempts, m.possible_duplicate, m.incomplete, m.redacted, m.error_code, m.error_title, m.error_detail,
+	m.key_id, m.pin, m.slot, m.queued_seq, m.not_before, m.concat_ref, m.resends_left, m.extra_resend,
+	m.unconfirmed_at, m.refused_by`
+
+type scanner interface{ Scan(...any) error }
+
+// scanRecord reads recordColumns, then more.
+func scanRecord(row scanner, more ...any) (*record, error) {
+	var (
+		r                             record
+		number, local                 string
+		text, metadata, clientID      sql.NullString
+		code, title, detail           sql.NullString
+		created, updated              int64
+		sendAt, expiresAt, expectedAt sql.NullInt64
+		sentAt, deliveredAt           sql.NullInt64
+		slot, queuedSeq, notBefore    sql.NullInt64
+		concatRef, unconfirmedAt      sql.NullInt64
+	)
+	into := append([]any{&r.Row, &r.ID, &r.Direction, &r.Status, &number, &local, &text, &r.Data, &r.Port, &r.Encoding,
+		&r.Parts, &r.Modem, &r.Priority, &r.Flash, &r.DeliveryReport, &r.OnUnconfirmed, &r.CallbackURL, &metadata,
+		&clientID, &created, &sendAt, &expiresAt, &expectedAt, &sentAt, &deliveredAt, &updated,
+		&r.Attempts, &r.PossibleDuplicate, &r.Incomplete, &r.Redacted, &code, &title, &detail,
+		&r.keyID, &r.pin, &slot, &queuedSeq, &notBefore, &concatRef, &r.resendsLeft, &r.extraResend,
+		&unconfirmedAt, &r.refusedBy}, more...)
+	if err := row.Scan(into...); err != nil {
+		return nil, err
+	}
+	r.Text, r.ClientID = text.String, clientID.String
+	if r.Direction == sms.Inbound {
+		r.From, r.To = number, local
+	} else {
+		r.To, r.From = number, local
+	}
+	if metadata.Valid {
+		if err := json.Unmarshal([]byte(metadata.String), &r.Metadata); err != nil {
+			return nil, fmt.Errorf("message %s: metadata: %w", r.ID, err)
+		}
+	}
+	if code.Valid {
+		r.Error = &sms.Error{Code: code.String, Title: title.String, Detail: detail.String}
+	}
+	r.CreatedAt, r.UpdatedAt = fromMS(created), fromMS(updated)
+	r.SendAt, r.ExpiresAt, r.ExpectedAt = fromNull(sendAt), fromNull(expiresAt), fromNull(expectedAt)
+	r.SentAt, r.DeliveredAt = fromNull(sentAt), fromNull(deliveredAt)
+	r.notBefore, r.unconfirmedAt = fromNull(notBefore), fromNull(unconfirmedAt)
+	r.slot, r.concatRef, r.queuedSeq = -1, -1, queuedSeq.Int64
+	if slot.Valid {
+		r.slot = int(slot.Int64)
+	}
+	if concatRef.Valid {
+		r.concatRef = int(concatRef.Int64)
+	}
+	return &r, nil
+}
+
+// number is the other side's phone number.
+func (r *record) number() string {
+	if r.Direction == sms.Inbound {
+		return r.From
+	}
+	return r.To
+}
+
+func (r *record) local() string {
+	if r.Direction == sms.Inbound {
+		return r.To
+	}
+	return r.From
+}
+
+// insert stores a new message; its row is given.
+func (r *record) insert(tx *db.Tx) error {
+	var metadata any
+	if r.Metadata != nil {
+		b, err := json.Marshal(r.Metadata)
+		if err != nil {
+			return err
+		}
+		metadata = string(b)
+	}
+	var text any
+	if r.Data == nil {
+		text = r.Text
+	}
+	_, err := tx.Insert(`INSERT INTO messages (row, id, direction, status, number, local, text, data, port, encoding,
+		parts, modem, priority, flash, delivery_report, on_unconfirmed, callback_url, metadata, client_id,
+		created_at, send_at, expires_at, expected_at, sent_at, updated_at, possible_duplicate, incomplete,
+		error_code, error_title, error_detail, key_id, pin, slot, queued_seq)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		r.Row, r.ID, r.Direction, r.Status, r.number(), r.local(), text, r.Data, r.Port, r.Encoding,
+		r.Parts, r.Modem, r.Priority, r.Flash, r.DeliveryReport, r.OnUnconfirmed, r.CallbackURL, metadata, orNull(r.ClientID),
+		toMS(r.CreatedAt), nullMS(r.SendAt), nullMS(r.ExpiresAt), nullMS(r.ExpectedAt), nullMS(r.SentAt), toMS(r.UpdatedAt),
+		r.PossibleDuplicate, r.Incomplete, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
+		r.keyID, r.pin, nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0))
+	return err
+}
+
+// save writes what changes in a message's life. It changes nothing when the
+// row is no longer at the status "was".
+func (r *record) save(tx *db.Tx, was sms.Status) error {
+	n, err := tx.Exec(`UPDATE messages SET status=?, local=?, modem=?, expected_at=?, sent_at=?, delivered_at=?, updated_at=?,
+		attempts=?, possible_duplicate=?, error_code=?, error_title=?, error_detail=?, slot=?, queued_seq=?, not_before=?,
+		concat_ref=?, resends_left=?, extra_resend=?, unconfirmed_at=?, refused_by=? WHERE row=? AND status=?`,
+		r.Status, r.local(), r.Modem, nullMS(r.ExpectedAt), nullMS(r.SentAt), nullMS(r.DeliveredAt), toMS(r.UpdatedAt),
+		r.Attempts, r.PossibleDuplicate, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
+		nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0), nullMS(r.notBefore),
+		nullInt(r.concatRef, r.concatRef >= 0), r.resendsLeft, r.extraResend, nullMS(r.unconfirmedAt), r.refusedBy,
+		r.Row, was)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("message %s is no longer %s: %w", r.ID, was, ErrConflict)
+	}
+	return err
+}
+
+// snapshot is what an event keeps of a message: all that changes in its life,
+// and neither number nor text.
+type snapshot struct {
+	Status            sms.Status `json:"s"`
+	Local             string     `json:"l,omitempty"`
+	Modem             string     `json:"m,omitempty"`
+	ExpectedAt        int64      `json:"x,omitempty"`
+	SentAt            int64      `json:"t,omitempty"`
+	DeliveredAt       int64      `json:"d,omitempty"`
+	UpdatedAt         int64      `json:"u"`
+	Attempts          int        `json:"a,omitempty"`
+	PossibleDuplicate bool       `json:"p,omitempty"`
+	Error             *sms.Error `json:"e,omitempty"`
+}
+
+func (r *record) snapshot() (string, error) {
+	b, err := json.Marshal(snapshot{r.Status, r.local(), r.Modem, toMSOrZero(r.ExpectedAt), toMSOrZero(r.SentAt),
+		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.Error})
+	return string(b), err
+}
+
+// rewind gives the message as it was when the snapshot was taken.
+func (r *record) rewind(state string) (sms.Message, error) {
+	var s snapshot
+	if err := json.Unmarshal([]byte(state), &s); err != nil {
+		return sms.Message{}, fmt.Errorf("message %s: snapshot: %w", r.ID, err)
+	}
+	m := r.Message
+	m.Status, m.Modem, m.Attempts, m.PossibleDuplicate, m.Error = s.Status, s.Modem, s.Attempts, s.PossibleDuplicate, s.Error
+	if m.Direction == sms.Inbound {
+		m.To = s.Local
+	} else {
+		m.From = s.Local
+	}
+	m.ExpectedAt, m.SentAt, m.DeliveredAt, m.UpdatedAt = fromMSOrZero(s.ExpectedAt), fromMSOrZero(s.SentAt), fromMSOrZero(s.DeliveredAt), fromMS(s.UpdatedAt)
+	return m, nil
+}
+
+func load(q db.Querier, row int64) (*record, error) {
+	r, err := scanRecord(q.QueryRow(`SELECT `+recordColumns+` FROM messages m WHERE m.row = ?`, row))
+	if err == sql.ErrNoRows {
+		return nil, ErrNotFound
+	}
+	return r, err
+}
+
+func loadID(q db.Querier, id string) (*record, error) {
+	r, err := scanRecord(q.QueryRow(`SELECT `+recordColumns+` FROM messages m WHERE m.id = ?`, id))
+	if err == sql.ErrNoRows {
+		return nil, ErrNotFound
+	}
+	return r, err
+}
+
+// collect runs a query of recordColumns to its end.
+func collect(q db.Querier, query string, args ...any) ([]*record, error) {
+	rows, err := q.Query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []*record
+	for rows.Next() {
+		r, err := scanRecord(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, rows.Err()
+}
+
+func toMS(t time.Time) int64    { return t.UnixMilli() }
+func fromMS(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+func toMSOrZero(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMSOrZero(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return fromMS(ms)
+}
+
+func nullMS(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMilli()
+}
+
+func fromNull(n sql.NullInt64) time.Time {
+	if !n.Valid {
+		return time.Time{}
+	}
+	return fromMS(n.Int64)
+}
+
+func nullInt(n int, valid bool) any {
+	if !valid {
+		return nil
+	}
+	return n
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func errPart(e *sms.Error, i int) any {
+	if e == nil {
+		return nil
+	}
+	return [...]string{e.Code, e.Title, e.Detail}[i]
+}
+
+func contains(words, word string) bool {
+	for _, w := range strings.Fields(words) {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,330 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatewayd/db"
+	"gatewayd/sms"
+)
+
+// Waiting is a message that waits for a modem, as the one that hands messages
+// to modems needs to know it.
+type Waiting struct {
+	Row       int64
+	Seq       int64 // its place in the order
+	To        string
+	Priority  int
+	Pin       string // name of the only modem that may send it
+	NotBefore time.Time
+	ExpiresAt time.Time
+	RefusedBy string // SIMs that refused it, space-separated
+	Attempts  int
+	Since     time.Time // when it was accepted, or send_at
+	SIM       string    // the SIM that its recipient last wrote to or heard from, within 30 days
+}
+
+// StickyFor is how long a number keeps the SIM it last had to do with.
+const StickyFor = 30 * 24 * time.Hour
+
+// WaitingAfter returns up to limit waiting messages whose place in the order
+// is after seq. A message that becomes queued anew gets a new place.
+func (q *Queue) WaitingAfter(ctx context.Context, seq int64, limit int) ([]Waiting, error) {
+	var all []Waiting
+	err := q.db.Read(ctx, func(r db.Querier) error {
+		rows, err := r.Query(`SELECT m.row, m.queued_seq, m.number, m.priority, m.pin, m.not_before, m.expires_at, m.refused_by, m.attempts,
+			coalesce(m.send_at, m.created_at), coalesce(s.sim, '') FROM messages m LEFT JOIN senders s ON s.number = m.number AND s.at > ?
+			WHERE m.queued_seq > ? AND m.status = 'queued' ORDER BY m.queued_seq LIMIT ?`,
+			toMS(q.o.Now().Add(-StickyFor)), seq, limit)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var w Waiting
+			var notBefore, expires sql.NullInt64
+			var since int64
+			if err := rows.Scan(&w.Row, &w.Seq, &w.To, &w.Priority, &w.Pin, &notBefore, &expires, &w.RefusedBy, &w.Attempts, &since, &w.SIM); err != nil {
+				return err
+			}
+			w.NotBefore, w.ExpiresAt, w.Since = fromNull(notBefore), fromNull(expires), fromMS(since)
+			all = append(all, w)
+		}
+		return rows.Err()
+	})
+	return all, err
+}
+
+// Job is a message as it is to be encoded and sent.
+type Job struct {
+	sms.Message
+	Ref  byte // concatenation reference of its parts
+	Next int  // first part that is not confirmed, from 1
+}
+
+// Job loads a waiting message. ErrConflict: it is not to be sent any more.
+func (q *Queue) Job(ctx context.Context, row int64) (*Job, error) {
+	var j *Job
+	err := q.db.Read(ctx, func(r db.Querier) error {
+		rec, err := load(r, row)
+		if err != nil {
+			return err
+		}
+		if rec.Status != sms.Queued {
+			return fmt.Errorf("message %s is %s: %w", rec.ID, rec.Status, ErrConflict)
+		}
+		j = &Job{Message: rec.Message}
+		switch {
+		case rec.concatRef >= 0:
+			j.Ref = byte(rec.concatRef)
+		case rec.Parts > 1:
+			var last int
+			err := r.QueryRow(`SELECT ref FROM concat_refs WHERE number = ?`, rec.To).Scan(&last)
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return err
+			}
+			j.Ref = byte(last + 1)
+		}
+		j.Next, err = firstUnconfirmed(r, row, rec.Parts)
+		return err
+	})
+	return j, err
+}
+
+// firstUnconfirmed returns parts+1 when all are confirmed.
+func firstUnconfirmed(r db.Querier, row int64, parts int) (int, error) {
+	rows, err := r.Query(`SELECT number FROM parts WHERE message = ? AND confirmed_at IS NOT NULL ORDER BY number`, row)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	next := 1
+	for rows.Next() {
+		var n int
+		if err := rows.Scan(&n); err != nil {
+			return 0, err
+		}
+		if n == next {
+			next++
+		}
+	}
+	return next, rows.Err()
+}
+
+// Start says that a part is about to be given to a modem.
+type Start struct {
+	Row        int64
+	Part       int // from 1
+	Modem      string
+	SIM        string // ICCID, or what stands for it
+	Local      string // the SIM's number, or the modem's name
+	Ref        byte
+	ExpectedMR int // -1: not known
+}
+
+// Fate is what is known of a part after it was started.
+type Fate int
+
+// The fates of a part.
+const (
+	PartConfirmed   Fate = iota // the network has it
+	PartRetry                   // it did not go out; again, not before NotBefore
+	PartFailed                  // it did not go out and never will: the message fails
+	PartUnconfirmed             // nobody can know
+)
+
+// Verdict is the fate of a started part.
+type Verdict struct {
+	Row       int64
+	Part      int
+	Fate      Fate
+	MR        int        // TP-MR when confirmed; -1: the network gave none
+	Err       *sms.Error // why, unless confirmed
+	NotBefore time.Time  // of PartRetry
+	RefusedBy string     // SIM to remember as one that refused the message, "" none
+}
+
+// Advance books the verdict on one part and the start of the next in one
+// commit; either may be nil. ok is false when next must not be sent: its
+// message was canceled or erased meanwhile, or its recipient has said STOP.
+// The write-ahead of next and the verdict are durable when Advance returns nil.
+func (q *Queue) Advance(verdict *Verdict, next *Start) (ok bool, err error) {
+	err = q.writeUrgent(func(tx *db.Tx) error {
+		ok = false
+		now := q.o.Now()
+		if verdict != nil {
+			if err := q.book(tx, *verdict, now); err != nil {
+				return err
+			}
+		}
+		if next == nil {
+			return nil
+		}
+		var err error
+		ok, err = q.start(tx, *next, now)
+		return err
+	})
+	return ok && err == nil, err
+}
+
+func (q *Queue) start(tx *db.Tx, s Start, now time.Time) (bool, error) {
+	r, err := load(tx, s.Row)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	switch r.Status {
+	case sms.Queued:
+		if stopped, err := q.stopped(tx, r.To); err != nil {
+			return false, err
+		} else if stopped {
+			r.Error = optedOut()
+			return false, q.step(tx, r, sms.Failed, now)
+		}
+		if !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(now) {
+			return false, q.expire(tx, r, now)
+		}
+		r.Attempts++
+		r.Error, r.notBefore = nil, time.Time{}
+		r.Modem, r.From = s.Modem, s.Local
+		if r.Parts > 1 && r.concatRef < 0 {
+			r.concatRef = int(s.Ref)
+			if _, err := tx.Exec(`INSERT OR REPLACE INTO concat_refs (number, ref) VALUES (?, ?)`, r.To, s.Ref); err != nil {
+				return false, err
+			}
+		}
+		if err := q.step(tx, r, sms.Sending, now); err != nil {
+			return false, err
+		}
+		if err := q.remember(tx, r.To, s.SIM, now); err != nil {
+			return false, err
+		}
+	case sms.Sending: // a later part of the same message
+	default:
+		return false, nil
+	}
+	var expected any
+	if s.ExpectedMR >= 0 {
+		expected = s.ExpectedMR
+	}
+	_, err = tx.Exec(`INSERT INTO parts (message, number, modem, sim, sent_at, expected_mr) VALUES (?,?,?,?,?,?)
+		ON CONFLICT DO UPDATE SET modem=excluded.modem, sim=excluded.sim, sent_at=excluded.sent_at,
+		expected_mr=excluded.expected_mr, tp_mr=NULL, awaiting=0, attempts=attempts+1`,
+		s.Row, s.Part, s.Modem, s.SIM, toMS(now), expected)
+	return err == nil, err
+}
+
+// remember makes sim the one that number keeps.
+func (q *Queue) remember(tx *db.Tx, number, sim string, now time.Time) error {
+	_, err := tx.Exec(`INSERT INTO senders (number, sim, at) VALUES (?,?,?)
+		ON CONFLICT DO UPDATE SET sim=excluded.sim, at=excluded.at`, number, sim, toMS(now))
+	return err
+}
+
+func (q *Queue) book(tx *db.Tx, v Verdict, now time.Time) error {
+	r, err := load(tx, v.Row)
+	if errors.Is(err, ErrNotFound) {
+		return nil // erased while it was on the air
+	}
+	if err != nil {
+		return err
+	}
+	if v.Fate == PartConfirmed {
+		return q.confirm(tx, r, v.Part, v.MR, now)
+	}
+	if r.Status != sms.Sending {
+		return nil // settled meanwhile, by a status report
+	}
+	r.Error = v.Err
+	if v.RefusedBy != "" && !contains(r.refusedBy, v.RefusedBy) {
+		r.refusedBy += v.RefusedBy + " "
+	}
+	switch v.Fate {
+	case PartRetry:
+		r.notBefore = v.NotBefore
+		return q.step(tx, r, sms.Queued, now)
+	case PartFailed:
+		return q.step(tx, r, sms.Failed, now)
+	default:
+		return q.doubt(tx, r, v.Part, now)
+	}
+}
+
+// doubt makes a message unconfirmed because of one part. A status report that
+// came too early may settle it at once.
+func (q *Queue) doubt(tx *db.Tx, r *record, part int, now time.Time) error {
+	var sentAt int64
+	if err := tx.QueryRow(`SELECT sent_at FROM parts WHERE message = ? AND number = ?`, r.Row, part).Scan(&sentAt); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`UPDATE parts SET awaiting = ? WHERE message = ? AND number = ?`, r.DeliveryReport, r.Row, part); err != nil {
+		return err
+	}
+	r.unconfirmedAt = fromMS(sentAt)
+	if r.Error == nil {
+		r.Error = unconfirmed("")
+	}
+	if err := q.step(tx, r, sms.Unconfirmed, now); err != nil {
+		return err
+	}
+	return q.applyEarly(tx, r, part, now)
+}
+
+func unconfirmed(detail string) *sms.Error {
+	if detail == "" {
+		detail = "The modem was given the message and its answer was lost: it may or may not have gone out."
+	}
+	return &sms.Error{Code: "unconfirmed", Title: "Nobody can know whether it went out", Detail: detail, Class: sms.Unknown}
+}
+
+// confirm books that the network has a part. It may come late: the message
+// may be unconfirmed, queued for its resend, or failed by then.
+func (q *Queue) confirm(tx *db.Tx, r *record, part, mr int, now time.Time) error {
+	var reference any
+	if mr >= 0 {
+		reference = mr
+	}
+	n, err := tx.Exec(`UPDATE parts SET confirmed_at = ?, tp_mr = ?, awaiting = ? WHERE message = ? AND number = ? AND confirmed_at IS NULL`,
+		toMS(now), reference, r.DeliveryReport, r.Row, part)
+	if err != nil || n == 0 {
+		return err
+	}
+	next, err := firstUnconfirmed(tx, r.Row, r.Parts)
+	if err != nil {
+		return err
+	}
+	switch {
+	case next <= r.Parts: // more parts are to be sent
+		if r.Status == sms.Unconfirmed {
+			r.Error, r.unconfirmedAt = nil, time.Time{}
+			err = q.step(tx, r, sms.Queued, now)
+		}
+	case r.Status == sms.Sending || r.Status == sms.Unconfirmed || r.Status == sms.Queued:
+		r.Error, r.unconfirmedAt, r.SentAt = nil, time.Time{}, now
+		err = q.step(tx, r, sms.Sent, now)
+	}
+	if err != nil {
+		return err
+	}
+	return q.applyEarly(tx, r, part, now)
+}
+
+// Refuse fails a message that waits and can't be sent by any modem.
+func (q *Queue) Refuse(row int64, why *sms.Error) error {
+	return q.write(func(tx *db.Tx) error {
+		r, err := load(tx, row)
+		if errors.Is(err, ErrNotFound) || err == nil && r.Status != sms.Queued {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.Error = why
+		return q.step(tx, r, sms.Failed, q.o.Now())
+	})
+}

@@ -1,0 +1,197 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"gatewayd/db"
+	"gatewayd/sms"
+)
+
+// slice is how many rows one commit of the slow work takes, so that a modem
+// never waits long for its own.
+const slice = 100
+
+// recover settles what the last run left: no pointer is trusted, every message
+// that a modem was given counts. One whose every started part is confirmed
+// goes on with the next; any other may or may not have gone out.
+func (q *Queue) recover() error {
+	for {
+		var n int
+		err := q.write(func(tx *db.Tx) error {
+			now := q.o.Now()
+			found, err := collect(tx, `SELECT `+recordColumns+` FROM messages m
+				WHERE m.queued_seq IS NOT NULL AND m.status = 'sending' ORDER BY m.queued_seq LIMIT ?`, slice)
+			if err != nil {
+				return err
+			}
+			n = len(found)
+			for _, r := range found {
+				if err := q.recoverOne(tx, r, now); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+func (q *Queue) recoverOne(tx *db.Tx, r *record, now time.Time) error {
+	var doubtful int
+	err := tx.QueryRow(`SELECT coalesce(min(number), 0) FROM parts WHERE message = ? AND confirmed_at IS NULL`, r.Row).Scan(&doubtful)
+	if err != nil {
+		return err
+	}
+	if doubtful == 0 {
+		return q.step(tx, r, sms.Queued, now)
+	}
+	if r.PossibleDuplicate && r.resendsLeft == 0 && !r.extraResend {
+		// It was our own end that cut the resend off, so it is granted again, once.
+		r.resendsLeft, r.extraResend = 1, true
+	}
+	r.Error = unconfirmed("The gateway was stopped or lost power while the modem had the message: it may or may not have gone out.")
+	return q.doubt(tx, r, doubtful, now)
+}
+
+// ReleaseDue makes scheduled messages wait for a modem once their send_at has
+// come, and returns the time of the next one, zero if there is none.
+func (q *Queue) ReleaseDue(now time.Time) (time.Time, error) {
+	return q.sweep(now, `m.status = 'scheduled' AND m.send_at <= ? ORDER BY m.send_at`,
+		`SELECT min(send_at) FROM messages WHERE status = 'scheduled'`, 0,
+		func(tx *db.Tx, r *record) error { return q.step(tx, r, sms.Queued, now) })
+}
+
+// ExpireDue ends messages whose expires_at has come before a modem had them,
+// and returns the time of the next one, zero if there is none.
+func (q *Queue) ExpireDue(now time.Time) (time.Time, error) {
+	return q.sweep(now, `m.status IN ('scheduled', 'queued') AND m.expires_at IS NOT NULL AND m.expires_at <= ? ORDER BY m.expires_at`,
+		`SELECT min(expires_at) FROM messages WHERE status IN ('scheduled', 'queued') AND expires_at IS NOT NULL`, 0,
+		func(tx *db.Tx, r *record) error { return q.expire(tx, r, now) })
+}
+
+func (q *Queue) expire(tx *db.Tx, r *record, now time.Time) error {
+	detail := "No modem could send it in time."
+	if r.Error != nil {
+		detail += " The last attempt: " + r.Error.Title + " (" + r.Error.Code + ")."
+	}
+	r.Error = &sms.Error{Code: "expired", Title: "It was not sent before expires_at", Detail: detail}
+	return q.step(tx, r, sms.Expired, now)
+}
+
+// SettleUnconfirmed decides messages whose unconfirmed_wait is over, by their
+// own on_unconfirmed, and returns the time of the next one, zero if none.
+func (q *Queue) SettleUnconfirmed(now time.Time) (time.Time, error) {
+	return q.sweep(now, `m.status = 'unconfirmed' AND m.unconfirmed_at <= ? ORDER BY m.unconfirmed_at`,
+		`SELECT min(unconfirmed_at) FROM messages WHERE status = 'unconfirmed'`, q.o.UnconfirmedWait,
+		func(tx *db.Tx, r *record) error {
+			if r.OnUnconfirmed == sms.Fail || r.resendsLeft <= 0 {
+				return q.step(tx, r, sms.Failed, now)
+			}
+			r.resendsLeft--
+			r.PossibleDuplicate = true
+			return q.step(tx, r, sms.Queued, now)
+		})
+}
+
+// sweep applies each to the messages that where selects as due at now-wait,
+// slice by slice, and then asks when the next is due.
+func (q *Queue) sweep(now time.Time, where, next string, wait time.Duration, each func(*db.Tx, *record) error) (time.Time, error) {
+	due := toMS(now.Add(-wait))
+	for n := slice; n == slice; {
+		// Looking costs no commit; most of the time nothing is due.
+		at, err := q.earliest(next)
+		if err != nil || at.IsZero() || toMS(at) > due {
+			if at.IsZero() {
+				return at, err
+			}
+			return at.Add(wait), err
+		}
+		err = q.write(func(tx *db.Tx) error {
+			found, err := collect(tx, `SELECT `+recordColumns+` FROM messages m WHERE `+where+` LIMIT ?`, due, slice)
+			if err != nil {
+				return err
+			}
+			n = len(found)
+			for _, r := range found {
+				if err := each(tx, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return time.Time{}, err
+		}
+	}
+	at, err := q.earliest(next)
+	if at.IsZero() {
+		return at, err
+	}
+	return at.Add(wait), err
+}
+
+func (q *Queue) earliest(query string) (time.Time, error) {
+	var at sql.NullInt64
+	err := q.db.Read(context.Background(), func(r db.Querier) error { return r.QueryRow(query).Scan(&at) })
+	return fromNull(at), err
+}
+
+// FreeReported gives back the slots of sent messages whose report_wait is
+// over; a report may still come and is booked then. It returns the time of the
+// next one, zero if none.
+func (q *Queue) FreeReported(now time.Time) (time.Time, error) {
+	const oldest = `SELECT min(confirmed) FROM outbound_ring WHERE processed IS NULL AND confirmed IS NOT NULL`
+	due := toMS(now.Add(-q.o.ReportWait))
+	for {
+		at, err := q.earliest(oldest)
+		if err != nil || at.IsZero() {
+			return at, err
+		}
+		if toMS(at) > due {
+			return at.Add(q.o.ReportWait), nil
+		}
+		err = q.db.Write(func(tx *db.Tx) error {
+			rows, err := tx.Query(`SELECT address, message FROM outbound_ring
+				WHERE processed IS NULL AND confirmed IS NOT NULL AND confirmed <= ? ORDER BY confirmed LIMIT ?`, due, slice)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			slots := map[int]int64{}
+			for rows.Next() {
+				var address int
+				var message int64
+				if err := rows.Scan(&address, &message); err != nil {
+					return err
+				}
+				slots[address] = message
+			}
+			if err := rows.Err(); err != nil {
+				return err
+			}
+			for address, message := range slots {
+				if err := q.out.set(tx, processed, address, now); err != nil {
+					return err
+				}
+				if _, err := tx.Exec(`UPDATE messages SET slot = NULL WHERE row = ?`, message); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return time.Time{}, fmt.Errorf("queue: slots of reported messages: %w", err)
+		}
+	}
+}
+
+// PassInbound frees inbound slots when no durable reader follows the log:
+// with one, its own progress does it.
+func (q *Queue) PassInbound() error {
+	return q.db.Write(func(tx *db.Tx) error { return q.passInbound(tx, q.o.Now()) })
+}
