@@ -1,6 +1,7 @@
 package pdu
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/warthog618/sms/encoding/gsm7"
@@ -59,9 +60,9 @@ func (r *repair) read(ud []byte) {
 		r.text = r.unpack(text, units, want < 0)
 	case r.alphabet == tpdu.AlphaUCS2 && len(text)%2 == 1:
 		r.note("half a character at the end cut")
-		r.text = text[:len(text)-1]
+		r.text = bytes.Clone(text[:len(text)-1])
 	default:
-		r.text = text
+		r.text = bytes.Clone(text)
 	}
 }
 
