@@ -1,0 +1,77 @@
+package modem
+
+import (
+	"strconv"
+
+	"gatewayd/modem/at"
+)
+
+// load is a part made ready to be written.
+type load struct {
+	part    *Part
+	command at.Command // AT+CMGS=<length>
+	pdu     []byte     // hex, "00" for the SMSC of the SIM in front
+}
+
+const hexDigits = "0123456789ABCDEF"
+
+func pack(p *Part) *load {
+	if p == nil {
+		return nil
+	}
+	l := &load{part: p, pdu: make([]byte, 0, 2+2*len(p.TPDU))}
+	l.pdu = append(l.pdu, "00"...)
+	for _, b := range p.TPDU {
+		l.pdu = append(l.pdu, hexDigits[b>>4], hexDigits[b&15])
+	}
+	l.command = at.Command{
+		Line: "AT+CMGS=" + strconv.Itoa(len(p.TPDU)), Prefix: "+CMGS", Prompt: true, Timeout: resultLimit,
+	}
+	return l
+}
+
+// clerk books while the modem works. He does one thing at a time: commits that
+// a part is about to be sent, says so, and while it is on the air chooses and
+// packs the next one.
+type clerk struct {
+	box   Outbox
+	jobs  chan job
+	begun chan verdict
+	next  chan *load // one after each verdict that is ok
+	gone  chan struct{}
+}
+
+type job struct {
+	previous *Outcome
+	next     *Part
+	expected int
+}
+
+// verdict is what Begin said.
+type verdict struct {
+	ok  bool
+	err error
+}
+
+func hire(box Outbox) *clerk {
+	c := &clerk{box: box, jobs: make(chan job, 1), begun: make(chan verdict, 1), next: make(chan *load, 1), gone: make(chan struct{})}
+	go c.work()
+	return c
+}
+
+func (c *clerk) work() {
+	defer close(c.gone)
+	for j := range c.jobs {
+		ok, err := c.box.Begin(j.previous, j.next, j.expected)
+		v := verdict{ok && err == nil, err}
+		c.begun <- v
+		if v.ok {
+			c.next <- pack(c.box.Next())
+		}
+	}
+}
+
+func (c *clerk) leave() {
+	close(c.jobs)
+	<-c.gone
+}

@@ -1,0 +1,91 @@
+package modem
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatewayd/sms"
+)
+
+// Metrics are shared by all modems of a process.
+type Metrics struct {
+	parts    *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	state    *prometheus.GaugeVec
+	received *prometheus.CounterVec
+	late     *prometheus.CounterVec
+	restarts *prometheus.CounterVec
+	signal   *prometheus.GaugeVec
+}
+
+// NewMetrics registers the modems' metrics; with nil they are kept for nobody.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		parts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatewayd_modem_parts_total", Help: "SMS parts by modem and result.",
+		}, []string{"modem", "result"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gatewayd_modem_send_seconds", Help: "Time from Ctrl-Z to the modem's result.",
+			Buckets: []float64{.01, .05, .1, .5, 1, 2, 3, 5, 10, 20, 40, 60, 120},
+		}, []string{"modem"}),
+		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gatewayd_modem_state", Help: "1 for the state that the modem is in.",
+		}, []string{"modem", "state"}),
+		received: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatewayd_modem_received_total", Help: "Received PDUs by modem and kind.",
+		}, []string{"modem", "kind"}),
+		late: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatewayd_modem_late_answers_total", Help: "Answers to CMGS that came after the deadline.",
+		}, []string{"modem"}),
+		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatewayd_modem_restarts_total", Help: "Bring-ups after the first.",
+		}, []string{"modem"}),
+		signal: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gatewayd_modem_signal_dbm", Help: "Received signal strength.",
+		}, []string{"modem"}),
+	}
+	if r != nil {
+		r.MustRegister(m.parts, m.seconds, m.state, m.received, m.late, m.restarts, m.signal)
+	}
+	return m
+}
+
+// meters are one modem's, found once.
+type meters struct {
+	parts             [4]prometheus.Counter // by Result
+	seconds           prometheus.Observer
+	messages, reports prometheus.Counter
+	late, restarts    prometheus.Counter
+	signal            prometheus.Gauge
+	state             *prometheus.GaugeVec
+	modem             string
+	last              sms.ModemState
+}
+
+func (m *Metrics) of(modem string) *meters {
+	return &meters{
+		parts: [4]prometheus.Counter{
+			NotSent:   m.parts.WithLabelValues(modem, "not_sent"),
+			Refused:   m.parts.WithLabelValues(modem, "refused"),
+			Unknown:   m.parts.WithLabelValues(modem, "unknown"),
+			Confirmed: m.parts.WithLabelValues(modem, "confirmed"),
+		},
+		seconds:  m.seconds.WithLabelValues(modem),
+		messages: m.received.WithLabelValues(modem, "message"),
+		reports:  m.received.WithLabelValues(modem, "report"),
+		late:     m.late.WithLabelValues(modem),
+		restarts: m.restarts.WithLabelValues(modem),
+		signal:   m.signal.WithLabelValues(modem),
+		state:    m.state, modem: modem,
+	}
+}
+
+func (m *meters) is(s sms.ModemState) {
+	if m.last == s {
+		return
+	}
+	if m.last != "" {
+		m.state.WithLabelValues(m.modem, string(m.last)).Set(0)
+	}
+	m.state.WithLabelValues(m.modem, string(s)).Set(1)
+	m.last = s
+}

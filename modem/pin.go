@@ -1,0 +1,212 @@
+package modem
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/warthog618/modem/info"
+
+	"gatewayd/modem/at"
+	"gatewayd/sms"
+)
+
+// A SIM dies of guessing: three wrong PINs ask for the PUK, ten wrong PUKs end
+// it. So a PIN is entered once per SIM, only with all three tries left, and a
+// PUK never.
+
+const pinTries = 3
+
+// unlock sees to it that the SIM is there and open.
+func (m *Modem) unlock(ctx context.Context) (*trouble, error) {
+	var err error
+	radio := false
+	entered := false
+	for try := range 20 {
+		if try > 0 {
+			if err := m.sleep(ctx, 2*time.Second); err != nil {
+				return nil, err
+			}
+		}
+		var lines []string
+		lines, err = m.ask(ctx, at.Command{Line: "AT+CPIN?", Prefix: "+CPIN", Mine: isPINState, Lenient: true, Timeout: 10 * time.Second})
+		state := ""
+		if len(lines) > 0 {
+			state = strings.Trim(info.TrimPrefix(lines[len(lines)-1], "+CPIN"), `" `)
+		}
+		switch code := cmeCode(err); {
+		case err != nil && answer(err) == nil:
+			return nil, err
+		case err == nil && state == "READY":
+			return nil, nil
+		case state == "SIM PIN", code == 11:
+			if entered { // it needs a while to notice
+				continue
+			}
+			if t, err := m.enterPIN(ctx); t != nil || err != nil {
+				return t, err
+			}
+			entered = true
+		case state == "SIM PUK", code == 12:
+			return m.pukTrouble(), nil
+		case state == "SIM PIN2", state == "SIM PUK2", code == 17, code == 18:
+			return nil, nil // for other things than messages
+		case strings.HasPrefix(state, "PH-"), code == 5, code == 6, code == 7, code >= 40 && code <= 48:
+			return &trouble{state: sms.PINRequired, reason: "The modem is locked to another network or SIM (" + state + ").", retry: retryPIN,
+				advice: "Use a SIM of the operator that sold the modem, or have the modem unlocked."}, nil
+		case code == 14, code == 256, code == 515:
+			continue // busy: it is being read
+		case code == 10 || code == 13 || state == "NOT INSERTED" || state == "NOT READY":
+			// Some say so as long as the radio is off.
+			if !radio {
+				radio = true
+				if _, err := m.radioOn(ctx); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			if try < 4 {
+				continue
+			}
+			return m.simTrouble(code), nil
+		case code == 15, code == 262, code == 772:
+			return m.simTrouble(code), nil
+		default:
+			if try < 4 {
+				continue
+			}
+			return &trouble{state: sms.ModemFailed, reason: "The port does not say whether a SIM is ready (AT+CPIN?).", retry: retryAlien, err: err,
+				advice: "Try another port of the same modem: many show several, and only one takes SMS commands."}, nil
+		}
+	}
+	return &trouble{state: sms.NoSIM, reason: "The SIM does not get ready.", advice: "Take the SIM out and put it in again.", retry: retrySIM, err: err}, nil
+}
+
+// isPINState also takes the bare READY of old modems.
+func isPINState(line string) bool {
+	return info.HasPrefix(line, "+CPIN") || line == "READY" || line == "SIM PIN" || line == "SIM PUK"
+}
+
+func (m *Modem) simTrouble(code int) *trouble {
+	t := &trouble{state: sms.NoSIM, reason: "There is no SIM in the modem.", advice: "Put a SIM in; check that it sits the right way round.", retry: retrySIM}
+	switch code {
+	case 13:
+		t.reason = "The SIM can't be read."
+		t.advice = "Take the SIM out, clean its contacts, and try it in a phone."
+	case 15:
+		t.reason = "The modem refuses this SIM."
+		t.advice = "Use a SIM of the operator that sold the modem, or have the modem unlocked."
+	case 262, 772:
+		t.reason = "The SIM is blocked or switched off."
+		t.advice = "Try the SIM in a phone; ask its operator for another."
+	}
+	return t
+}
+
+func (m *Modem) pukTrouble() *trouble {
+	return &trouble{state: sms.PUKRequired, reason: "The SIM asks for its PUK after too many wrong PINs.", retry: retryPIN,
+		advice: "Put the SIM into a phone and enter the PUK there; gatewayd never does."}
+}
+
+func pinTrouble(reason, advice string) *trouble {
+	return &trouble{state: sms.PINRequired, reason: reason, advice: advice, retry: retryPIN}
+}
+
+// enterPIN enters the configured PIN, if it has not failed on this SIM before.
+func (m *Modem) enterPIN(ctx context.Context) (*trouble, error) {
+	if m.o.PIN == "" {
+		return pinTrouble("The SIM asks for its PIN.", "Set pin or pin_file of this modem in the configuration, or switch the PIN off with a phone."), nil
+	}
+	if n, err := strconv.ParseUint(m.o.PIN, 10, 32); err != nil || len(m.o.PIN) < 4 || len(m.o.PIN) > 8 || n > 99999999 {
+		return pinTrouble("The configured PIN is not four to eight digits.", "Correct pin in the configuration."), nil
+	}
+	key := m.sim() + " " + m.o.PIN
+	if m.tried[key] {
+		return pinTrouble("The configured PIN was refused by this SIM; it is not tried again.",
+			"Correct pin in the configuration and restart gatewayd, or enter the right PIN in a phone."), nil
+	}
+	left, err := m.triesLeft(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case left < 0:
+		return pinTrouble("The SIM asks for its PIN, and the modem does not say how many tries are left.",
+			"Switch the SIM's PIN off with a phone."), nil
+	case left < pinTries:
+		return pinTrouble(fmt.Sprintf("The SIM asks for its PIN and has only %d of %d tries left, so none is used up.", left, pinTries),
+			"Enter the right PIN in a phone, which brings all tries back, and check pin in the configuration."), nil
+	}
+	m.tried[key] = true // before it is written: a crash must not cost a second try
+	_, err = m.port.Do(ctx, at.Command{Line: `AT+CPIN="` + m.o.PIN + `"`, Name: "AT+CPIN=…", Timeout: 30 * time.Second})
+	switch {
+	case err == nil:
+		delete(m.tried, key)
+		return nil, nil
+	case answer(err) == nil:
+		return nil, err
+	case cmeCode(err) == 12:
+		return m.pukTrouble(), nil
+	}
+	m.log.Warn("the SIM refused the configured PIN", "error", err)
+	return pinTrouble("The SIM refused the configured PIN; it is not tried again.",
+		"Correct pin in the configuration and restart gatewayd, or enter the right PIN in a phone."), nil
+}
+
+// triesLeft asks how many tries the PIN has, -1 if the modem does not say:
+// +CPINR, Huawei's ^CPIN, or the SIM itself, which answers 63Cx to an empty
+// VERIFY without counting it.
+func (m *Modem) triesLeft(ctx context.Context) (int, error) {
+	for _, c := range []struct {
+		command at.Command
+		read    func(string) int
+	}{
+		{at.Command{Line: `AT+CPINR="SIM PIN"`, Prefix: "+CPINR"}, func(s string) int {
+			f := quotedFields(s)
+			if len(f) >= 2 && f[0] == "SIM PIN" {
+				return number(f[1])
+			}
+			return -1
+		}},
+		{at.Command{Line: "AT^CPIN?", Prefix: "^CPIN"}, func(s string) int {
+			// ^CPIN: SIM PIN,<times>,<puk>,<pin>,<puk2>,<pin2>
+			f := quotedFields(s)
+			if len(f) >= 4 && f[0] == "SIM PIN" {
+				return number(f[3])
+			}
+			return -1
+		}},
+		{at.Command{Line: `AT+CSIM=10,"0020000100"`, Prefix: "+CSIM"}, func(s string) int {
+			f := quotedFields(s)
+			if len(f) >= 2 && len(f[1]) == 4 && strings.HasPrefix(strings.ToUpper(f[1]), "63C") {
+				n, err := strconv.ParseInt(f[1][3:], 16, 8)
+				if err == nil {
+					return int(n)
+				}
+			}
+			return -1
+		}},
+	} {
+		c.command.Timeout = 10 * time.Second
+		lines, err := m.ask(ctx, c.command)
+		if err != nil && answer(err) == nil {
+			return -1, err
+		}
+		for _, line := range lines {
+			if n := c.read(info.TrimPrefix(line, c.command.Prefix)); err == nil && n >= 0 {
+				return n, nil
+			}
+		}
+	}
+	return -1, nil
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(strings.TrimSpace(s))
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
+}

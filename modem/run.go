@@ -1,0 +1,370 @@
+package modem
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/warthog618/modem/trace"
+
+	"gatewayd/modem/at"
+	"gatewayd/sms"
+)
+
+// Options are what a modem needs.
+type Options struct {
+	Name    string
+	Port    string // for people to read
+	Open    func(context.Context) (io.ReadWriteCloser, error)
+	PIN     string
+	Number  string // the SIM's own, if known
+	Outbox  Outbox
+	Inbox   Inbox
+	OnState func(sms.Modem) // called by Run's goroutine when state or reason change
+	Log     *slog.Logger
+	Metrics *Metrics
+	Trace   io.Writer // gets every byte of the port, numbers and texts too
+}
+
+// Modem drives one modem. All fields below the line belong to Run's goroutine.
+type Modem struct {
+	o       Options
+	log     *slog.Logger
+	meters  *meters
+	picture atomic.Pointer[sms.Modem]
+	count   counters
+	reset   chan struct{}
+
+	// ---
+
+	over  <-chan struct{} // Run's context is over
+	port  *at.Port
+	clerk *clerk
+	timer *time.Timer
+	now   sms.Modem // published as picture
+
+	reg       registration
+	parked    *trouble      // SIM or account: until parkEnd
+	parkEnd   time.Time     //
+	parkFor   time.Duration // doubles each time
+	holdEnd   time.Time     // no service for a part: nothing is sent until then
+	sick      *trouble      // ends the session
+	faults    int           // class Fault in a row
+	unanswers int           // parts without an answer in a row
+	run       run
+	lastMR    int    // -1: not known
+	doubt     *doubt // the part whose answer may still come
+	up        bool   // bring-up is done
+	upSince   time.Time
+	losses    int             // sessions in a row that ended badly
+	tried     map[string]bool // SIM and PIN: true once it was refused or in doubt
+
+	// Receiving.
+	announced []announcement
+	direct    []direct
+	acks      int    // CNMA owed
+	ackForm   string // what this modem takes
+	csms      int
+	cnmi      string
+	ds        int
+	reading   string // mem1 of CPMS
+	storage   string // mem1 as brought up
+	reportMem string // where reports are stored, if apart
+	sweepDue  bool
+	blocked   error // why Inbox refuses
+	retryAt   time.Time
+
+	// Polling.
+	pollAt, checkAt, sweepAt time.Time
+	pollStep                 int
+	pollSoon                 bool
+}
+
+// New makes a modem; Run starts it.
+func New(o Options) *Modem {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	m := &Modem{
+		o: o, log: o.Log.With("modem", o.Name), meters: o.Metrics.of(o.Name),
+		reset: make(chan struct{}, 1), tried: map[string]bool{}, lastMR: -1,
+	}
+	m.now = sms.Modem{Name: o.Name, Port: o.Port, Number: o.Number, State: sms.Absent, Reason: "Not started yet.", Since: time.Now()}
+	m.publish()
+	return m
+}
+
+// Reset asks for the port to be closed, opened and brought up again now.
+func (m *Modem) Reset() {
+	select {
+	case m.reset <- struct{}{}:
+	default: // it is asked for already
+	}
+}
+
+// Run drives the modem until ctx is over; whatever happens to the port, it
+// opens it again. A part on the air gets eight seconds to be answered then.
+func (m *Modem) Run(ctx context.Context) error {
+	m.over = ctx.Done()
+	m.clerk = hire(m.o.Outbox)
+	defer m.clerk.leave()
+	m.timer = time.NewTimer(time.Hour)
+	defer m.timer.Stop()
+	for first := true; ctx.Err() == nil; first = false {
+		if !first {
+			m.count.restarts.Add(1)
+			m.meters.restarts.Inc()
+		}
+		t := m.session(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		m.enter(t.state, t.reason, t.advice)
+		if t.err != nil {
+			m.log.Debug("session over", "error", t.err)
+		}
+		m.pause(ctx, t.retry)
+	}
+	return nil
+}
+
+// pause waits before the port is opened again: as long as the trouble says, or
+// one second after a loss, growing to thirty while losses follow each other.
+func (m *Modem) pause(ctx context.Context, d time.Duration) {
+	if d == 0 {
+		d = min(time.Second<<min(m.losses, 5), 30*time.Second)
+		m.losses++
+	}
+	m.timer.Reset(d)
+	select {
+	case <-m.timer.C:
+	case <-m.reset:
+	case <-ctx.Done():
+	}
+}
+
+// session opens the port, brings the modem up, and works until that ends.
+func (m *Modem) session(ctx context.Context) *trouble {
+	rwc, err := m.o.Open(ctx)
+	if err != nil {
+		return m.openTrouble(err)
+	}
+	if m.o.Trace != nil {
+		rwc = traced{rwc, trace.New(rwc, trace.WithReadFormat("< %q"), trace.WithWriteFormat("> %q"),
+			trace.WithLogger(log.New(m.o.Trace, m.o.Name+" ", log.LstdFlags|log.Lmicroseconds)))}
+	}
+	m.port = at.Attach(rwc, m.log, m.unsolicited)
+	defer func() {
+		if err := m.port.Close(); err != nil {
+			m.log.Debug("close", "error", err)
+		}
+	}()
+	m.fresh()
+	if t := m.bringUp(ctx); t != nil || ctx.Err() != nil {
+		return t
+	}
+	m.up, m.upSince = true, time.Now()
+	defer func() {
+		m.up = false
+		if time.Since(m.upSince) > time.Minute {
+			m.losses = 0
+		}
+	}()
+	return m.work(ctx)
+}
+
+// traced is a port whose bytes are written down.
+type traced struct {
+	io.Closer
+	*trace.Trace
+}
+
+// fresh forgets what held for the last session only.
+func (m *Modem) fresh() {
+	m.sick, m.faults, m.unanswers, m.lastMR = nil, 0, 0, -1
+	m.reg = registration{-1, -1, -1}
+	m.announced, m.acks, m.ackForm, m.sweepDue = nil, 0, "", false
+	m.holdEnd, m.retryAt, m.pollSoon = time.Time{}, time.Time{}, false
+	switch m.now.State {
+	case sms.NoSIM, sms.PINRequired, sms.PUKRequired, sms.ModemFailed:
+		// Looking again changes nothing until the look is over.
+	default:
+		m.enter(sms.Probing, "The modem is being started.", "")
+	}
+}
+
+// work sends, receives and polls until ctx or the session is over.
+func (m *Modem) work(ctx context.Context) *trouble {
+	m.judge()
+	for {
+		if t := m.duties(ctx, false); t != nil || ctx.Err() != nil {
+			return t
+		}
+		if m.sendable() {
+			if p := m.o.Outbox.Next(); p != nil {
+				if t := m.sendAll(ctx, p); t != nil {
+					return t
+				}
+				continue
+			}
+		}
+		m.wait(ctx)
+	}
+}
+
+// wait sleeps until something comes or is due.
+func (m *Modem) wait(ctx context.Context) {
+	var ready <-chan struct{}
+	if m.sendable() {
+		ready = m.o.Outbox.Ready()
+	}
+	m.timer.Reset(time.Until(m.nextDue()))
+	select {
+	case t := <-m.port.Tokens():
+		if m.port.Take(t) == at.Gone {
+			m.sick = m.lossTrouble(m.port.Cause())
+		}
+	case <-ready:
+	case <-m.timer.C:
+	case <-m.reset:
+		m.sick = resetTrouble()
+	case <-ctx.Done():
+	}
+}
+
+func resetTrouble() *trouble {
+	return &trouble{state: sms.Healing, reason: "A reset was asked for.", advice: "Wait until the modem is up again.",
+		retry: time.Millisecond}
+}
+
+func (m *Modem) nextDue() time.Time {
+	next := m.pollAt
+	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.retryAt} {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
+	}
+	return next
+}
+
+// urgent tells whether anything but sending is to be done now. It is asked
+// between two parts and costs next to nothing.
+func (m *Modem) urgent(now time.Time) bool {
+	return m.sick != nil || m.port.Stale() || m.doubt != nil && m.doubt.answered ||
+		len(m.announced) > 0 && m.retryAt.IsZero() || m.acks > 0 ||
+		m.sweepDue && m.retryAt.IsZero() || len(m.reset) > 0 || now.After(m.nextDue())
+}
+
+// duties does what is due besides sending. With busy, a part waits: at most
+// one question is polled then. It returns why the session must end.
+func (m *Modem) duties(ctx context.Context, busy bool) *trouble {
+	for {
+		m.port.Drain()
+		select {
+		case <-m.reset:
+			m.sick = resetTrouble()
+		default:
+		}
+		if m.sick != nil {
+			return m.sick
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		more, err := m.duty(ctx, busy)
+		if err != nil {
+			if t := m.failed(err); t != nil {
+				return t
+			}
+		}
+		if !more {
+			m.judge()
+			return m.sick
+		}
+	}
+}
+
+// duty does one thing that is due and tells whether there may be more.
+func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
+	now := time.Now()
+	switch {
+	case m.port.Stale():
+		return true, m.port.Resync(ctx, 3)
+	case m.doubt != nil && m.doubt.answered:
+		m.settle()
+		return true, nil
+	case !m.retryAt.IsZero() && now.After(m.retryAt):
+		m.retryAt = time.Time{}
+		m.retryDirect()
+		return true, nil
+	case m.acks > 0:
+		return true, m.acknowledge(ctx)
+	case len(m.announced) > 0 && m.retryAt.IsZero():
+		return true, m.fetch(ctx)
+	case m.sweepDue && m.retryAt.IsZero(), now.After(m.sweepAt):
+		return true, m.sweep(ctx)
+	case m.parked != nil && now.After(m.parkEnd):
+		m.parked, m.parkEnd = nil, time.Time{}
+		return true, nil
+	case !m.holdEnd.IsZero() && now.After(m.holdEnd):
+		m.holdEnd, m.pollSoon = time.Time{}, true
+		return true, nil
+	case now.After(m.checkAt):
+		return !busy, m.check(ctx)
+	case m.pollSoon, now.After(m.pollAt):
+		return false, m.poll(ctx, busy)
+	}
+	return false, nil
+}
+
+// failed turns an error of a command into the end of the session, if it is one.
+func (m *Modem) failed(err error) *trouble {
+	if t := m.lossTrouble(err); t != nil {
+		return t
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	if errors.Is(err, at.ErrTimeout) {
+		if m.unanswers++; m.unanswers >= 3 {
+			return m.lossTrouble(at.ErrSilent)
+		}
+	}
+	m.log.Debug("command failed", "error", err)
+	return nil
+}
+
+// ask runs a command that only reads; such a one is repeated once when it gets
+// no answer, for URCs in front of an answer make some modems lose it.
+func (m *Modem) ask(ctx context.Context, c at.Command) ([]string, error) {
+	lines, err := m.port.Do(ctx, c)
+	if errors.Is(err, at.ErrTimeout) {
+		lines, err = m.port.Do(ctx, c)
+	}
+	return lines, err
+}
+
+func (m *Modem) ending() bool {
+	select {
+	case <-m.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// answer is the modem's own answer in err, nil if err is something else.
+func answer(err error) *at.Error {
+	var e *at.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return nil
+}

@@ -1,0 +1,442 @@
+package modem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/warthog618/modem/info"
+
+	"gatewayd/modem/at"
+	"gatewayd/sms"
+)
+
+// Limits of sending one part.
+const (
+	promptLimit   = 15 * time.Second
+	resultLimit   = 60 * time.Second
+	quectelLimit  = 120 * time.Second // their manual: determined by the network
+	okLimit       = 5 * time.Second   // from +CMGS to its OK
+	giveBackAfter = 20 * time.Second  // without an answer, what waits goes to others
+	lastGrace     = 8 * time.Second   // for a part on the air when the process ends
+	parkMin       = 5 * time.Minute
+	parkMax       = time.Hour
+	holdFor       = 10 * time.Second
+)
+
+// sending is how the attempt to send one part ended.
+type sending struct {
+	outcome *Outcome // nil: the part was never begun
+	booked  bool     // the part before is booked
+	dropped bool     // the Outbox took the part back itself
+	err     error    // of the Outbox
+	follow  *load    // chosen meanwhile
+}
+
+// sendAll sends first and what follows it, one commit per part, until nothing
+// is next, something else is due, or a part was not confirmed.
+func (m *Modem) sendAll(ctx context.Context, first *Part) *trouble {
+	next := pack(first)
+	var previous *Outcome
+	for next != nil {
+		m.port.Drain()
+		if m.urgent(time.Now()) || ctx.Err() != nil {
+			m.book(previous)
+			previous = nil
+			if t := m.duties(ctx, true); t != nil || ctx.Err() != nil || !m.sendable() {
+				m.o.Outbox.Return(next.part)
+				return t
+			}
+		}
+		s := m.send(ctx, previous, next)
+		if s.booked {
+			previous = nil
+		}
+		if s.outcome == nil || s.outcome.Result != Confirmed {
+			m.book(previous)
+			if s.follow != nil {
+				m.o.Outbox.Return(s.follow.part)
+			}
+			if s.outcome == nil && !s.dropped {
+				m.o.Outbox.Return(next.part)
+			}
+			m.book(s.outcome)
+			if s.err != nil {
+				m.log.Error("the queue could not begin a part", "message", next.part.MessageID, "error", s.err)
+				m.rest(ctx)
+			}
+			return nil // duties know what is next
+		}
+		previous, next = s.outcome, s.follow
+		if next == nil {
+			select {
+			case <-m.o.Outbox.Ready():
+				next = pack(m.o.Outbox.Next())
+			default:
+			}
+		}
+	}
+	m.book(previous)
+	return nil
+}
+
+// book commits an outcome. Nothing is sent before that has succeeded: a part
+// whose fate is not on disk must not be followed by another.
+func (m *Modem) book(o *Outcome) {
+	for n := 0; o != nil; n++ {
+		err := m.o.Outbox.Finish(*o)
+		if err == nil {
+			return
+		}
+		m.log.Error("an outcome could not be booked; trying again", "message", o.Part.MessageID, "error", err)
+		if n >= 1 && m.ending() {
+			return // at the next start it is a part that was sent and not confirmed
+		}
+		m.rest(context.Background())
+	}
+}
+
+// rest waits a second before the disk is asked again.
+func (m *Modem) rest(ctx context.Context) {
+	m.timer.Reset(time.Second)
+	select {
+	case <-m.timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// send sends one part: the command is on its way while the Outbox commits that
+// the part is about to go; the PDU follows when both are done.
+func (m *Modem) send(ctx context.Context, previous *Outcome, l *load) (s sending) {
+	expected := -1
+	if m.lastMR >= 0 {
+		expected = (m.lastMR + 1) & 0xff
+	}
+	if err := m.port.Begin(l.command); err != nil {
+		m.sick = m.lossTrouble(err)
+		return s
+	}
+	m.clerk.jobs <- job{previous, l.part, expected}
+	refusal := m.awaitPrompt(ctx, &s)
+	if !s.booked || s.dropped {
+		m.port.Abandon() // the modem must leave the prompt
+		return s
+	}
+	s.outcome = &Outcome{Part: l.part, MR: -1, ExpectedMR: -1}
+	if refusal == nil {
+		if err := m.port.Data(l.pdu); err != nil {
+			refusal = err
+		}
+	}
+	if refusal != nil {
+		s.follow = <-m.clerk.next
+		m.notSent(s.outcome, refusal)
+		return s
+	}
+	s.outcome.ExpectedMR = expected
+	m.await(ctx, &s)
+	return s
+}
+
+// awaitPrompt waits for the Outbox's commit and the modem's prompt. It returns
+// why the modem won't take the PDU.
+func (m *Modem) awaitPrompt(ctx context.Context, s *sending) (refusal error) {
+	begun, prompted := false, false
+	over := ctx.Done()
+	m.timer.Reset(promptLimit)
+	take := func(t at.Token) {
+		switch m.port.Take(t) {
+		case at.Prompted:
+			prompted = true
+		case at.Done:
+			refusal = m.port.Result()
+		case at.Gone:
+			refusal = m.port.Cause()
+		}
+	}
+	for !begun || s.booked && !s.dropped && !prompted && refusal == nil {
+		select {
+		case v := <-m.clerk.begun:
+			begun, s.booked, s.dropped, s.err = true, v.err == nil, v.err == nil && !v.ok, v.err
+		case t := <-m.port.Tokens():
+			take(t)
+		case <-m.timer.C:
+			if !prompted && refusal == nil {
+				m.port.Abandon()
+				refusal = errNoPrompt
+			}
+		case <-over:
+			over = nil
+			if refusal == nil {
+				m.port.Abandon()
+				refusal = ctx.Err()
+			}
+		}
+	}
+	// A modem that is tired of waiting for the commit has left its prompt.
+	for refusal == nil && len(m.port.Tokens()) > 0 {
+		take(<-m.port.Tokens())
+	}
+	return refusal
+}
+
+var errNoPrompt = fmt.Errorf("no prompt: %w", at.ErrTimeout)
+
+// notSent judges a part that never left.
+func (m *Modem) notSent(o *Outcome, refusal error) {
+	m.sick = m.lossTrouble(refusal)
+	e := answer(refusal)
+	o.Result = NotSent
+	switch {
+	case e != nil && e.Set != "":
+		o.Err = classify(e, m.now.Manufacturer, 0)
+		if o.Err.Class != sms.Unknown && o.Err.Class != sms.Accepted {
+			o.Result = Refused
+		}
+		m.refused(o)
+		return
+	case e != nil:
+		o.Err = classify(e, m.now.Manufacturer, 0)
+	case errors.Is(refusal, context.Canceled), errors.Is(refusal, context.DeadlineExceeded):
+		o.Err = &sms.Error{Code: "stopped", Title: "the gateway stopped", Detail: "The message had not left the gateway.", Class: sms.Now}
+		m.tally(o)
+		return
+	default:
+		o.Err = &sms.Error{Code: "not-sent", Title: "the modem did not take the message",
+			Detail: fmt.Sprintf("Before the message was handed over: %v.", refusal), Class: sms.Fault}
+	}
+	m.tally(o)
+	m.fault()
+}
+
+// await submits the part and waits for its fate.
+func (m *Modem) await(ctx context.Context, s *sending) {
+	if m.doubt != nil && !m.doubt.answered {
+		m.doubt = nil // from here on +CMGS is this part's
+	}
+	start := time.Now()
+	if err := m.port.Submit(); err != nil {
+		s.follow = <-m.clerk.next
+		m.doubt = &doubt{part: s.outcome.Part, imei: m.now.IMEI}
+		m.unknown(s.outcome, "The port failed while the message was handed over.", err)
+		return
+	}
+	limit := resultLimit
+	if strings.Contains(strings.ToUpper(m.now.Manufacturer), "QUECTEL") {
+		limit = quectelLimit
+	}
+	deadline, giveBack := start.Add(limit), start.Add(giveBackAfter)
+	chosen, over := m.clerk.next, ctx.Done()
+	m.timer.Reset(giveBackAfter)
+	event := at.Nothing
+	var failure error
+	for event != at.Done && event != at.Gone && failure == nil {
+		select {
+		case t := <-m.port.Tokens():
+			if event = m.port.Take(t); event == at.Nothing && len(m.port.Lines()) > 0 {
+				// The network has it: only the OK is missing.
+				deadline = minTime(deadline, time.Now().Add(okLimit))
+				m.timer.Reset(time.Until(deadline))
+			}
+		case s.follow = <-chosen:
+			chosen = nil
+			if giveBack.IsZero() {
+				m.giveBack(s)
+			}
+		case now := <-m.timer.C:
+			if !now.Before(deadline) {
+				m.port.Abandon()
+				failure = at.ErrTimeout
+				break
+			}
+			giveBack = time.Time{}
+			if chosen == nil {
+				m.giveBack(s)
+			}
+			m.timer.Reset(time.Until(deadline))
+		case <-over:
+			over = nil
+			deadline = minTime(deadline, time.Now().Add(lastGrace))
+			m.timer.Reset(time.Until(deadline))
+		}
+	}
+	waited := time.Since(start)
+	m.meters.seconds.Observe(waited.Seconds())
+	if chosen != nil {
+		s.follow = <-chosen
+	}
+	m.judgeResult(s.outcome, event, failure, waited)
+}
+
+// giveBack lets others have the part that waits behind one without an answer.
+func (m *Modem) giveBack(s *sending) {
+	if s.follow != nil {
+		m.o.Outbox.Return(s.follow.part)
+		s.follow = nil
+	}
+}
+
+func minTime(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// judgeResult reads a part's fate from how its command ended.
+func (m *Modem) judgeResult(o *Outcome, event at.Event, failure error, waited time.Duration) {
+	if mr, ok := reference(m.port.Lines()); ok {
+		// Accepted by the network, whatever became of the OK after it.
+		if event == at.Gone {
+			m.sick = m.lossTrouble(m.port.Cause())
+		}
+		m.confirmed(o, mr)
+		return
+	}
+	switch {
+	case failure != nil:
+		m.doubt = &doubt{part: o.Part, imei: m.now.IMEI}
+		if m.unanswers++; m.unanswers >= 3 {
+			m.sick = m.lossTrouble(at.ErrSilent)
+		}
+		m.unknown(o, fmt.Sprintf("The modem gave no answer within %d seconds.", int(waited.Seconds())), failure)
+	case event == at.Gone:
+		m.doubt = &doubt{part: o.Part, imei: m.now.IMEI}
+		m.sick = m.lossTrouble(m.port.Cause())
+		m.unknown(o, "The port went away before the modem's answer.", m.port.Cause())
+	case m.port.Result() == nil:
+		m.unknown(o, "The modem said OK without a message reference.", nil)
+	default:
+		e := answer(m.port.Result())
+		o.Err = classify(e, m.now.Manufacturer, waited)
+		if e.Set == "CMS" && e.Code == 302 && time.Since(m.upSince) < time.Minute {
+			o.Err.Class = sms.Now // still booting
+		}
+		switch o.Err.Class {
+		case sms.Unknown:
+			m.unknown(o, o.Err.Detail, nil)
+		case sms.Accepted:
+			o.Err = nil
+			m.confirmed(o, -1)
+		default:
+			o.Result = Refused
+			m.refused(o)
+		}
+	}
+}
+
+// reference finds the TP-MR of a +CMGS line; -1 if the modem gave none.
+func reference(lines []string) (mr int, ok bool) {
+	if len(lines) == 0 {
+		return -1, false
+	}
+	digits := info.TrimPrefix(lines[0], "+CMGS")
+	digits, _, _ = strings.Cut(digits, ",")
+	mr, err := strconv.Atoi(strings.TrimSpace(digits))
+	if err != nil || mr < 0 || mr > 255 {
+		return -1, true
+	}
+	return mr, true
+}
+
+func (m *Modem) confirmed(o *Outcome, mr int) {
+	o.Result, o.MR, o.ExpectedMR = Confirmed, mr, -1
+	m.lastMR = mr
+	m.run.success()
+	m.faults, m.unanswers, m.losses, m.parkFor = 0, 0, 0, 0
+	m.tally(o)
+}
+
+func (m *Modem) unknown(o *Outcome, why string, cause error) {
+	if cause != nil && m.sick == nil {
+		m.sick = m.lossTrouble(cause)
+	}
+	m.lastMR = -1 // it may have used one up, or not
+	o.Result = Unknown
+	title := "nobody knows whether it was sent"
+	o.Err = &sms.Error{Code: "unconfirmed", Title: title, Detail: why + " The network may have the message or not.", Class: sms.Unknown}
+	m.tally(o)
+}
+
+// refused draws the conclusions of a refusal for the modem itself.
+func (m *Modem) refused(o *Outcome) {
+	m.unanswers = 0
+	m.run.read(o.Err, o.Part.To)
+	m.tally(o)
+	switch o.Err.Class {
+	case sms.Account:
+		m.park(o.Err)
+	case sms.Fault:
+		m.fault()
+	default:
+		m.faults = 0
+	}
+	if o.Err.Code == "cms-331" || o.Err.Code == "cme-30" {
+		m.holdEnd, m.pollSoon = time.Now().Add(holdFor), true
+	}
+}
+
+// fault counts faults; three in a row are cured by starting the modem afresh.
+func (m *Modem) fault() {
+	if m.faults++; m.faults >= 3 && m.sick == nil {
+		m.sick = &trouble{state: sms.Healing, reason: "The modem failed three times in a row.",
+			advice: "It is started afresh. If this goes on, check its power supply and plug it in again."}
+	}
+}
+
+// park sets the modem aside for a while that doubles each time.
+func (m *Modem) park(e *sms.Error) {
+	m.parkFor = min(max(2*m.parkFor, parkMin), parkMax)
+	m.parkEnd = time.Now().Add(m.parkFor)
+	m.parked = &trouble{reason: fmt.Sprintf("The network or the SIM refuses to send: %s (%s).", e.Title, e.Code),
+		advice: "Check the SIM: its credit, its contract, the SMSC number, and whether it may send text messages. It is tried again from time to time."}
+}
+
+func (m *Modem) tally(o *Outcome) {
+	m.meters.parts[o.Result].Inc()
+	switch o.Result {
+	case Confirmed:
+		m.count.partsSent.Add(1)
+	case Unknown:
+		m.count.unconfirmed.Add(1)
+	default:
+		m.count.partsFailed.Add(1)
+	}
+}
+
+// doubt is a part that was handed over and not answered in time.
+type doubt struct {
+	part     *Part
+	imei     string // of the modem that had it
+	answered bool
+	mr       int
+}
+
+// late takes a +CMGS that no running command can have caused. It settles the
+// part in doubt and no other.
+func (m *Modem) late(line string) {
+	m.count.late.Add(1)
+	m.meters.late.Inc()
+	if m.doubt == nil {
+		m.log.Warn("the modem confirmed a message that nobody waits for")
+		return
+	}
+	m.doubt.answered = true
+	m.doubt.mr, _ = reference([]string{line})
+}
+
+// settle books the late answer. A port that came back with another modem on it
+// can't have answered for this one.
+func (m *Modem) settle() {
+	d := m.doubt
+	m.doubt = nil
+	if d.imei != m.now.IMEI {
+		return
+	}
+	m.lastMR = d.mr
+	m.count.partsSent.Add(1)
+	m.book(&Outcome{Part: d.part, Result: Confirmed, MR: d.mr, ExpectedMR: -1})
+}
