@@ -1,0 +1,253 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gatewayd/auth"
+	"gatewayd/queue"
+)
+
+// example fills the parameters of a route's path.
+func example(path string) string {
+	return strings.NewReplacer(":id", "msg_01KB2N8Q7R5V3W1X9Y8Z7A6B5C", ":number", "+491701234567",
+		":name", "office", ":file", "style.css").Replace(path)
+}
+
+// open are the routes that need no key, and why that is right.
+var open = map[string]string{
+	"GET /healthz":        "shows nothing",
+	"GET /readyz":         "shows nothing but ready or not",
+	"GET /openapi.json":   "the same on every box",
+	"GET /sign-in":        "a form",
+	"POST /sign-in":       "takes a key",
+	"POST /sign-out":      "ends what comes with it",
+	"GET /problems/:name": "the same on every box",
+	"GET /assets/:file":   "the same on every box",
+}
+
+// Every route of the table is asked with no key, a wrong one, one that lacks the
+// scope, and a session from a foreign page.
+func TestEveryRouteIsGuarded(t *testing.T) {
+	b := newBox(t, settings{change: func(o *Options) {
+		o.Pages = map[string]http.Handler{"/handsets/": http.NotFoundHandler()}
+	}})
+	lacking := map[auth.Scope][]string{auth.Send: {b.read}, auth.Read: {b.send}, auth.Admin: {b.read, b.send}}
+	session := b.signInWith(b.admin)
+	routes := append(b.routes(),
+		route{"GET", "/handsets/1", auth.Read, nil}, route{"POST", "/handsets/1", auth.Send, nil}, route{"PUT", "/handsets/1", auth.Send, nil})
+	for _, r := range routes {
+		name, target := r.method+" "+r.path, example(r.path)
+		body := ""
+		if r.method == "POST" {
+			body = `{"to":"+491701234567","text":"x"}`
+		}
+		if r.scope == "" {
+			if open[name] == "" {
+				t.Errorf("%s is open to everybody", name)
+			}
+			continue
+		}
+		for what, h := range map[string]header{
+			"no key":               {},
+			"an unknown key":       bearer("gw_0000000000_0000000000000000000000000000000000000000000"),
+			"an empty key":         {"Authorization": "Bearer "},
+			"another scheme":       {"Authorization": "Basic " + b.admin},
+			"an unknown session":   {"Cookie": cookieName + "=0000000000000000000000000000000000000000000"},
+			"a key as the session": {"Cookie": cookieName + "=" + b.admin},
+		} {
+			a := b.ask(r.method, target, h, body)
+			if a.Code != http.StatusUnauthorized || a.Header().Get("WWW-Authenticate") == "" {
+				t.Errorf("%s with %s: %d", name, what, a.Code)
+			}
+			a.problem(noKey)
+		}
+		b.ask(r.method, target+"?api_key="+b.admin+"&key="+b.admin+"&access_token="+b.admin, nil, body).problem(noKey)
+		for _, token := range lacking[r.scope] {
+			p := b.ask(r.method, target, bearer(token), body).problem(wrongScope)
+			if !strings.Contains(p.Detail, string(r.scope)) {
+				t.Errorf("%s: %q does not name the scope %s", name, p.Detail, r.scope)
+			}
+		}
+		b.ask(r.method, target, session.with("Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors"), body).problem(foreignOrigin)
+		// A browser that sends no Sec-Fetch-Site, as over plain HTTP on a LAN.
+		b.ask(r.method, target, session.with("Origin", "http://evil.example"), body).problem(foreignOrigin)
+	}
+	b.nothingQueued()
+	if len(b.modems.reset) > 0 {
+		t.Error("a modem was reset")
+	}
+}
+
+func TestScopesThatSuffice(t *testing.T) {
+	b := newBox(t, settings{})
+	b.post("/v1/messages", b.send, `{"to":"+491701234567","text":"x"}`).accepted()
+	b.ask("GET", "/v1/messages", bearer(b.read), "").want(200)
+	for _, path := range []string{"/v1/messages", "/v1/modems", "/v1/queue", "/"} {
+		b.ask("GET", path, bearer(b.admin), "").want(200)
+	}
+	b.post("/v1/messages", b.admin, `{"to":"+491701234567","text":"x"}`).accepted()
+	b.ask("GET", "/v1/queue", header{"Authorization": "bearer " + b.read}, "").want(200) // the scheme's case does not matter
+}
+
+func TestBadMethodsAndPaths(t *testing.T) {
+	b := newBox(t, settings{})
+	for target, allowed := range map[string]string{
+		"/v1/messages": "GET", "/v1/messages/batch": "POST", "/v1/queue": "GET", "/healthz": "GET", "/sign-out": "POST",
+	} {
+		a := b.ask("PATCH", target, bearer(b.admin), "")
+		a.problem(methodNotAllowed)
+		if !strings.Contains(a.Header().Get("Allow"), allowed) {
+			t.Errorf("PATCH %s: Allow is %q", target, a.Header().Get("Allow"))
+		}
+	}
+	for _, target := range []string{"/v1", "/v1/", "/v2/messages", "/v1/messages/", "/v1/messages/a/b", "/v1/nothing", "/assets/../api.go",
+		"/assets/%2e%2e%2fapi.go", "/.env", "/v1/messages/%zz"} {
+		if strings.Contains(target, "%zz") {
+			continue // no URL at all: net/http answers it
+		}
+		b.ask("GET", target, bearer(b.admin), "").problem(notFound)
+	}
+	if got := b.ask("GET", "/nothing", header{"Accept": "text/html"}, "").want(404).Header().Get("Content-Type"); !strings.HasPrefix(got, "text/html") {
+		t.Errorf("a browser gets %s for a page that is not there", got)
+	}
+	b.ask("HEAD", "/healthz", nil, "").want(200)
+	b.ask("HEAD", "/v1/messages", nil, "").want(401)
+}
+
+func TestHeadersOfEveryAnswer(t *testing.T) {
+	b := newBox(t, settings{})
+	for _, target := range []string{"/", "/sign-in", "/v1/queue", "/nothing", "/assets/page.js", "/healthz"} {
+		h := b.ask("GET", target, bearer(b.read), "").Header()
+		csp := h.Get("Content-Security-Policy")
+		if !strings.Contains(csp, "default-src 'self'") || !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: Content-Security-Policy %q", target, csp)
+		}
+		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("%s: %v", target, h)
+		}
+		if !strings.HasPrefix(target, "/assets/") && h.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s may be cached: %q", target, h.Get("Cache-Control"))
+		}
+	}
+}
+
+func TestRevokedKeyEndsItsSession(t *testing.T) {
+	b := newBox(t, settings{})
+	session := b.signInWith(b.read)
+	b.ask("GET", "/v1/queue", session, "").want(200)
+	if _, err := b.o.Keys.Revoke(ctx, "read"); err != nil {
+		t.Fatal(err)
+	}
+	b.ask("GET", "/v1/queue", session, "").problem(noKey)
+	b.ask("GET", "/v1/queue", bearer(b.read), "").problem(noKey)
+}
+
+func form(values ...string) string {
+	v := url.Values{}
+	for i := 0; i < len(values); i += 2 {
+		v.Set(values[i], values[i+1])
+	}
+	return v.Encode()
+}
+
+var formType = header{"Content-Type": "application/x-www-form-urlencoded"}
+
+func TestSignIn(t *testing.T) {
+	b := newBox(t, settings{})
+	browser := header{"Accept": "text/html"}
+	a := b.ask("GET", "/messages/msg_1?x=1", browser, "").want(http.StatusSeeOther)
+	if to := a.Header().Get("Location"); to != "/sign-in?next=%2Fmessages%2Fmsg_1%3Fx%3D1" {
+		t.Errorf("sent to %s", to)
+	}
+	if to := b.ask("GET", "/", browser, "").want(http.StatusSeeOther).Header().Get("Location"); to != "/sign-in" {
+		t.Errorf("sent to %s", to)
+	}
+	page := b.ask("GET", "/sign-in?next=/messages/msg_1", browser, "").want(200).Body.String()
+	if !strings.Contains(page, `name="next" value="/messages/msg_1"`) {
+		t.Errorf("the form does not know where to go: %s", page)
+	}
+
+	a = b.ask("POST", "/sign-in", formType, form("key", " "+b.read+"\n", "next", "/messages/msg_1")).want(http.StatusSeeOther)
+	if to := a.Header().Get("Location"); to != "/messages/msg_1" {
+		t.Errorf("after signing in sent to %s", to)
+	}
+	c := a.Result().Cookies()[0]
+	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Secure || c.Path != "/" || c.MaxAge <= 0 || strings.Contains(c.Value, "gw_") {
+		t.Errorf("cookie %+v", c)
+	}
+	session := header{"Cookie": c.Name + "=" + c.Value}
+	same := session.with("Sec-Fetch-Site", "same-origin", "Origin", "http://example.com")
+	b.ask("GET", "/", session, "").want(200)
+	b.ask("GET", "/v1/queue", same, "").want(200)
+	b.ask("POST", "/v1/messages", same, `{"to":"+491701234567","text":"x"}`).problem(wrongScope)
+
+	// A link on another site leads to the page; a fetch by it leads nowhere.
+	b.ask("GET", "/", session.with("Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"), "").want(200)
+	b.ask("GET", "/v1/queue", session.with("Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"), "").problem(foreignOrigin)
+	b.ask("POST", "/sign-out", session.with("Sec-Fetch-Site", "cross-site"), "").problem(foreignOrigin)
+
+	a = b.ask("POST", "/sign-out", same, "").want(http.StatusSeeOther)
+	if c := a.Result().Cookies()[0]; c.MaxAge >= 0 || c.Value != "" {
+		t.Errorf("signing out leaves the cookie %+v", c)
+	}
+	b.ask("GET", "/v1/queue", session, "").problem(noKey)
+
+	a = b.ask("POST", "/sign-in", formType.with("X-Forwarded-Proto", "https"), form("key", b.read)).want(http.StatusSeeOther)
+	if !a.Result().Cookies()[0].Secure {
+		t.Error("behind TLS the cookie is not Secure")
+	}
+	b.ask("POST", "/sign-in", formType.with("Sec-Fetch-Site", "cross-site"), form("key", b.read)).problem(foreignOrigin)
+	if body := b.ask("POST", "/sign-in", formType, form("key", b.send)).want(403).Body.String(); !strings.Contains(body, "scope read") {
+		t.Errorf("a key that can't read: %s", body)
+	}
+}
+
+func TestSignInLeadsNowhereElse(t *testing.T) {
+	b := newBox(t, settings{})
+	for _, next := range []string{"https://evil.example/", "//evil.example", "/\\evil.example", "\\\\evil.example", "evil", "javascript:alert(1)",
+		"/\t/evil.example", "http:evil", "/%0d%0aSet-Cookie:x=y\r\n"} {
+		a := b.ask("POST", "/sign-in", formType, form("key", b.read, "next", next)).want(http.StatusSeeOther)
+		if to := a.Header().Get("Location"); to != "/" {
+			t.Errorf("next %q leads to %q", next, to)
+		}
+	}
+}
+
+func TestSignInAttemptsAreLimited(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t, settings{single: true, dir: dir, queue: queue.Options{}})
+		try := func(key string) *answer { return b.ask("POST", "/sign-in", formType, form("key", key)) }
+		for range 50 {
+			try(b.read).want(http.StatusSeeOther) // right ones don't count
+		}
+		for range 10 {
+			if body := try("gw_wrong").want(401).Body.String(); !strings.Contains(body, "not known") {
+				t.Errorf("a wrong key: %s", body)
+			}
+		}
+		a := try("gw_wrong").want(429)
+		try(b.read).want(429) // not even whether this one is right can be learnt
+		if got := a.Header().Get("Retry-After"); got != "31" {
+			t.Errorf("Retry-After %s", got)
+		}
+		time.Sleep(31 * time.Second)
+		try(b.read).want(http.StatusSeeOther)
+	})
+}
+
+func TestGuessersOfOneNetworkCountAsOne(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.7:1234": "192.0.2.7", "[2001:db8:1:2:3:4:5:6]:99": "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:5": "fe80::/64", "[::ffff:192.0.2.7]:1": "192.0.2.7", "@": "@",
+	} {
+		if got := guesser(remote); got != want {
+			t.Errorf("%s is %s, want %s", remote, got, want)
+		}
+	}
+}

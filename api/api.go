@@ -1,0 +1,262 @@
+// Package api serves the HTTP API and the pages: routes, strict JSON in,
+// problem+json out, server-sent events, the OpenAPI document, the status page.
+//
+// Every route stands in one table with the scope that it needs; what has none
+// is open, and shows nothing. Handlers return errors, one place answers them.
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatewayd/auth"
+	"gatewayd/queue"
+)
+
+// Options are what New needs. Queue and Keys must be given.
+type Options struct {
+	Queue      *queue.Queue
+	Keys       *auth.Keys
+	Modems     Modems     // nil: none
+	Deliveries Deliveries // nil: no webhooks
+	Region     string     // ISO country whose national numbers are accepted; "": none
+	MaxParts   int        // of an outbound message; 0: 10
+
+	Metrics     prometheus.Gatherer // what /metrics serves; nil: nothing
+	MetricsOpen bool                // /metrics needs no key
+	Counters    *Metrics            // counts the requests; nil: not counted
+
+	// Pages are further pages, by the path that they live under, such as
+	// "/handsets/". They are asked with the whole path and need a sign-in: the
+	// scope read, and send for what changes something. The navigation has them.
+	Pages map[string]http.Handler
+
+	Ready   func(context.Context) error // more that /readyz must find well; may be nil
+	Version string
+	Now     func() time.Time // nil: time.Now
+	Log     *slog.Logger     // nil: nothing is logged
+}
+
+// API answers HTTP requests.
+type API struct {
+	o         Options
+	log       *slog.Logger
+	now       func() time.Time
+	origins   *http.CrossOriginProtection
+	attempts  *auth.Attempts
+	templates *template.Template
+	document  func() ([]byte, error) // the OpenAPI document as JSON
+	listeners atomic.Int64           // event streams that are open
+
+	once     sync.Once
+	stopping chan struct{}
+}
+
+// New prepares the API. It starts nothing.
+func New(o Options) *API {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &API{
+		o: o, log: o.Log, now: o.Now,
+		origins: http.NewCrossOriginProtection(),
+		// Far more tries than a person needs, far fewer than a program wants.
+		attempts:  auth.NewAttempts(10, 30*time.Second),
+		templates: parseTemplates(),
+		document:  sync.OnceValues(documentJSON),
+		stopping:  make(chan struct{}),
+	}
+	if o.Counters != nil {
+		o.Counters.listeners = func() float64 { return float64(a.listeners.Load()) }
+	}
+	return a
+}
+
+// route is one line of the table.
+type route struct {
+	method string
+	path   string
+	scope  auth.Scope // "": open to everybody
+	h      echo.HandlerFunc
+}
+
+func (a *API) routes() []route {
+	metrics := auth.Read
+	if a.o.MetricsOpen {
+		metrics = ""
+	}
+	return []route{
+		{"POST", "/v1/messages", auth.Send, a.sendMessage},
+		{"POST", "/v1/messages/batch", auth.Send, a.sendBatch},
+		{"GET", "/v1/messages", auth.Read, a.listMessages},
+		{"GET", "/v1/messages/:id", auth.Read, a.getMessage},
+		{"DELETE", "/v1/messages/:id", auth.Send, a.cancelMessage},
+		{"POST", "/v1/messages/:id/redact", auth.Admin, a.redactMessage},
+		{"DELETE", "/v1/numbers/:number", auth.Admin, a.eraseNumber},
+		{"GET", "/v1/modems", auth.Read, a.listModems},
+		{"GET", "/v1/modems/:name", auth.Read, a.getModem},
+		{"POST", "/v1/modems/:name/reset", auth.Admin, a.resetModem},
+		{"GET", "/v1/queue", auth.Read, a.getQueue},
+		{"GET", "/v1/events", auth.Read, a.listEvents},
+		{"GET", "/v1/webhooks/deliveries", auth.Read, a.listDeliveries},
+		{"POST", "/v1/webhooks/deliveries/:id/retry", auth.Admin, a.retryDelivery},
+		{"GET", "/healthz", "", a.healthz},
+		{"GET", "/readyz", "", a.readyz},
+		{"GET", "/openapi.json", "", a.openAPI},
+		{"GET", "/metrics", metrics, a.metrics},
+		{"GET", "/", auth.Read, a.statusPage},
+		{"GET", "/messages/:id", auth.Read, a.messagePage},
+		{"GET", "/sign-in", "", a.signInPage},
+		{"POST", "/sign-in", "", a.signIn},
+		{"POST", "/sign-out", "", a.signOut},
+		{"GET", "/problems/:name", "", a.problemPage},
+		{"GET", "/assets/:file", "", a.asset},
+	}
+}
+
+// Handler answers every request.
+func (a *API) Handler() http.Handler {
+	e := echo.New()
+	e.HTTPErrorHandler = func(err error, c echo.Context) { a.fail(c, err) }
+	e.Use(a.around)
+	for _, r := range a.routes() {
+		h := r.h
+		if r.scope != "" {
+			h = a.guard(r.scope, h)
+		}
+		e.Add(r.method, r.path, h)
+		if r.method == http.MethodGet && r.path != "/v1/events" {
+			e.Add(http.MethodHead, r.path, h) // the server leaves the body out
+		}
+	}
+	for path, page := range a.o.Pages {
+		h := echo.WrapHandler(page)
+		for _, method := range []string{"GET", "HEAD"} {
+			e.Add(method, path+"*", a.guard(auth.Read, h))
+		}
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+			e.Add(method, path+"*", a.guard(auth.Send, h))
+		}
+	}
+	return e
+}
+
+// Server returns an http.Server for Handler whose limits keep slow and greedy
+// clients from holding on to it. Its Shutdown ends the event streams too.
+func (a *API) Server() *http.Server {
+	s := &http.Server{
+		Handler:           a.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second, // event streams set their own
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	s.RegisterOnShutdown(a.Stop)
+	return s
+}
+
+// Stop ends the event streams, which would go on for ever, and lets /readyz say
+// that no more is taken.
+func (a *API) Stop() { a.once.Do(func() { close(a.stopping) }) }
+
+// policy is the Content-Security-Policy of everything: what is embedded here,
+// and nothing else, not even inline.
+const policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+
+// around is what happens with every request: headers, errors, counting.
+func (a *API) around(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		h := c.Response().Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if err := a.recovered(c, next); err != nil {
+			a.fail(c, err)
+		}
+		a.o.Counters.count(c.Path(), c.Request().Method, c.Response().Status, time.Since(start))
+		// The route, not the path: paths hold numbers.
+		a.log.Debug("request", "method", c.Request().Method, "route", c.Path(),
+			"status", c.Response().Status, "took", time.Since(start))
+		return nil
+	}
+}
+
+// recovered calls next; a panic of its becomes an error.
+func (a *API) recovered(c echo.Context, next echo.HandlerFunc) (err error) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		if r == http.ErrAbortHandler { // the way to cut off an answer on purpose
+			panic(r)
+		}
+		a.log.Error("a handler panicked", "route", c.Path(), "panic", r, "stack", string(debug.Stack()))
+		p := internal.because("The log has the details.")
+		p.cause = fmt.Errorf("panic: %v", r)
+		err = p
+	}()
+	return next(c)
+}
+
+// json answers with v. It is encoded before anything is written, so that an
+// error can still be told.
+func (a *API) json(c echo.Context, status int, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	if err := enc.Encode(v); err != nil {
+		p := internal.because("The log has the details.")
+		p.cause = err
+		return p
+	}
+	return c.Blob(status, echo.MIMEApplicationJSON, b.Bytes())
+}
+
+// param returns a parameter of the path. The router gives it as it stood in the
+// request when that has escapes of its own.
+func param(c echo.Context, name string) string {
+	v := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return v
+	}
+	if plain, err := url.PathUnescape(v); err == nil {
+		return plain
+	}
+	return v
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

@@ -1,0 +1,179 @@
+// Keeps the status page as it is now. Whatever happens, the page is asked for
+// again and the parts that changed are taken over, node by node: the server
+// has escaped every text, and nothing is ever read as HTML with scripts in it.
+
+const live = document.getElementById('live');
+const patience = 35_000; // two heartbeats missed
+let heard = performance.now();
+let beats = 0;
+
+// Times are shown as the reader's clock has them.
+function localise(root) {
+  for (const t of root.querySelectorAll('time[datetime]')) {
+    const at = new Date(t.dateTime);
+    const today = at.toDateString() === new Date().toDateString();
+    t.textContent = at.toLocaleString([], today ? { timeStyle: 'medium' } : { dateStyle: 'medium', timeStyle: 'short' });
+  }
+}
+
+const keyOf = node => node.dataset?.key;
+
+// morph makes one node equal to another and keeps what is equal already, so
+// that neither focus nor a screen reader's place is lost.
+function morph(old, next) {
+  if (old.nodeName !== next.nodeName || keyOf(old) !== keyOf(next)) {
+    old.replaceWith(document.importNode(next, true));
+    return;
+  }
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.nodeValue !== next.nodeValue) old.nodeValue = next.nodeValue;
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!next.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of next.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const keyed = new Map([...old.childNodes].filter(keyOf).map(n => [keyOf(n), n]));
+  let place = old.firstChild;
+  for (const child of next.childNodes) {
+    const same = keyOf(child) ? keyed.get(keyOf(child)) : place && !keyOf(place) ? place : undefined;
+    if (!same) {
+      old.insertBefore(document.importNode(child, true), place);
+    } else if (same === place) {
+      place = place.nextSibling;
+      morph(same, child);
+    } else {
+      old.insertBefore(same, place);
+      morph(same, child);
+    }
+  }
+  while (place) {
+    const after = place.nextSibling;
+    place.remove();
+    place = after;
+  }
+}
+
+let timer = 0;
+let busy = false;
+let again = false;
+
+// refresh is asked for freely; it works at most about once a second, and only
+// for eyes that can see it.
+function refresh(delay = 150) {
+  if (document.hidden) return;
+  if (busy) again = true;
+  else timer ||= setTimeout(fetchPage, delay);
+}
+
+async function fetchPage() {
+  timer = 0;
+  busy = true;
+  try {
+    const answer = await fetch(location.pathname, { headers: { Accept: 'text/html' } });
+    if (answer.redirected) location.reload(); // signed out
+    if (!answer.ok) throw new Error(answer.status);
+    const next = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    localise(next);
+    for (const part of document.querySelectorAll('[data-live]')) {
+      const now = next.getElementById(part.id);
+      if (now) morph(part, now);
+    }
+  } catch {
+    // The connection is down; the event stream says when it is back.
+  }
+  busy = false;
+  if (again) {
+    again = false;
+    refresh(900);
+  }
+}
+
+function show(fresh) {
+  document.body.classList.toggle('stale', !fresh);
+  live.firstElementChild.className = fresh ? 'dot good' : 'dot bad';
+  const words = fresh ? 'Live' : 'Not live: no connection to gatewayd. What you see is old.';
+  if (live.lastElementChild.textContent !== words) live.lastElementChild.textContent = words;
+}
+
+function hear() {
+  heard = performance.now();
+  show(true);
+}
+
+let seq = document.body.dataset.seq;
+
+function connect() {
+  const source = new EventSource(`/v1/events?heartbeat=event&after=${seq}`);
+  const changed = event => {
+    seq = event.lastEventId || seq;
+    hear();
+    refresh();
+  };
+  const words = 'queued sending sent delivered undelivered failed expired canceled unconfirmed received';
+  for (const word of words.split(' ')) source.addEventListener(`message.${word}`, changed);
+  for (const type of ['modem.state', 'call.received', 'alarm.begin', 'alarm.end', 'reset']) source.addEventListener(type, changed);
+  source.addEventListener('heartbeat', () => {
+    hear();
+    // The signal changes without an event.
+    if (++beats % 2 === 0) refresh();
+  });
+  let first = true;
+  source.addEventListener('open', () => {
+    hear();
+    if (!first) refresh();
+    first = false;
+  });
+  source.addEventListener('error', () => {
+    // The browser comes back by itself unless it was refused: stopped or signed out.
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => { refresh(); connect(); }, 3000);
+  });
+}
+
+setInterval(() => { if (performance.now() - heard > patience) show(false); }, 1000);
+document.addEventListener('visibilitychange', () => { refresh(); });
+
+// Sending a text: an ordinary request of the API.
+const form = document.getElementById('send');
+let once = '';
+form?.addEventListener('input', () => { once = ''; }); // another text is another message
+form?.addEventListener('submit', async event => {
+  event.preventDefault();
+  const { to, from, text } = form.elements;
+  const button = form.querySelector('button');
+  const out = form.querySelector('output');
+  const fault = (field, words) => {
+    document.getElementById(`send-${field.name}`).textContent = words;
+    field.setAttribute('aria-invalid', String(words !== ''));
+  };
+  fault(to, '');
+  fault(text, '');
+  out.textContent = '';
+  button.disabled = true;
+  // The same key on another try: an answer that got lost sends nothing twice.
+  once ||= Array.from(crypto.getRandomValues(new Uint8Array(16)), b => b.toString(16).padStart(2, '0')).join('');
+  try {
+    const answer = await fetch('/v1/messages', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'Idempotency-Key': once },
+      body: JSON.stringify({ to: to.value, text: text.value, from: from.value || null }),
+    });
+    const got = await answer.json();
+    if (answer.ok) {
+      out.textContent = got.parts === 1 ? 'Accepted.' : `Accepted, in ${got.parts} parts.`;
+      text.value = '';
+      once = '';
+      text.focus();
+    } else {
+      const other = (got.errors ?? []).filter(e => !['to', 'text'].includes(e.field));
+      for (const e of got.errors ?? []) if (e.field === 'to' || e.field === 'text') fault(form.elements[e.field], `${e.detail}.`);
+      if (!got.errors) out.textContent = `${got.title}. ${got.detail}`;
+      else if (other.length) out.textContent = other.map(e => `${e.field} ${e.detail}.`).join(' ');
+      form.querySelector('[aria-invalid=true]')?.focus();
+    }
+  } catch {
+    out.textContent = 'No answer from gatewayd. Try again: it will not be sent twice.';
+  }
+  button.disabled = false;
+});
+
+localise(document);
+connect();

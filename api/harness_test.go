@@ -1,0 +1,353 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"gatewayd/auth"
+	"gatewayd/db"
+	"gatewayd/queue"
+	"gatewayd/sms"
+)
+
+var ctx = context.Background()
+
+// box is an API on a real queue in a fresh folder.
+type box struct {
+	*API
+	t       testing.TB
+	db      *db.DB
+	queue   *queue.Queue
+	handler http.Handler
+	modems  *fakeModems
+	hooks   *fakeDeliveries
+	// tokens, by the scopes of their key
+	send, read, admin string
+}
+
+type settings struct {
+	queue  queue.Options
+	single bool // for virtual time
+	dir    string
+	change func(*Options)
+}
+
+func newBox(t testing.TB, s settings) *box {
+	t.Helper()
+	if s.dir == "" {
+		s.dir = t.TempDir()
+	}
+	d, err := db.Open(ctx, db.Options{Dir: s.dir, SingleConn: s.single})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	q, err := queue.Open(ctx, d, s.queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &box{t: t, db: d, queue: q, hooks: &fakeDeliveries{}, modems: &fakeModems{all: []sms.Modem{
+		{Name: "backup", State: sms.PINRequired, Reason: "The SIM asks for its PIN.", Advice: "Set pin in the configuration."},
+		{Name: "office", State: sms.Ready, Number: "+491700000001", Operator: "Sim Mobile", Technology: "LTE", Registration: "home",
+			IMEI: "356938035643809", ICCID: "8949000000000000001", Signal: &sms.Signal{DBm: -71, Percent: 68, Quality: "good"}},
+	}}}
+	keys := auth.New(d)
+	for token, scope := range map[*string]auth.Scope{&b.send: auth.Send, &b.read: auth.Read, &b.admin: auth.Admin} {
+		if *token, _, err = keys.Create(ctx, string(scope), []auth.Scope{scope}, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := Options{Queue: q, Keys: keys, Modems: b.modems, Deliveries: b.hooks, Version: "test"}
+	if s.change != nil {
+		s.change(&o)
+	}
+	b.API = New(o)
+	b.handler = b.Handler()
+	return b
+}
+
+// asker is a header that says who asks.
+type header map[string]string
+
+func bearer(token string) header { return header{"Authorization": "Bearer " + token} }
+
+func (h header) with(more ...string) header {
+	all := header{}
+	for k, v := range h {
+		all[k] = v
+	}
+	for i := 0; i < len(more); i += 2 {
+		all[more[i]] = more[i+1]
+	}
+	return all
+}
+
+// ask sends a request and holds the answer against the OpenAPI document.
+func (b *box) ask(method, target string, h header, body string) *answer {
+	b.t.Helper()
+	var r io.Reader
+	if body != "" {
+		r = strings.NewReader(body)
+	}
+	req := httptest.NewRequest(method, target, r)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for k, v := range h {
+		if k == "Host" {
+			req.Host = v
+		} else if v == "" {
+			req.Header.Del(k)
+		} else {
+			req.Header.Set(k, v)
+		}
+	}
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, req)
+	a := &answer{t: b.t, what: method + " " + target, ResponseRecorder: w}
+	conform(b.t, req, w)
+	return a
+}
+
+func (b *box) post(path, token, body string) *answer {
+	b.t.Helper()
+	return b.ask("POST", path, bearer(token), body)
+}
+
+func (b *box) get(target string) *answer {
+	b.t.Helper()
+	return b.ask("GET", target, bearer(b.read), "")
+}
+
+// messages lists what is queued.
+func (b *box) messages() []sms.Message {
+	b.t.Helper()
+	all, _, err := b.queue.List(ctx, queue.Filter{Limit: 500})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return all
+}
+
+// nothingQueued fails the test when a refused request left anything behind.
+func (b *box) nothingQueued() {
+	b.t.Helper()
+	rings, err := b.queue.Stats(ctx)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	_, newest, err := b.queue.Span(ctx)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if n := len(b.messages()); n != 0 || rings.Outbound.Depth != 0 || newest != 0 {
+		b.t.Fatalf("%d messages, %d slots in use, %d events; want nothing", n, rings.Outbound.Depth, newest)
+	}
+}
+
+type answer struct {
+	t    testing.TB
+	what string
+	*httptest.ResponseRecorder
+}
+
+func (a *answer) want(status int) *answer {
+	a.t.Helper()
+	if a.Code != status {
+		a.t.Fatalf("%s: status %d, want %d: %s", a.what, a.Code, status, a.Body)
+	}
+	return a
+}
+
+func (a *answer) into(v any) *answer {
+	a.t.Helper()
+	if err := json.Unmarshal(a.Body.Bytes(), v); err != nil {
+		a.t.Fatalf("%s: %v in %s", a.what, err, a.Body)
+	}
+	return a
+}
+
+type problemBody struct {
+	Type, Title, Detail string
+	Status              int
+	Errors              []FieldError
+}
+
+// problem wants an error of this kind that names these fields, in this order.
+func (a *answer) problem(k *kind, fields ...string) problemBody {
+	a.t.Helper()
+	a.want(k.Status)
+	var p problemBody
+	a.into(&p)
+	if got := a.Header().Get("Content-Type"); got != "application/problem+json" {
+		a.t.Errorf("%s: content type %q", a.what, got)
+	}
+	if p.Type != k.Type() || p.Status != k.Status || p.Title != k.Title || p.Detail == "" {
+		a.t.Errorf("%s: %+v, want %s", a.what, p, k.Type())
+	}
+	var named []string
+	for _, e := range p.Errors {
+		named = append(named, e.Field)
+		if e.Detail == "" {
+			a.t.Errorf("%s: %s is wrong, and nothing says why", a.what, e.Field)
+		}
+	}
+	if strings.Join(named, " ") != strings.Join(fields, " ") {
+		a.t.Errorf("%s: names %q, want %q: %+v", a.what, named, fields, p.Errors)
+	}
+	return p
+}
+
+// accepted wants 202 and a message.
+func (a *answer) accepted() sms.Message {
+	a.t.Helper()
+	var m sms.Message
+	a.want(http.StatusAccepted).into(&m)
+	return m
+}
+
+var document = sync.OnceValues(func() (*openapi3.T, error) {
+	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.FileBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("text/css", openapi3filter.FileBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("text/javascript", openapi3filter.FileBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("image/svg+xml", openapi3filter.FileBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.FileBodyDecoder)
+	doc, err := openapi3.NewLoader().LoadFromData(documentYAML)
+	if err != nil {
+		return nil, err
+	}
+	return doc, doc.Validate(ctx)
+})
+
+var pathParameter = regexp.MustCompile(`\\\{\w+\\\}`)
+
+// operation finds what the document says about a request; nil: nothing.
+func operation(doc *openapi3.T, r *http.Request) *routers.Route {
+	var best *routers.Route
+	for template, item := range doc.Paths.Map() {
+		pattern := "^" + pathParameter.ReplaceAllString(regexp.QuoteMeta(template), `[^/]+`) + "$"
+		op := item.GetOperation(r.Method)
+		if op == nil || !regexp.MustCompile(pattern).MatchString(r.URL.EscapedPath()) {
+			continue
+		}
+		if best == nil || strings.Count(template, "{") < strings.Count(best.Path, "{") {
+			best = &routers.Route{Spec: doc, Path: template, PathItem: item, Method: r.Method, Operation: op}
+		}
+	}
+	return best
+}
+
+// conform fails the test when an answer is not one that the document promises.
+func conform(t testing.TB, r *http.Request, w *httptest.ResponseRecorder) {
+	t.Helper()
+	doc, err := document()
+	if err != nil {
+		t.Fatalf("openapi.yaml: %v", err)
+	}
+	route := operation(doc, r)
+	if route == nil {
+		if w.Code < 400 && r.Method != http.MethodHead && r.Method != http.MethodOptions && !strings.HasPrefix(r.URL.Path, "/handsets/") {
+			t.Errorf("%s %s: %d, and the document does not have it", r.Method, r.URL.Path, w.Code)
+		}
+		return
+	}
+	err = openapi3filter.ValidateResponse(ctx, &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, Route: route},
+		Status:                 w.Code,
+		Header:                 w.Header(),
+		Body:                   io.NopCloser(bytes.NewReader(w.Body.Bytes())),
+		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+	})
+	if err != nil {
+		t.Errorf("%s %s: %d is not what the document promises: %v", r.Method, r.URL.Path, w.Code, err)
+	}
+}
+
+// fakeModems stand for the drivers, which this package must not import.
+type fakeModems struct {
+	all   []sms.Modem
+	reset []string
+	err   error
+}
+
+func (f *fakeModems) List() []sms.Modem { return f.all }
+
+func (f *fakeModems) Get(name string) (sms.Modem, bool) {
+	for _, m := range f.all {
+		if m.Name == name {
+			return m, true
+		}
+	}
+	return sms.Modem{}, false
+}
+
+func (f *fakeModems) Reset(name string) error {
+	f.reset = append(f.reset, name)
+	return f.err
+}
+
+// fakeDeliveries stand for the webhooks, which this package must not import.
+type fakeDeliveries struct {
+	asked DeliveryFilter
+	err   error
+}
+
+func (f *fakeDeliveries) List(_ context.Context, filter DeliveryFilter) ([]Delivery, string, error) {
+	f.asked = filter
+	if filter.Cursor == "wrong" {
+		return nil, "", queue.ErrBadCursor
+	}
+	why, status := "the endpoint answered 500", 500
+	return []Delivery{{ID: "dlv_1", Endpoint: "chat", Event: 7, Type: "message.received", Status: DeliveryFailed, Attempts: 3,
+		ResponseStatus: &status, Error: &why, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}, "more", f.err
+}
+
+func (f *fakeDeliveries) Retry(_ context.Context, id string) (Delivery, error) {
+	switch id {
+	case "dlv_1":
+		return Delivery{ID: id, Status: DeliveryPending, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}, f.err
+	case "dlv_done":
+		return Delivery{}, queue.ErrConflict
+	}
+	return Delivery{}, errors.Join(queue.ErrNotFound)
+}
+
+// signIn swaps a token for a cookie, as a browser does.
+func (b *box) signInWith(token string) header {
+	b.t.Helper()
+	a := b.ask("POST", "/sign-in", header{"Content-Type": "application/x-www-form-urlencoded"}, url.Values{"key": {token}}.Encode())
+	a.want(http.StatusSeeOther)
+	cookies := a.Result().Cookies()
+	if len(cookies) != 1 {
+		b.t.Fatalf("signing in set %d cookies", len(cookies))
+	}
+	return header{"Cookie": cookies[0].Name + "=" + cookies[0].Value}
+}
+
+// streamBody posts a body whose length is not announced.
+func (b *box) streamBody(body string) *answer {
+	b.t.Helper()
+	req := httptest.NewRequest("POST", "/v1/messages", io.MultiReader(strings.NewReader(body)))
+	req.ContentLength = -1
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+b.send)
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, req)
+	conform(b.t, req, w)
+	return &answer{b.t, "POST a stream", w}
+}

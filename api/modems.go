@@ -1,0 +1,161 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"gatewayd/queue"
+	"gatewayd/sms"
+)
+
+// Modems is what the API sees of the modems.
+type Modems interface {
+	// List returns all modems that are configured or known, in a fixed order.
+	List() []sms.Modem
+	Get(name string) (sms.Modem, bool)
+	// Reset asks a modem to restart. It returns before that is done.
+	Reset(name string) error
+}
+
+// Delivery is one event on its way to one webhook endpoint.
+type Delivery struct {
+	ID             string     `json:"id"`         // also the header webhook-id
+	Endpoint       string     `json:"endpoint"`   // its name, else its URL without what is secret in it
+	Event          int64      `json:"event"`      // the event's sequence
+	Type           string     `json:"type"`       // the event's type
+	MessageID      *string    `json:"message_id"` // nil: the event is not about a message
+	Status         string     `json:"status"`     // pending, delivered, failed, dropped
+	Attempts       int        `json:"attempts"`
+	ResponseStatus *int       `json:"response_status"` // of the last attempt; nil: none, or no answer
+	Error          *string    `json:"error"`           // of the last attempt, in words
+	CreatedAt      time.Time  `json:"created_at"`
+	LastAttemptAt  *time.Time `json:"last_attempt_at"`
+	NextAttemptAt  *time.Time `json:"next_attempt_at"` // nil: no further attempt will be made by itself
+	DeliveredAt    *time.Time `json:"delivered_at"`
+}
+
+// The statuses of a Delivery.
+const (
+	DeliveryPending   = "pending"
+	DeliveryDelivered = "delivered"
+	DeliveryFailed    = "failed"
+	DeliveryDropped   = "dropped"
+)
+
+// DeliveryFilter selects deliveries; zero fields select all.
+type DeliveryFilter struct {
+	Status   string
+	Endpoint string
+	Cursor   string // from the page before
+	Limit    int
+}
+
+// Deliveries is what the API sees of the webhooks. Its errors are those of
+// package queue: ErrNotFound, ErrConflict, ErrBadCursor.
+type Deliveries interface {
+	// List returns deliveries newest first and the next page's cursor, "" at the end.
+	List(context.Context, DeliveryFilter) ([]Delivery, string, error)
+	// Retry makes a failed delivery due now.
+	Retry(ctx context.Context, id string) (Delivery, error)
+}
+
+func (a *API) modems() []sms.Modem {
+	if a.o.Modems == nil {
+		return []sms.Modem{}
+	}
+	return orEmpty(a.o.Modems.List())
+}
+
+// listModems is GET /v1/modems.
+func (a *API) listModems(c echo.Context) error {
+	return a.json(c, http.StatusOK, map[string]any{"modems": a.modems()})
+}
+
+func (a *API) modem(c echo.Context) (sms.Modem, error) {
+	name := param(c, "name")
+	if a.o.Modems != nil {
+		if m, ok := a.o.Modems.Get(name); ok {
+			return m, nil
+		}
+	}
+	return sms.Modem{}, notFound.because("No modem has the name %q.", shorten(name))
+}
+
+// getModem is GET /v1/modems/{name}.
+func (a *API) getModem(c echo.Context) error {
+	m, err := a.modem(c)
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, m)
+}
+
+// resetModem is POST /v1/modems/{name}/reset.
+func (a *API) resetModem(c echo.Context) error {
+	m, err := a.modem(c)
+	if err != nil {
+		return err
+	}
+	if err := a.o.Modems.Reset(m.Name); err != nil {
+		p := conflict.because("The modem can't be reset: %s.", err)
+		p.cause = err
+		return p
+	}
+	if now, ok := a.o.Modems.Get(m.Name); ok {
+		m = now
+	}
+	return a.json(c, http.StatusAccepted, m)
+}
+
+// getQueue is GET /v1/queue.
+func (a *API) getQueue(c echo.Context) error {
+	rings, err := a.o.Queue.Stats(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, rings)
+}
+
+// listDeliveries is GET /v1/webhooks/deliveries.
+func (a *API) listDeliveries(c echo.Context) error {
+	q := newQuery(c)
+	f := DeliveryFilter{
+		Status:   q.oneOf("status", DeliveryPending, DeliveryDelivered, DeliveryFailed, DeliveryDropped),
+		Endpoint: q.line("endpoint"),
+		Cursor:   q.line("cursor"),
+		Limit:    q.limit(),
+	}
+	if err := q.done(); err != nil {
+		return err
+	}
+	var page []Delivery
+	var next string
+	if a.o.Deliveries != nil {
+		var err error
+		if page, next, err = a.o.Deliveries.List(c.Request().Context(), f); err != nil {
+			return err
+		}
+	}
+	return a.json(c, http.StatusOK, map[string]any{"deliveries": orEmpty(page), "next_cursor": orNil(next)})
+}
+
+// retryDelivery is POST /v1/webhooks/deliveries/{id}/retry.
+func (a *API) retryDelivery(c echo.Context) error {
+	if a.o.Deliveries == nil {
+		return notFound.because("No webhook is configured.")
+	}
+	d, err := a.o.Deliveries.Retry(context.WithoutCancel(c.Request().Context()), param(c, "id"))
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		return notFound.because("No delivery has this id.")
+	case errors.Is(err, queue.ErrConflict):
+		return conflict.because("Only a failed delivery can be retried.")
+	case err != nil:
+		return err
+	}
+	return a.json(c, http.StatusAccepted, d)
+}

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"gatewayd/sms"
+)
+
+func TestModems(t *testing.T) {
+	b := newBox(t, settings{})
+	var all struct{ Modems []sms.Modem }
+	b.get("/v1/modems").want(200).into(&all)
+	if len(all.Modems) != 2 || all.Modems[1].Signal.DBm != -71 {
+		t.Errorf("modems %+v", all.Modems)
+	}
+	var m sms.Modem
+	b.get("/v1/modems/backup").want(200).into(&m)
+	if m.State != sms.PINRequired || m.Advice == "" {
+		t.Errorf("modem %+v", m)
+	}
+	b.get("/v1/modems/nobody").problem(notFound)
+	b.ask("POST", "/v1/modems/office/reset", bearer(b.admin), "").want(202)
+	if len(b.modems.reset) != 1 || b.modems.reset[0] != "office" {
+		t.Errorf("reset %v", b.modems.reset)
+	}
+	b.ask("POST", "/v1/modems/nobody/reset", bearer(b.admin), "").problem(notFound)
+	b.modems.err = errors.New("it is not plugged in")
+	if p := b.ask("POST", "/v1/modems/backup/reset", bearer(b.admin), "").problem(conflict); !strings.Contains(p.Detail, "not plugged in") {
+		t.Errorf("detail %q", p.Detail)
+	}
+}
+
+func TestModemNamesAreEscapedInPaths(t *testing.T) {
+	b := newBox(t, settings{})
+	b.modems.all = []sms.Modem{{Name: "a/b ü+c", State: sms.Ready}}
+	b.get("/v1/modems/a%2Fb%20%C3%BC+c").want(200)
+}
+
+func TestBoxWithoutModems(t *testing.T) {
+	b := newBox(t, settings{change: func(o *Options) { o.Modems, o.Deliveries = nil, nil }})
+	if got := strings.TrimSpace(b.get("/v1/modems").want(200).Body.String()); got != `{"modems":[]}` {
+		t.Errorf("modems: %s", got)
+	}
+	b.get("/v1/modems/office").problem(notFound)
+	if got := strings.TrimSpace(b.get("/v1/webhooks/deliveries").want(200).Body.String()); got != `{"deliveries":[],"next_cursor":null}` {
+		t.Errorf("deliveries: %s", got)
+	}
+	b.ask("POST", "/v1/webhooks/deliveries/1/retry", bearer(b.admin), "").problem(notFound)
+	b.post("/v1/messages", b.send, `{"to":"+491701234567","text":"waits on disk"}`).accepted()
+	b.post("/v1/messages", b.send, `{"to":"+491701234567","text":"x","from":"office"}`).problem(invalidFields, "from")
+	if page := b.get("/").want(200).Body.String(); !strings.Contains(page, "there is no modem") {
+		t.Error("the page does not say that there is no modem")
+	}
+}
+
+func TestQueueShowsBothRings(t *testing.T) {
+	b := newBox(t, settings{})
+	for range 3 {
+		b.post("/v1/messages", b.send, `{"to":"+491701234567","text":"x"}`).accepted()
+	}
+	var rings sms.Rings
+	b.get("/v1/queue").want(200).into(&rings)
+	if o := rings.Outbound; o.Capacity != 100_000 || o.Depth != 3 || o.LastRetrieved == nil || *o.LastRetrieved != 2 || o.LastSent != nil {
+		t.Errorf("outbound %+v", o)
+	}
+	if i := rings.Inbound; i.Capacity != 100_000 || i.Depth != 0 || i.LastRetrieved != nil {
+		t.Errorf("inbound %+v", i)
+	}
+}
+
+func TestDeliveries(t *testing.T) {
+	b := newBox(t, settings{})
+	var page struct {
+		Deliveries []Delivery
+		NextCursor *string `json:"next_cursor"`
+	}
+	b.get("/v1/webhooks/deliveries?status=failed&limit=3&endpoint=chat&cursor=c").want(200).into(&page)
+	if len(page.Deliveries) != 1 || *page.NextCursor != "more" {
+		t.Errorf("page %+v", page)
+	}
+	if want := (DeliveryFilter{"failed", "chat", "c", 3}); b.hooks.asked != want {
+		t.Errorf("asked for %+v", b.hooks.asked)
+	}
+	b.get("/v1/webhooks/deliveries?status=lost").problem(invalidFields, "status")
+	b.get("/v1/webhooks/deliveries?cursor=wrong").problem(invalidFields, "cursor")
+	b.get("/v1/webhooks/deliveries?foo=1").problem(invalidFields, "foo")
+	b.ask("POST", "/v1/webhooks/deliveries/dlv_1/retry", bearer(b.admin), "").want(http.StatusAccepted)
+	b.ask("POST", "/v1/webhooks/deliveries/dlv_done/retry", bearer(b.admin), "").problem(conflict)
+	b.ask("POST", "/v1/webhooks/deliveries/nothing/retry", bearer(b.admin), "").problem(notFound)
+}

@@ -1,0 +1,411 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+
+	"gatewayd/auth"
+	"gatewayd/queue"
+	"gatewayd/sms"
+	"gatewayd/sms/pdu"
+)
+
+// The kinds that colours and signs stand for.
+const (
+	good = "good"
+	warn = "warn"
+	bad  = "bad"
+	idle = "idle"
+)
+
+// pill is a word with its kind.
+type pill struct{ Word, Kind string }
+
+// modemWords says every state of a modem in plain words.
+var modemWords = map[sms.ModemState]pill{
+	sms.Absent:        {"not plugged in", bad},
+	sms.Probing:       {"starting up", idle},
+	sms.BusyElsewhere: {"used by another program", bad},
+	sms.NoSIM:         {"no SIM card", bad},
+	sms.PINRequired:   {"SIM needs its PIN", bad},
+	sms.PUKRequired:   {"SIM is locked (PUK)", bad},
+	sms.Searching:     {"looking for a network", warn},
+	sms.Denied:        {"refused by the network", bad},
+	sms.Ready:         {"ready", good},
+	sms.Limited:       {"SIM limit reached", warn},
+	sms.StorageFull:   {"storage full", warn},
+	sms.Deaf:          {"no radio contact", bad},
+	sms.Healing:       {"recovering", warn},
+	sms.Parked:        {"set aside", bad},
+	sms.ModemFailed:   {"failed", bad},
+}
+
+// statusKinds colours the statuses of messages.
+var statusKinds = map[sms.Status]string{
+	sms.Scheduled: idle, sms.Queued: idle, sms.Sending: idle, sms.Sent: good, sms.Delivered: good, sms.Received: good,
+	sms.Unconfirmed: warn, sms.Expired: warn, sms.Canceled: warn, sms.Undelivered: bad, sms.Failed: bad,
+}
+
+type statusView struct {
+	Summary  summaryView
+	Modems   []modemView
+	Rings    []ringView
+	Messages []messageLine
+	Readers  []readerView
+	MaySend  bool
+}
+
+type summaryView struct {
+	Kind, Sentence string
+	More           []string
+}
+
+type modemView struct {
+	Name, Kind                   string
+	Pill                         pill
+	Reason, Advice               string
+	Operator, Technology, Number string
+	Roaming, HasSignal           bool
+	Bars, DBm                    int
+	Quality                      string
+	Counts                       []countView
+}
+
+type countView struct {
+	Name  string
+	Value int64
+}
+
+type ringView struct {
+	Key, Title      string
+	Capacity, Depth int
+	Line            string
+	Pointers        []pointerView
+}
+
+type pointerView struct {
+	Flag          string
+	Known         bool
+	Address       int
+	Radius, Angle int
+	Top           int
+}
+
+type messageLine struct {
+	ID, Number, Text string
+	Inbound          bool
+	Pill             pill
+	At               time.Time
+}
+
+type readerView struct{ Name, Kind, Line string }
+
+// recent is how many messages the status page shows.
+const recent = 20
+
+// statusPage is what a person sees first.
+func (a *API) statusPage(c echo.Context) error {
+	ctx := c.Request().Context()
+	// Read before the rest: what changes in between is told again.
+	_, newest, err := a.o.Queue.Span(ctx)
+	if err != nil {
+		return err
+	}
+	v, err := a.status(ctx, newest)
+	if err != nil {
+		return err
+	}
+	v.MaySend = keyOf(c).Can(auth.Send)
+	f := a.frame(c, "Status")
+	f.Live, f.Seq = true, newest
+	return a.page(c, http.StatusOK, "status.html", f, v)
+}
+
+func (a *API) status(ctx context.Context, newest int64) (*statusView, error) {
+	rings, err := a.o.Queue.Stats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := a.o.Queue.CountByStatus(ctx)
+	if err != nil {
+		return nil, err
+	}
+	messages, _, err := a.o.Queue.List(ctx, queue.Filter{Limit: recent})
+	if err != nil {
+		return nil, err
+	}
+	readers, err := a.o.Queue.Readers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	modems := a.modems()
+	v := &statusView{Summary: summarise(modems, rings)}
+	for _, m := range modems {
+		v.Modems = append(v.Modems, viewModem(m))
+	}
+	for _, m := range messages {
+		v.Messages = append(v.Messages, lineOf(m))
+	}
+	v.Rings = []ringView{
+		viewRing("outbound", "To send", rings.Outbound, waiting(counts)),
+		viewRing("inbound", "Received", rings.Inbound, ""),
+	}
+	for _, name := range slices.Sorted(maps.Keys(readers)) {
+		v.Readers = append(v.Readers, viewReader(name, newest-readers[name]))
+	}
+	return v, nil
+}
+
+// summarise answers the first question: can it send?
+func summarise(modems []sms.Modem, rings sms.Rings) summaryView {
+	var ready, coming int
+	var others []string
+	for _, m := range modems {
+		switch m.State {
+		case sms.Ready:
+			ready++
+			continue
+		case sms.Probing, sms.Searching, sms.Healing:
+			coming++
+		}
+		others = append(others, fmt.Sprintf("%s: %s", m.Name, modemWords[m.State].Word))
+	}
+	var s summaryView
+	switch {
+	case len(modems) == 0:
+		s = summaryView{bad, "No text can be sent: there is no modem.", []string{"Texts that are handed in wait on disk."}}
+	case ready == len(modems):
+		s = summaryView{good, "Texts can be sent.", []string{countOf(ready, "modem is", "modems are") + " ready."}}
+	case ready > 0:
+		s = summaryView{warn, "Texts can be sent, but not by every modem.", others}
+	case coming > 0:
+		s = summaryView{idle, "One moment: no modem is ready yet.", others}
+	default:
+		s = summaryView{bad, "No text can be sent now.", others}
+	}
+	if full(rings.Outbound) {
+		s.Kind, s.Sentence = bad, "The queue is full: new texts are refused."
+	}
+	if full(rings.Inbound) {
+		s.Kind = worse(s.Kind)
+		s.More = append(s.More, "Received texts are held back in SIM and network, because no webhook takes those that are here.")
+	}
+	return s
+}
+
+func full(r sms.Ring) bool { return r.Capacity > 0 && r.Depth >= r.Capacity }
+
+func worse(kind string) string {
+	if kind == bad {
+		return bad
+	}
+	return warn
+}
+
+func countOf(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
+
+func viewModem(m sms.Modem) modemView {
+	p, ok := modemWords[m.State]
+	if !ok {
+		p = pill{string(m.State), warn}
+	}
+	v := modemView{
+		Name: m.Name, Kind: p.Kind, Pill: p, Reason: m.Reason, Advice: m.Advice,
+		Operator: m.Operator, Technology: m.Technology, Number: m.Number, Roaming: m.Registration == "roaming",
+		Counts: []countView{
+			{"sent", m.Counters.PartsSent}, {"failed", m.Counters.PartsFailed},
+			{"received", m.Counters.Received}, {"reports", m.Counters.Reports},
+		},
+	}
+	if s := m.Signal; s != nil {
+		v.HasSignal, v.DBm, v.Quality = true, s.DBm, s.Quality
+		// A quarter of the scale for each bar, and one for any signal at all.
+		v.Bars = min((s.Percent+24)/25, 4)
+	}
+	return v
+}
+
+// waiting says what the outbound ring is busy with.
+func waiting(counts map[sms.Status]int) string {
+	var parts []string
+	for _, c := range []struct {
+		status sms.Status
+		word   string
+	}{{sms.Queued, "waiting"}, {sms.Sending, "on the air"}, {sms.Scheduled, "scheduled"}, {sms.Unconfirmed, "unconfirmed"}} {
+		if n := counts[c.status]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, c.word))
+		}
+	}
+	if len(parts) == 0 {
+		return "Nothing waits."
+	}
+	return capital(strings.Join(parts, ", ")) + "."
+}
+
+// viewRing places the pointers of a ring on four circles, one in the other, so
+// that they don't hide each other where they are close.
+func viewRing(key, title string, r sms.Ring, line string) ringView {
+	v := ringView{Key: key, Title: title, Capacity: r.Capacity, Depth: r.Depth, Line: line}
+	at := pointers(r)
+	for i, flag := range []string{"retrieved", "sent", "confirmed", "processed"} {
+		p := pointerView{Flag: flag, Radius: 72 - 10*i}
+		p.Top = 80 - p.Radius
+		if address := at[flag]; address != nil && r.Capacity > 0 {
+			p.Known, p.Address = true, *address
+			p.Angle = *address * 360 / r.Capacity
+		}
+		v.Pointers = append(v.Pointers, p)
+	}
+	return v
+}
+
+func lineOf(m sms.Message) messageLine {
+	l := messageLine{
+		ID: m.ID, Number: m.To, Text: excerpt(m), Inbound: m.Direction == sms.Inbound,
+		Pill: pill{string(m.Status), statusKinds[m.Status]}, At: m.CreatedAt,
+	}
+	if l.Inbound {
+		l.Number = m.From
+	}
+	return l
+}
+
+// excerpt is the beginning of what a message says.
+func excerpt(m sms.Message) string {
+	switch {
+	case m.Redacted:
+		return "(erased)"
+	case m.Data != nil:
+		return countOf(len(m.Data), "byte of data", "bytes of data")
+	}
+	text := strings.Join(strings.Fields(m.Text), " ")
+	const most = 120
+	if utf8.RuneCountInString(text) > most {
+		text = string([]rune(text)[:most]) + "…"
+	}
+	return text
+}
+
+func viewReader(name string, behind int64) readerView {
+	if behind <= 0 {
+		return readerView{name, good, "has taken every event."}
+	}
+	return readerView{name, warn, fmt.Sprintf("is %s behind.", countOf(int(behind), "event", "events"))}
+}
+
+type messageView struct {
+	Message sms.Message
+	Inbound bool
+	Binary  string
+	Pill    pill
+	Life    []stepView
+	Facts   []factView
+	Parts   []partView
+}
+
+type stepView struct {
+	What string
+	At   time.Time
+}
+
+type factView struct{ Name, Value string }
+
+type partView struct {
+	Number, Attempts                   int
+	Modem, MR, Report                  string
+	StartedAt, ConfirmedAt, ReportedAt time.Time
+}
+
+// messagePage shows one message and what became of it.
+func (a *API) messagePage(c echo.Context) error {
+	ctx := c.Request().Context()
+	m, err := a.o.Queue.Message(ctx, param(c, "id"))
+	if err != nil {
+		return err
+	}
+	parts, err := a.o.Queue.Parts(ctx, m.Row)
+	if err != nil {
+		return err
+	}
+	v := messageView{
+		Message: *m, Inbound: m.Direction == sms.Inbound, Binary: hex.EncodeToString(m.Data),
+		Pill: pill{string(m.Status), statusKinds[m.Status]}, Life: lifeOf(m), Facts: factsOf(m),
+	}
+	for _, p := range parts {
+		v.Parts = append(v.Parts, partView{
+			Number: p.Number, Attempts: p.Attempts, Modem: p.Modem, MR: numberOr(p.MR, "–"), Report: reportOf(p.Report),
+			StartedAt: p.StartedAt, ConfirmedAt: deref(p.ConfirmedAt), ReportedAt: deref(p.ReportedAt),
+		})
+	}
+	return a.page(c, http.StatusOK, "message.html", a.frame(c, "Message"), v)
+}
+
+func deref(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+func numberOr(n *int, otherwise string) string {
+	if n == nil {
+		return otherwise
+	}
+	return strconv.Itoa(*n)
+}
+
+// lifeOf tells a message's life in the order of its times.
+func lifeOf(m *sms.Message) []stepView {
+	first, sent := "Accepted", "Sent"
+	if m.Direction == sms.Inbound {
+		first, sent = "Received", "Taken by the service centre"
+	}
+	steps := []stepView{{first, m.CreatedAt}, {"To be sent", m.SendAt}, {sent, m.SentAt}, {"Delivered", m.DeliveredAt}}
+	switch m.Status {
+	case sms.Failed, sms.Undelivered, sms.Expired, sms.Canceled, sms.Unconfirmed:
+		steps = append(steps, stepView{capital(string(m.Status)), m.UpdatedAt})
+	}
+	steps = slices.DeleteFunc(steps, func(s stepView) bool { return s.At.IsZero() })
+	slices.SortStableFunc(steps, func(a, b stepView) int { return cmp.Compare(a.At.UnixMilli(), b.At.UnixMilli()) })
+	return steps
+}
+
+func factsOf(m *sms.Message) []factView {
+	facts := []factView{
+		{"id", m.ID}, {"to", m.To}, {"from", m.From}, {"modem", m.Modem},
+		{"encoding", string(m.Encoding)}, {"parts", strconv.Itoa(m.Parts)},
+	}
+	if m.Direction == sms.Outbound {
+		facts = append(facts, factView{"priority", strconv.Itoa(m.Priority)}, factView{"attempts", strconv.Itoa(m.Attempts)},
+			factView{"client_id", m.ClientID})
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Metadata)) {
+		facts = append(facts, factView{"metadata." + name, m.Metadata[name]})
+	}
+	return slices.DeleteFunc(facts, func(f factView) bool { return f.Value == "" })
+}
+
+// reportOf says a status report in words.
+func reportOf(st *int) string {
+	if st == nil {
+		return ""
+	}
+	_, words := pdu.TPStatus(byte(*st))
+	return words
+}
