@@ -51,12 +51,18 @@ type Report struct {
 // break the standard in the ways networks are known to break it are read all
 // the same, and Repaired says so. It never panics.
 func Decode(raw []byte) (deliver *Deliver, report *Report, err error) {
+	return shielded(decode, raw)
+}
+
+// shielded makes an error of a panic in a reader: a PDU that nobody foresaw must
+// not end the daemon that reads it, again and again.
+func shielded(read func([]byte) (*Deliver, *Report, error), raw []byte) (deliver *Deliver, report *Report, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			deliver, report, err = nil, nil, &Error{Detail: fmt.Sprintf("the PDU can't be read: %v", p)}
 		}
 	}()
-	return decode(raw)
+	return read(raw)
 }
 
 // decode is Decode for those who want to see a panic: the fuzzer.
@@ -142,9 +148,6 @@ func readDeliver(t []byte) (*Deliver, error) {
 		r.read(ud)
 		d.Encoding, d.UD, header = encodings[r.alphabet], r.text, r.header
 		d.Repaired = r.told(t, d, err)
-	}
-	if d.UD == nil {
-		d.UD = []byte{}
 	}
 	d.readHeader(header)
 	return d, nil

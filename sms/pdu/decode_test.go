@@ -180,6 +180,9 @@ func TestNationalTables(t *testing.T) {
 		if text, _, _ := pdu.Join([]*pdu.Deliver{d}); text != c.want {
 			t.Errorf("%s: %q, want %q (locking %d, shift %d)", c.name, text, c.want, d.Locking, d.Shift)
 		}
+		if d.Locking > 13 || d.Shift > 13 {
+			t.Errorf("%s: locking %d, shift %d", c.name, d.Locking, d.Shift)
+		}
 	}
 	// With UCS2 the language says nothing.
 	d := decodeHex(t, deliver("44", "08", "06 03250101 0041"))
@@ -268,6 +271,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"service centre alone":      whole[:16],
 		"sender's address cut":      whole[:26],
 		"no time stamp":             whole[:44],
+		"time stamp cut":            whole[:50],
 		"an SMS-SUBMIT":             "0001000B914316565811F9000004E8373B0C",
 		"a submission of our own":   "002100098136397339F70008224F60597D4F60597D4F60597D4F60597D4F60597D4F60597D4F60597D4F60597D4F60",
 		"status report cut":         "00060505810531F10101506100004001015061000040",
@@ -280,7 +284,7 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Errorf("%s: %+v, %+v, %v; want an *Error", name, d, r, err)
 			continue
 		}
-		if e.Field != "" || len(e.Detail) < 10 {
+		if e.Field != "" || len(e.Detail) < 10 || strings.Contains(e.Detail, "runtime error") {
 			t.Errorf("%s: error %+v", name, e)
 		}
 	}

@@ -63,7 +63,7 @@ func FuzzDecode(f *testing.F) {
 		if c := d.Concat; c != nil && (c.Seq < 1 || c.Seq > c.Total || c.Total > 255) {
 			t.Fatalf("%+v", *c)
 		}
-		if d.Encoding == sms.UCS2 && len(d.UD)%2 != 0 || d.UD == nil || d.Class < -1 || d.Class > 3 {
+		if d.Encoding == sms.UCS2 && len(d.UD)%2 != 0 || d.Class < -1 || d.Class > 3 {
 			t.Fatalf("%+v", d)
 		}
 		text, _, enc := Join([]*Deliver{d, d})
@@ -208,5 +208,13 @@ func TestTolerantAgrees(t *testing.T) {
 	}
 	if read < 7000 {
 		t.Errorf("only %d messages were read without repair", read)
+	}
+}
+
+func TestShielded(t *testing.T) {
+	var e *Error
+	d, r, err := shielded(func(b []byte) (*Deliver, *Report, error) { return &Deliver{PID: b[1]}, nil, nil }, []byte{0})
+	if d != nil || r != nil || !errors.As(err, &e) {
+		t.Errorf("%v, %v, %v", d, r, err)
 	}
 }

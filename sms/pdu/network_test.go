@@ -41,7 +41,7 @@ func TestEncodeGolden(t *testing.T) {
 // TestNames: what a name becomes when it does not fit.
 func TestNames(t *testing.T) {
 	for name, want := range map[string]string{
-		"FONIC": "FONIC", "1234567": "1234567", "Seven77": "Seven77", "Eight888": "Eight888", "a[b]": "a[b]",
+		"FONIC": "FONIC", "1234567": "1234567", "Seven77": "Seven77", "Eight888": "Eight888", "a[b]": "a[b]", "a\x1be": "a?e",
 		"ABCDEFGHIJKLMNOP": "ABCDEFGHIJK", "日本": "??", "": "", "+49170": "+49170", "*100#": "*100#", "+": "",
 	} {
 		d, _, err := pdu.Decode(pdu.EncodeDeliver(pdu.Delivery{From: name, SCTS: noon}))

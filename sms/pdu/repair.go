@@ -30,7 +30,7 @@ func (r *repair) read(ud []byte) {
 		r.note("user data missing")
 		return
 	}
-	units, octets := int(ud[0]), ud[1:]
+	units, octets, guessed := int(ud[0]), ud[1:], false
 	septets := r.alphabet == tpdu.Alpha7Bit
 	want := units
 	if septets {
@@ -42,11 +42,7 @@ func (r *repair) read(ud []byte) {
 		octets = octets[:want]
 	case len(octets) < want:
 		r.note("TP-UDL %d but only %d octets of user data", units, len(octets))
-		units = len(octets)
-		if septets {
-			units = len(octets) * 8 / 7
-		}
-		want = -1
+		guessed = true
 	}
 	if r.udhi {
 		var ok bool
@@ -57,7 +53,7 @@ func (r *repair) read(ud []byte) {
 	text := octets[len(r.header):]
 	switch {
 	case septets:
-		r.text = r.unpack(text, units, want < 0)
+		r.text = r.unpack(text, units, guessed)
 	case r.alphabet == tpdu.AlphaUCS2 && len(text)%2 == 1:
 		r.note("half a character at the end cut")
 		r.text = bytes.Clone(text[:len(text)-1])
@@ -91,12 +87,7 @@ func (r *repair) unpack(packed []byte, units int, guessed bool) []byte {
 		units -= (h*8 + fill) / 7
 	}
 	septets := gsm7.Unpack7Bit(packed, fill)
-	if units < 0 {
-		units = 0
-	}
-	if len(septets) > units {
-		septets = septets[:units]
-	}
+	septets = septets[:min(len(septets), max(units, 0))]
 	if n := len(septets); guessed && n > 0 && septets[n-1] == 0 && (len(r.header)+len(packed))%7 == 0 {
 		septets = septets[:n-1]
 	}

@@ -25,6 +25,8 @@ var broken = []struct {
 		raw: "0004" + "0BD0E10D4FBCF101" + "0000" + "11101021436500" + "05E8329BFD06", text: "hello", from: "a[b]"},
 	{name: "name of seven letters padded to eight", // "FONIC12" in 14 semi-octets
 		raw: "0004" + "0ED0C6A733398CC900" + "0000" + "11101021436500" + "05E8329BFD06", text: "hello", from: "FONIC12"},
+	{name: "name of seven letters, spare bits set",
+		raw: "0004" + "0DD0C6A733398CC9FE" + "0000" + "11101021436500" + "05E8329BFD06", text: "hello", from: "FONIC12"},
 	{name: "spare septet a CR", raw: deliver("04", "00", "07 E8329BFD46971B"), text: "hellohe"},
 	{name: "spare bits set", raw: deliver("04", "00", "05 E8329BFDF6"), text: "hello"},
 	{name: "F in the time stamp", raw: "0004" + "0B914316565811F9" + "0000" + "1110F021436500" + "05E8329BFD06", text: "hello", untimed: true, says: "time stamp"},

@@ -14,8 +14,6 @@ func relativeValidity(d time.Duration) byte {
 		return byte(d/(5*time.Minute) - 1)
 	case d <= day:
 		return byte(143 + (d-12*time.Hour)/(30*time.Minute))
-	case d < 2*day:
-		return 167
 	case d < 5*7*day:
 		return byte(166 + min(d/day, 30))
 	default:
