@@ -71,13 +71,13 @@ func (m *Modem) Port() string {
 // openPTS opens a pseudo-terminal whose number is not that of last, for a
 // modem that is plugged in again seldom gets the old one. Called with m.mu held.
 func (m *Modem) openPTS(link, last string) error {
-	master, slave, err := pty.Open()
+	master, slave, err := openPTY()
 	if err != nil {
 		return fmt.Errorf("no pseudo-terminal for modem %s: %w", m.name, err)
 	}
 	if slave.Name() == last {
 		firstMaster, firstSlave := master, slave
-		master, slave, err = pty.Open()
+		master, slave, err = openPTY()
 		firstSlave.Close()
 		firstMaster.Close()
 		if err != nil {
@@ -93,6 +93,25 @@ func (m *Modem) openPTS(link, last string) error {
 	}
 	m.pts, m.port = p, p
 	return nil
+}
+
+// openPTY is pty.Open with a master that Close wakes from a Read: pty.Open
+// leaves it in blocking mode.
+func openPTY() (master, slave *os.File, err error) {
+	blocking, slave, err := pty.Open()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer blocking.Close()
+	fd, err := unix.FcntlInt(blocking.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		slave.Close()
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fd), blocking.Name()), slave, nil
 }
 
 func (p *pts) start() error {
