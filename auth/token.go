@@ -53,3 +53,12 @@ func digest(secret string) []byte {
 	h := sha256.Sum256([]byte(secret))
 	return h[:]
 }
+
+// Shown is the part of a token that may be shown.
+func Shown(token string) string {
+	id, _, ok := split(token)
+	if !ok {
+		return "(not a gatewayd key)"
+	}
+	return tokenPrefix + id
+}

@@ -104,8 +104,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{
-		Queue: g.queue, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
-		Registry: registry, MetricsOpen: o.MetricsOpen, Pages: o.Pages, Version: o.Version, Log: g.log, Now: now,
+		Queue: g.queue, Keys: g.keys, Modems: g.modems, Deliveries: deliveries{g.webhooks}, Region: o.Region,
+		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: o.Pages, Version: o.Version, Log: g.log, Now: now,
 	})
 	g.server = &http.Server{
 		Handler:           a.Handler(),

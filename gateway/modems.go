@@ -23,7 +23,7 @@ func (g *Gateway) newModem(o ModemOptions, metrics *modem.Metrics) *attached {
 	a := &attached{name: o.Name, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
 	a.modem = modem.New(modem.Options{
 		Name: o.Name, Port: o.Port, Open: o.Open, PIN: o.PIN, Number: o.Number,
-		Outbox: a.feed, Inbox: g.queue, Log: log, Metrics: metrics,
+		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: metrics,
 		OnState: func(m sms.Modem) {
 			a.feed.update(m)
 			if err := g.queue.AppendModemState(m); err != nil {
@@ -85,13 +85,13 @@ func (ms modems) Get(name string) (sms.Modem, bool) {
 	return sms.Modem{}, false
 }
 
-// Reset makes a modem heal now; false: there is no such modem.
-func (ms modems) Reset(name string) bool {
+// Reset makes a modem start afresh.
+func (ms modems) Reset(name string) error {
 	for _, a := range ms {
 		if a.name == name {
 			a.modem.Reset()
-			return true
+			return nil
 		}
 	}
-	return false
+	return fmt.Errorf("there is no modem %q", name)
 }

@@ -259,7 +259,7 @@ func (m *Modem) nextDue() time.Time {
 func (m *Modem) urgent(now time.Time) bool {
 	return m.sick != nil || m.port.Stale() || m.doubt != nil && m.doubt.answered ||
 		len(m.announced) > 0 && m.retryAt.IsZero() || m.acks > 0 ||
-		m.sweepDue && m.retryAt.IsZero() || len(m.reset) > 0 || now.After(m.nextDue())
+		m.sweepDue && m.retryAt.IsZero() || len(m.reset) > 0 || !now.Before(m.nextDue())
 }
 
 // duties does what is due besides sending. With busy, a part waits: at most
@@ -300,7 +300,7 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 	case m.doubt != nil && m.doubt.answered:
 		m.settle()
 		return true, nil
-	case !m.retryAt.IsZero() && now.After(m.retryAt):
+	case !m.retryAt.IsZero() && !now.Before(m.retryAt):
 		m.retryAt = time.Time{}
 		m.retryDirect()
 		return true, nil
@@ -308,17 +308,17 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 		return true, m.acknowledge(ctx)
 	case len(m.announced) > 0 && m.retryAt.IsZero():
 		return true, m.fetch(ctx)
-	case m.sweepDue && m.retryAt.IsZero(), now.After(m.sweepAt):
+	case m.sweepDue && m.retryAt.IsZero(), !now.Before(m.sweepAt):
 		return true, m.sweep(ctx)
-	case m.parked != nil && now.After(m.parkEnd):
+	case m.parked != nil && !now.Before(m.parkEnd):
 		m.parked, m.parkEnd = nil, time.Time{}
 		return true, nil
-	case !m.holdEnd.IsZero() && now.After(m.holdEnd):
+	case !m.holdEnd.IsZero() && !now.Before(m.holdEnd):
 		m.holdEnd, m.pollSoon = time.Time{}, true
 		return true, nil
-	case now.After(m.checkAt):
+	case !now.Before(m.checkAt):
 		return !busy, m.check(ctx)
-	case m.pollSoon, now.After(m.pollAt):
+	case m.pollSoon, !now.Before(m.pollAt):
 		return false, m.poll(ctx, busy)
 	}
 	return false, nil

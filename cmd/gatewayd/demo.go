@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gatewayd/auth"
+	"gatewayd/gateway"
+	"gatewayd/queue"
+	"gatewayd/sim"
+	"gatewayd/webhook"
+)
+
+// demoHandset is the simulated phone that the printed curl line writes to.
+const demoHandset = "+491555123456"
+
+type demoOptions struct {
+	modems  int
+	listen  string
+	data    string
+	level   string
+	webhook string
+	latency time.Duration
+}
+
+func demoCommand() *cobra.Command {
+	var o demoOptions
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the daemon with simulated modems and one simulated phone network",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.modems < 1 || o.modems > 64 {
+				return usageError{fmt.Errorf("--modems %d: must be from 1 to 64", o.modems)}
+			}
+			if o.latency < 0 {
+				return usageError{fmt.Errorf("--latency %s: must not be negative", o.latency)}
+			}
+			return demo(cmd.Context(), cmd.OutOrStdout(), o)
+		},
+	}
+	cmd.Flags().IntVar(&o.modems, "modems", 2, "how many modems")
+	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of the API and the pages")
+	cmd.Flags().StringVar(&o.data, "data", "", "folder of the database; a fresh one that is removed at the end if not given")
+	cmd.Flags().StringVar(&o.webhook, "webhook", "", "URL that gets the events too; the demo prints them itself otherwise")
+	cmd.Flags().DurationVar(&o.latency, "latency", 1500*time.Millisecond, "what the simulated network takes for each part, on average")
+	logFlag(cmd, &o.level)
+	cmd.Flags().Lookup("log").DefValue, o.level = "warn", "warn"
+	return cmd
+}
+
+func demo(ctx context.Context, out io.Writer, o demoOptions) (err error) {
+	log, err := logger(o.level)
+	if err != nil {
+		return err
+	}
+	dir := o.data
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "gatewayd-demo-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	listener, err := listen(o.listen)
+	if err != nil {
+		return err
+	}
+
+	air := sim.OnTheAir()
+	air.Latency, air.Jitter = o.latency, o.latency/3
+	network := sim.NewNetwork(air)
+	defer network.Close()
+	modems, err := plugIn(network, dir, o.modems)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	network.Handset(demoHandset)
+
+	secret, err := webhookSecret()
+	if err != nil {
+		return err
+	}
+	url := o.webhook
+	if url == "" {
+		receiver, err := newReceiver(out, secret)
+		if err != nil {
+			return err
+		}
+		defer receiver.Close()
+		url = receiver.url
+	}
+
+	g, err := gateway.New(ctx, gateway.Options{
+		DataDir: dir, Region: "DE", Modems: modems, Listener: listener, Version: version, Log: log,
+		Retention: queue.Retention{Events: eventsKept, Idempotency: idempotencyKept},
+		Webhooks:  []webhook.Endpoint{{Name: "demo", URL: url, Secret: secret, Events: []string{"*"}, AllowPrivate: true}},
+		Pages:     map[string]http.Handler{"/handsets/": network.Handler()},
+	})
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	token, _, err := g.Keys().Create(ctx, "demo", []auth.Scope{auth.Admin}, time.Time{})
+	if err != nil {
+		return err
+	}
+	welcome(out, "http://"+listener.Addr().String(), token, secret, o.webhook)
+	return g.Run(ctx)
+}
+
+// plugIn puts simulated modems behind pseudo-terminals in dir.
+func plugIn(network *sim.Network, dir string, n int) ([]gateway.ModemOptions, error) {
+	var all []gateway.ModemOptions
+	for i := range n {
+		m := network.AddModem(sim.ModemOptions{Name: fmt.Sprintf("modem%d", i+1)})
+		port := filepath.Join(dir, m.Name())
+		if _, err := m.OpenPTY(port); err != nil {
+			return nil, fmt.Errorf("simulated modem: %w", err)
+		}
+		all = append(all, gateway.ModemOptions{Name: m.Name(), Port: port, Number: m.Number()})
+	}
+	return all, nil
+}
+
+func webhookSecret() (string, error) {
+	b := make([]byte, 32)
+	if _, err := rand.Read(b); err != nil {
+		return "", err
+	}
+	return "whsec_" + base64.StdEncoding.EncodeToString(b), nil
+}
+
+func welcome(out io.Writer, base, token, secret, hook string) {
+	fmt.Fprintf(out, `
+gatewayd demo: simulated modems on a simulated network. Nothing goes on the air.
+
+  Status page    %s/
+  Handsets       %s/handsets/
+  API key        %s     (both pages ask for it once)
+
+Send a text to the simulated phone %s:
+
+  curl %s/v1/messages \
+    -H 'Authorization: Bearer %s' \
+    -H 'Content-Type: application/json' \
+    -d '{"to": "%s", "text": "Hello from my own gateway"}'
+
+Then open the phone under Handsets, read it, and answer from there.
+`, base, base, token, demoHandset, base, token, demoHandset)
+	if hook == "" {
+		fmt.Fprintf(out, "Webhooks are printed below as they arrive. Ctrl-C ends the demo.\n\n")
+		return
+	}
+	fmt.Fprintf(out, "Webhooks go to %s, signed with %s. Ctrl-C ends the demo.\n\n", hook, secret)
+}
+
+// receiver is the demo's own webhook receiver: it prints what arrives.
+type receiver struct {
+	url    string
+	server *http.Server
+}
+
+func newReceiver(out io.Writer, secret string) (*receiver, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r := &receiver{url: "http://" + l.Addr().String() + "/"}
+	r.server = &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, err := io.ReadAll(io.LimitReader(req.Body, 1<<20))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if err := webhook.Verify(secret, req.Header, body, time.Now()); err != nil {
+			fmt.Fprintf(out, "webhook  REFUSED  %v\n", err)
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprintln(out, "webhook  "+summary(body))
+		w.WriteHeader(http.StatusNoContent)
+	})}
+	go func() {
+		if err := r.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			fmt.Fprintln(out, "the demo's webhook receiver ended:", err)
+		}
+	}()
+	return r, nil
+}
+
+func (r *receiver) Close() { r.server.Close() }

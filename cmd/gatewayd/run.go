@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gatewayd/config"
+	"gatewayd/gateway"
+	"gatewayd/queue"
+	"gatewayd/webhook"
+)
+
+// idempotencyKept and eventsKept are how long answers and the event log are
+// kept; durable readers keep the log longer.
+const (
+	idempotencyKept = 7 * 24 * time.Hour
+	eventsKept      = 30 * 24 * time.Hour
+)
+
+// configFlag adds --config; GATEWAYD_CONFIG is its default.
+func configFlag(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVarP(path, "config", "c", os.Getenv("GATEWAYD_CONFIG"), "configuration file (YAML); also GATEWAYD_CONFIG")
+}
+
+func runCommand() *cobra.Command {
+	var path, level string
+	cmd := &cobra.Command{
+		Use:   "run --config FILE",
+		Short: "Run the daemon on real serial ports",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			log, err := logger(level)
+			if err != nil {
+				return err
+			}
+			c, err := config.Load(path, os.Environ())
+			if err != nil {
+				return err
+			}
+			for _, w := range c.Warnings {
+				log.Warn(w)
+			}
+			o, err := options(c, log)
+			if err != nil {
+				return err
+			}
+			if len(o.Modems) == 0 {
+				log.Warn("no modem is configured; messages are accepted and wait: name one with its port under modems.list")
+			}
+			return serve(cmd.Context(), o)
+		},
+	}
+	configFlag(cmd, &path)
+	logFlag(cmd, &level)
+	return cmd
+}
+
+func logFlag(cmd *cobra.Command, level *string) {
+	cmd.Flags().StringVar(level, "log", "info", "least level that is logged: debug, info, warn, error")
+}
+
+func logger(level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usageError{fmt.Errorf("--log %q: must be debug, info, warn or error", level)}
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
+}
+
+// options maps a configuration to what a gateway is made of, and opens the
+// address that it listens on.
+func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
+	o := gateway.Options{
+		DataDir: c.DataDir, Region: c.DefaultRegion,
+		Queue: queue.Options{
+			OutboundCapacity: c.Queue.OutboundCapacity, InboundCapacity: c.Queue.InboundCapacity,
+			UnconfirmedWait: c.Queue.UnconfirmedWait, ReportWait: c.Queue.ReportWait,
+		},
+		Retention:   queue.Retention{Messages: c.History.Keep, Texts: c.History.KeepTexts, Events: eventsKept, Idempotency: idempotencyKept},
+		MetricsOpen: c.HTTP.MetricsOpen,
+		Version:     version, Log: log,
+	}
+	for _, m := range c.Modems.List {
+		o.Modems = append(o.Modems, gateway.ModemOptions{Name: m.Name, Port: m.Port, PIN: m.PIN.Reveal(), Number: m.Number})
+	}
+	for _, w := range c.Webhooks {
+		o.Webhooks = append(o.Webhooks, webhook.Endpoint{
+			Name: w.Name, URL: w.URL, Secret: w.Secret.Reveal(), Events: w.Events, AllowPrivate: w.AllowPrivate,
+			Match: webhook.Match(w.Match),
+		})
+	}
+	if c.HTTP.TLSCertificate != "" {
+		pair, err := tls.LoadX509KeyPair(c.HTTP.TLSCertificate, c.HTTP.TLSKey)
+		if err != nil {
+			return o, usageError{fmt.Errorf("http.tls: %w", err)}
+		}
+		o.Certificate = &pair
+	}
+	var err error
+	if o.Listener, err = listen(c.HTTP.Listen); err != nil {
+		return o, fmt.Errorf("http.listen: %w", err)
+	}
+	return o, nil
+}
+
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w; is another gatewayd running, or another program on that port?", err)
+	}
+	return l, nil
+}
+
+// serve runs a gateway until the context ends.
+func serve(ctx context.Context, o gateway.Options) error {
+	g, err := gateway.New(ctx, o)
+	if err != nil {
+		o.Listener.Close()
+		return err
+	}
+	return g.Run(ctx)
+}

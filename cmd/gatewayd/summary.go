@@ -1,0 +1,35 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"gatewayd/sms"
+)
+
+// summary is a webhook's body in one line, for the demo's terminal.
+func summary(body []byte) string {
+	var e struct {
+		Type string          `json:"type"`
+		Data json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return "not JSON: " + err.Error()
+	}
+	if e.Type == sms.EventModemState {
+		var m sms.Modem
+		if err := json.Unmarshal(e.Data, &m); err != nil {
+			return e.Type + ": " + err.Error()
+		}
+		return fmt.Sprintf("%-20s %s is %s", e.Type, m.Name, m.State)
+	}
+	var m sms.Message
+	if err := json.Unmarshal(e.Data, &m); err != nil {
+		return e.Type + ": " + err.Error()
+	}
+	other := "to " + m.To
+	if m.Direction == sms.Inbound {
+		other = "from " + m.From
+	}
+	return fmt.Sprintf("%-20s %s: %q", e.Type, other, m.Text)
+}
