@@ -303,28 +303,28 @@ func (f *fakeModems) Reset(name string) error {
 
 // fakeDeliveries stand for the webhooks, which this package must not import.
 type fakeDeliveries struct {
-	asked DeliveryFilter
+	asked sms.DeliveryFilter
 	err   error
 }
 
-func (f *fakeDeliveries) List(_ context.Context, filter DeliveryFilter) ([]Delivery, string, error) {
+func (f *fakeDeliveries) List(_ context.Context, filter sms.DeliveryFilter) ([]sms.Delivery, string, error) {
 	f.asked = filter
 	if filter.Cursor == "wrong" {
 		return nil, "", queue.ErrBadCursor
 	}
 	why, status := "the endpoint answered 500", 500
-	return []Delivery{{ID: "dlv_1", Endpoint: "chat", Event: 7, Type: "message.received", Status: DeliveryFailed, Attempts: 3,
+	return []sms.Delivery{{ID: "dlv_1", Endpoint: "chat", Event: 7, Type: "message.received", Status: sms.DeliveryFailed, Attempts: 3,
 		ResponseStatus: &status, Error: &why, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}, "more", f.err
 }
 
-func (f *fakeDeliveries) Retry(_ context.Context, id string) (Delivery, error) {
+func (f *fakeDeliveries) Retry(_ context.Context, id string) (sms.Delivery, error) {
 	switch id {
 	case "dlv_1":
-		return Delivery{ID: id, Status: DeliveryPending, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}, f.err
+		return sms.Delivery{ID: id, Status: sms.DeliveryPending, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}, f.err
 	case "dlv_done":
-		return Delivery{}, queue.ErrConflict
+		return sms.Delivery{}, queue.ErrConflict
 	}
-	return Delivery{}, errors.Join(queue.ErrNotFound)
+	return sms.Delivery{}, errors.Join(queue.ErrNotFound)
 }
 
 // signIn swaps a token for a cookie, as a browser does.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -21,46 +20,13 @@ type Modems interface {
 	Reset(name string) error
 }
 
-// Delivery is one event on its way to one webhook endpoint.
-type Delivery struct {
-	ID             string     `json:"id"`         // also the header webhook-id
-	Endpoint       string     `json:"endpoint"`   // its name, else its URL without what is secret in it
-	Event          int64      `json:"event"`      // the event's sequence
-	Type           string     `json:"type"`       // the event's type
-	MessageID      *string    `json:"message_id"` // nil: the event is not about a message
-	Status         string     `json:"status"`     // pending, delivered, failed, dropped
-	Attempts       int        `json:"attempts"`
-	ResponseStatus *int       `json:"response_status"` // of the last attempt; nil: none, or no answer
-	Error          *string    `json:"error"`           // of the last attempt, in words
-	CreatedAt      time.Time  `json:"created_at"`
-	LastAttemptAt  *time.Time `json:"last_attempt_at"`
-	NextAttemptAt  *time.Time `json:"next_attempt_at"` // nil: no further attempt will be made by itself
-	DeliveredAt    *time.Time `json:"delivered_at"`
-}
-
-// The statuses of a Delivery.
-const (
-	DeliveryPending   = "pending"
-	DeliveryDelivered = "delivered"
-	DeliveryFailed    = "failed"
-	DeliveryDropped   = "dropped"
-)
-
-// DeliveryFilter selects deliveries; zero fields select all.
-type DeliveryFilter struct {
-	Status   string
-	Endpoint string
-	Cursor   string // from the page before
-	Limit    int
-}
-
 // Deliveries is what the API sees of the webhooks. Its errors are those of
 // package queue: ErrNotFound, ErrConflict, ErrBadCursor.
 type Deliveries interface {
 	// List returns deliveries newest first and the next page's cursor, "" at the end.
-	List(context.Context, DeliveryFilter) ([]Delivery, string, error)
+	List(context.Context, sms.DeliveryFilter) ([]sms.Delivery, string, error)
 	// Retry makes a failed delivery due now.
-	Retry(ctx context.Context, id string) (Delivery, error)
+	Retry(ctx context.Context, id string) (sms.Delivery, error)
 }
 
 func (a *API) modems() []sms.Modem {
@@ -123,8 +89,9 @@ func (a *API) getQueue(c echo.Context) error {
 // listDeliveries is GET /v1/webhooks/deliveries.
 func (a *API) listDeliveries(c echo.Context) error {
 	q := newQuery(c)
-	f := DeliveryFilter{
-		Status:   q.oneOf("status", DeliveryPending, DeliveryDelivered, DeliveryFailed, DeliveryDropped),
+	f := sms.DeliveryFilter{
+		Status: sms.DeliveryStatus(q.oneOf("status", string(sms.DeliveryPending), string(sms.DeliveryDelivered),
+			string(sms.DeliveryFailed), string(sms.DeliveryDropped))),
 		Endpoint: q.line("endpoint"),
 		Cursor:   q.line("cursor"),
 		Limit:    q.limit(),
@@ -132,7 +99,7 @@ func (a *API) listDeliveries(c echo.Context) error {
 	if err := q.done(); err != nil {
 		return err
 	}
-	var page []Delivery
+	var page []sms.Delivery
 	var next string
 	if a.o.Deliveries != nil {
 		var err error

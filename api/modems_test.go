@@ -74,14 +74,14 @@ func TestQueueShowsBothRings(t *testing.T) {
 func TestDeliveries(t *testing.T) {
 	b := newBox(t, settings{})
 	var page struct {
-		Deliveries []Delivery
+		Deliveries []sms.Delivery
 		NextCursor *string `json:"next_cursor"`
 	}
 	b.get("/v1/webhooks/deliveries?status=failed&limit=3&endpoint=chat&cursor=c").want(200).into(&page)
 	if len(page.Deliveries) != 1 || *page.NextCursor != "more" {
 		t.Errorf("page %+v", page)
 	}
-	if want := (DeliveryFilter{"failed", "chat", "c", 3}); b.hooks.asked != want {
+	if want := (sms.DeliveryFilter{Status: "failed", Endpoint: "chat", Cursor: "c", Limit: 3}); b.hooks.asked != want {
 		t.Errorf("asked for %+v", b.hooks.asked)
 	}
 	b.get("/v1/webhooks/deliveries?status=lost").problem(invalidFields, "status")
