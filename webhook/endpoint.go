@@ -40,7 +40,7 @@ type endpoint struct {
 	disabled atomic.Bool
 	wake     chan struct{} // holds one: look at the table again
 	trouble  trouble
-	failed   trouble      // deliveries that were given up
+	failed   trouble                   // deliveries that were given up
 	resume   atomic.Pointer[time.Time] // no attempt before it, by Retry-After
 	back     atomic.Bool               // the endpoint answered again: nothing needs to wait
 
@@ -218,6 +218,9 @@ func (e *endpoint) deliver(ctx context.Context, j job) {
 	if r.status == 0 && ctx.Err() != nil {
 		return // cut off by our own end: not the receiver's fault
 	}
+	if r.verdict == gone {
+		e.disabled.Store(true) // before the next of the lane can be seen
+	}
 	var next time.Time
 	e.insist(ctx, func() (err error) {
 		next, err = e.store.settle(j, e, r)
@@ -258,7 +261,6 @@ func (e *endpoint) after(j job, r result, next time.Time) {
 		return
 	case r.verdict == gone:
 		e.metrics.attempts.WithLabelValues(e.name, "gone").Inc()
-		e.disabled.Store(true)
 		e.log.Error("the webhook answered 410 Gone and is disabled; retry one of its deliveries or change its url to enable it", logDelivery, j.id)
 		return
 	case final:

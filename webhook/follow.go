@@ -144,13 +144,12 @@ func (w *Webhooks) tidy(ctx context.Context) error {
 	defer prune.Stop()
 	hold := time.NewTicker(holdEvery)
 	defer hold.Stop()
+	var held int64 = -1
 	for {
 		var err error
 		select {
 		case <-hold.C:
-			if len(w.endpoints) > 0 {
-				err = w.o.DB.Write(func(tx *db.Tx) error { return w.advance(tx, 0) })
-			}
+			held, err = w.release(ctx, held)
 		case <-prune.C:
 			err = w.store.prune(ctx)
 		case <-ctx.Done():
@@ -160,4 +159,21 @@ func (w *Webhooks) tidy(ctx context.Context) error {
 			w.log.Error("webhook deliveries can't be tidied", "error", err)
 		}
 	}
+}
+
+// release tells the log which events are still needed, if that has changed: an
+// idle gateway writes nothing.
+func (w *Webhooks) release(ctx context.Context, held int64) (int64, error) {
+	if len(w.endpoints) == 0 {
+		return held, nil
+	}
+	var hold int64
+	err := w.o.DB.Read(ctx, func(r db.Querier) (err error) {
+		hold, err = w.store.needed(r)
+		return err
+	})
+	if err != nil || hold == held {
+		return held, err
+	}
+	return hold, w.o.DB.Write(func(tx *db.Tx) error { return w.advance(tx, 0) })
 }

@@ -109,9 +109,9 @@ func (s *store) laneHead(tx *db.Tx, endpoint, lane int64) (int64, error) {
 }
 
 // needed is the oldest event that a delivery still refers to, 0 if none does.
-func (s *store) needed(tx *db.Tx) (int64, error) {
+func (s *store) needed(q db.Querier) (int64, error) {
 	var seq int64
-	err := tx.QueryRow(`SELECT seq FROM webhook_deliveries WHERE state IN ('pending', 'failed') ORDER BY seq LIMIT 1`).Scan(&seq)
+	err := q.QueryRow(`SELECT seq FROM webhook_deliveries WHERE state IN ('pending', 'failed') ORDER BY seq LIMIT 1`).Scan(&seq)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}
