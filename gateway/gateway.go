@@ -47,8 +47,8 @@ type Options struct {
 // ModemOptions describe one modem.
 type ModemOptions struct {
 	Name   string
-	Port   string // for people to read
-	Open   func(context.Context) (io.ReadWriteCloser, error)
+	Port   string
+	Open   func(context.Context) (io.ReadWriteCloser, error) // nil: the serial port Port
 	PIN    string
 	Number string // the SIM's own number, if known
 }
@@ -104,7 +104,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{
-		Queue: g.queue, Keys: g.keys, Modems: g.modems, Deliveries: deliveries{g.webhooks}, Region: o.Region,
+		Queue: g.queue, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
 		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: o.Pages, Version: o.Version, Log: g.log, Now: now,
 	})
 	g.server = &http.Server{

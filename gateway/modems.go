@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -20,6 +21,9 @@ type attached struct {
 
 func (g *Gateway) newModem(o ModemOptions, metrics *modem.Metrics) *attached {
 	log := g.log.With("modem", o.Name)
+	if o.Open == nil {
+		o.Open = func(context.Context) (io.ReadWriteCloser, error) { return modem.OpenSerial(o.Port) }
+	}
 	a := &attached{name: o.Name, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
 	a.modem = modem.New(modem.Options{
 		Name: o.Name, Port: o.Port, Open: o.Open, PIN: o.PIN, Number: o.Number,
