@@ -126,9 +126,12 @@ func (q *Queue) Span(ctx context.Context) (oldest, newest int64, err error) {
 }
 
 func span(r db.Querier) (oldest, newest int64, err error) {
-	// Two look-ups at the ends of the table; min and max in one SELECT would
-	// read it all.
-	for query, into := range map[string]*int64{`SELECT min(seq) FROM events`: &oldest, `SELECT max(seq) FROM events`: &newest} {
+	// The newest is the last that was given, also when its message was erased
+	// since: a reader that has seen it has not missed anything.
+	for query, into := range map[string]*int64{
+		`SELECT min(seq) FROM events`:                                &oldest,
+		`SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'`: &newest,
+	} {
 		var n sql.NullInt64
 		if err := r.QueryRow(query).Scan(&n); err != nil {
 			return 0, 0, err
