@@ -39,7 +39,7 @@ func (o ModemOptions) withDefaults(index int, net NetworkOptions) ModemOptions {
 	}
 	or(&o.Name, "sim%d", index+1)
 	or(&o.IMEI, "%s", luhn(fmt.Sprintf("35%012d", 209900000000+index)))
-	or(&o.ICCID, "%s", luhn(fmt.Sprintf("89%s01%014d", net.Country, index+1)))
+	or(&o.ICCID, "%s", luhn(fmt.Sprintf("89%s01%012d", net.Country, index+1)))
 	or(&o.IMSI, "26201%010d", index+1)
 	or(&o.Number, "+%s1555%07d", net.Country, index+1)
 	or(&o.PUK, "12345678")

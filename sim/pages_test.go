@@ -26,7 +26,6 @@ func browse(t *testing.T, o NetworkOptions) (*Network, *Modem, *browser) {
 	t.Cleanup(func() {
 		n.Close() // ends the streams, which the server waits for
 		s.Close()
-		http.DefaultClient.CloseIdleConnections()
 	})
 	return n, m, &browser{t, s}
 }
