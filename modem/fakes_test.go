@@ -109,6 +109,13 @@ func (b *box) book(o modem.Outcome) {
 	}
 }
 
+// left are the parts that wait, out those that Next gave and nobody returned.
+func (b *box) left() (waiting, out int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.waiting), len(b.out)
+}
+
 func (b *box) booked() []modem.Outcome {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -212,50 +212,59 @@ func (m *Modem) notSent(o *Outcome, refusal error) {
 	m.fault()
 }
 
+// result is how a submitted command ended.
+type result struct {
+	lines  []string
+	err    error // of the modem, or why there is no answer
+	silent bool  // no answer in time
+	gone   bool  // the port went away
+}
+
 // await submits the part and waits for its fate.
 func (m *Modem) await(ctx context.Context, s *sending) {
-	if m.doubt != nil && !m.doubt.answered {
-		m.doubt = nil // from here on +CMGS is this part's
-	}
+	rival := m.rival() // whose late answer might be taken for ours
 	start := time.Now()
 	if err := m.port.Submit(); err != nil {
 		s.follow = <-m.clerk.next
-		m.doubt = &doubt{part: s.outcome.Part, imei: m.now.IMEI}
+		m.doubt = m.doubtOf(s.outcome, start)
 		m.unknown(s.outcome, "The port failed while the message was handed over.", err)
 		return
 	}
-	limit := resultLimit
-	if strings.Contains(strings.ToUpper(m.now.Manufacturer), "QUECTEL") {
-		limit = quectelLimit
-	}
-	deadline, giveBack := start.Add(limit), start.Add(giveBackAfter)
+	deadline, giveBack := start.Add(m.resultLimit()), false
 	chosen, over := m.clerk.next, ctx.Done()
 	m.timer.Reset(giveBackAfter)
-	event := at.Nothing
-	var failure error
-	for event != at.Done && event != at.Gone && failure == nil {
+	var r, first *result // first: may be the rival's
+	for r == nil {
 		select {
 		case t := <-m.port.Tokens():
-			if event = m.port.Take(t); event == at.Nothing && len(m.port.Lines()) > 0 {
-				// The network has it: only the OK is missing.
-				deadline = minTime(deadline, time.Now().Add(okLimit))
-				m.timer.Reset(time.Until(deadline))
+			switch m.port.Take(t) {
+			case at.Gone:
+				r = &result{lines: m.port.Lines(), err: m.port.Cause(), gone: true}
+			case at.Done:
+				r = &result{lines: m.port.Lines(), err: m.port.Result()}
+				if rival != nil && first == nil && rival.mayHaveSaid(r) {
+					first, r = &result{lines: append([]string(nil), r.lines...), err: r.err}, nil
+					m.port.Resume()
+				}
+			case at.Nothing:
+				if rival == nil && len(m.port.Lines()) > 0 { // the network has it: only the OK is missing
+					deadline = minTime(deadline, time.Now().Add(okLimit))
+					m.timer.Reset(time.Until(deadline))
+				}
 			}
 		case s.follow = <-chosen:
 			chosen = nil
-			if giveBack.IsZero() {
+			if giveBack {
 				m.giveBack(s)
 			}
 		case now := <-m.timer.C:
 			if !now.Before(deadline) {
+				r = &result{lines: m.port.Lines(), err: at.ErrTimeout, silent: true}
 				m.port.Abandon()
-				failure = at.ErrTimeout
 				break
 			}
-			giveBack = time.Time{}
-			if chosen == nil {
-				m.giveBack(s)
-			}
+			giveBack = true
+			m.giveBack(s)
 			m.timer.Reset(time.Until(deadline))
 		case <-over:
 			over = nil
@@ -268,7 +277,25 @@ func (m *Modem) await(ctx context.Context, s *sending) {
 	if chosen != nil {
 		s.follow = <-chosen
 	}
-	m.judgeResult(s.outcome, event, failure, waited)
+	if first != nil {
+		m.doubt = nil // two messages, and there will be no third answer
+		if r.silent {
+			r, first = first, nil // one answer: a modem does one thing after the other
+		} else if later(first, r) {
+			r, first = first, r
+		}
+	}
+	m.judgeResult(s.outcome, r, start, waited)
+	if first != nil {
+		m.lateResult(rival, first)
+	}
+}
+
+func (m *Modem) resultLimit() time.Duration {
+	if strings.Contains(strings.ToUpper(m.now.Manufacturer), "QUECTEL") {
+		return quectelLimit
+	}
+	return resultLimit
 }
 
 // giveBack lets others have the part that waits behind one without an answer.
@@ -287,30 +314,28 @@ func minTime(a, b time.Time) time.Time {
 }
 
 // judgeResult reads a part's fate from how its command ended.
-func (m *Modem) judgeResult(o *Outcome, event at.Event, failure error, waited time.Duration) {
-	if mr, ok := reference(m.port.Lines()); ok {
-		// Accepted by the network, whatever became of the OK after it.
-		if event == at.Gone {
-			m.sick = m.lossTrouble(m.port.Cause())
-		}
-		m.confirmed(o, mr)
+func (m *Modem) judgeResult(o *Outcome, r *result, start time.Time, waited time.Duration) {
+	if r.gone {
+		m.sick = m.lossTrouble(r.err)
+	}
+	if mr, ok := reference(r.lines); ok {
+		m.confirmed(o, mr) // accepted by the network, whatever became of the OK after it
 		return
 	}
 	switch {
-	case failure != nil:
-		m.doubt = &doubt{part: o.Part, imei: m.now.IMEI}
+	case r.silent:
+		m.doubt = m.doubtOf(o, start)
 		if m.unanswers++; m.unanswers >= 3 {
 			m.sick = m.lossTrouble(at.ErrSilent)
 		}
-		m.unknown(o, fmt.Sprintf("The modem gave no answer within %d seconds.", int(waited.Seconds())), failure)
-	case event == at.Gone:
-		m.doubt = &doubt{part: o.Part, imei: m.now.IMEI}
-		m.sick = m.lossTrouble(m.port.Cause())
-		m.unknown(o, "The port went away before the modem's answer.", m.port.Cause())
-	case m.port.Result() == nil:
+		m.unknown(o, fmt.Sprintf("The modem gave no answer within %d seconds.", int(waited.Seconds())), nil)
+	case r.gone:
+		m.doubt = m.doubtOf(o, start)
+		m.unknown(o, "The port went away before the modem's answer.", nil)
+	case r.err == nil:
 		m.unknown(o, "The modem said OK without a message reference.", nil)
 	default:
-		e := answer(m.port.Result())
+		e := answer(r.err)
 		o.Err = classify(e, m.now.Manufacturer, waited)
 		if e.Set == "CMS" && e.Code == 302 && time.Since(m.upSince) < time.Minute {
 			o.Err.Class = sms.Now // still booting
@@ -405,38 +430,4 @@ func (m *Modem) tally(o *Outcome) {
 	default:
 		m.count.partsFailed.Add(1)
 	}
-}
-
-// doubt is a part that was handed over and not answered in time.
-type doubt struct {
-	part     *Part
-	imei     string // of the modem that had it
-	answered bool
-	mr       int
-}
-
-// late takes a +CMGS that no running command can have caused. It settles the
-// part in doubt and no other.
-func (m *Modem) late(line string) {
-	m.count.late.Add(1)
-	m.meters.late.Inc()
-	if m.doubt == nil {
-		m.log.Warn("the modem confirmed a message that nobody waits for")
-		return
-	}
-	m.doubt.answered = true
-	m.doubt.mr, _ = reference([]string{line})
-}
-
-// settle books the late answer. A port that came back with another modem on it
-// can't have answered for this one.
-func (m *Modem) settle() {
-	d := m.doubt
-	m.doubt = nil
-	if d.imei != m.now.IMEI {
-		return
-	}
-	m.lastMR = d.mr
-	m.count.partsSent.Add(1)
-	m.book(&Outcome{Part: d.part, Result: Confirmed, MR: d.mr, ExpectedMR: -1})
 }

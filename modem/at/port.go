@@ -296,7 +296,7 @@ func (p *Port) Take(t Token) Event {
 	if done, err := final(line, &p.cmd); done {
 		return p.finish(err)
 	}
-	if p.running && line == p.cmd.Line { // echo
+	if p.running && (line == p.cmd.Line || p.submitted && hexPDU(line)) { // echo
 		return Nothing
 	}
 	p.handle(URC{Line: line})
