@@ -61,6 +61,9 @@ func (m *Modem) Fault(f func(*Faults)) {
 	defer m.mu.Unlock()
 	f(&m.faults)
 	m.cond.Broadcast()
+	if m.pts != nil {
+		m.pts.block(m.faults.Block)
+	}
 	m.startFlood()
 }
 

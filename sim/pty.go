@@ -92,6 +92,7 @@ func (m *Modem) openPTS(link, last string) error {
 		return fmt.Errorf("pseudo-terminal %s of modem %s: %w", p.path, m.name, err)
 	}
 	m.pts, m.port = p, p
+	p.block(m.faults.Block)
 	return nil
 }
 
@@ -174,7 +175,7 @@ func (p *pts) raw() error {
 func (p *pts) read() {
 	defer p.ended.Done()
 	b := make([]byte, 4096)
-	for p.awaitReading() {
+	for {
 		n, err := p.master.Read(b)
 		if n > 0 {
 			p.open.Store(true) // whoever writes has it open, even if the watch does not know yet
@@ -184,16 +185,6 @@ func (p *pts) read() {
 			return
 		}
 	}
-}
-
-// awaitReading waits while the modem is made not to read; false at the end.
-func (p *pts) awaitReading() bool {
-	p.m.mu.Lock()
-	defer p.m.mu.Unlock()
-	for p.m.faults.Block && p.m.port == p {
-		p.m.cond.Wait()
-	}
-	return p.m.port == p
 }
 
 // send writes what the slave's buffer has room for and leaves the rest to the
@@ -245,6 +236,16 @@ func (p *pts) write() {
 			return
 		}
 	}
+}
+
+// block makes writes to the slave wait, or lets them go on.
+func (p *pts) block(on bool) {
+	flow := unix.TCOON
+	if on {
+		flow = unix.TCOOFF
+	}
+	// It fails for a terminal that is gone, where nobody writes any more.
+	_ = p.rawTTY.Control(func(fd uintptr) { _ = unix.IoctlSetInt(int(fd), unix.TCXONC, flow) })
 }
 
 // opened and closed are told by the watch.

@@ -1,0 +1,118 @@
+package sim
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// FuzzAT: whatever is written, in whatever pieces, under whatever fault, the
+// interpreter neither panics nor stalls, and ESC, CR and AT get it back.
+func FuzzAT(f *testing.F) {
+	pdu := "00" + "01000C91947110325476000001F8"
+	for _, s := range []string{
+		"AT\r", "ATE0V1Q0+CMEE=1\r", "AT+CMGS=13\r" + pdu + "\x1a", "AT+CMGS=13\r\x1b\r", "AT+CMGF=1\rAT+CMGS=\"+49\"\rx\ry\x1a",
+		"AT+CPMS=\"MT\",\"ME\",\"MT\";+CMGL=4\rAT+CMGR=1\rAT+CMGD=1,4\r", "AT+CNMI=2,2,0,1,0;+CSMS=1\rAT+CNMA=1,3\r000000\x1a",
+		"AT+COPS=?\rAT\rAT+CUSD=1,\"*100#\"\r", "AT+CFUN=1,1\r", "AT+CPIN=\"1\"\r", "ATV0Q1\r", "AT+CSCS=\"UCS2\";+CSCA=\"002B\"\r",
+		"AT+CMGW=13\r" + pdu + "\x1aAT+CMSS=1\r", "AT+CSMP=49,1,0,8\r", "at+cmgs=\x08\x7f\n;;=?\"\"", strings.Repeat("AT", 3000) + "\r",
+		`AT+CCLK="30/01/02,03:04:05+08"` + "\r", `AT+CSIM=10,"0020000100"` + "\r", `AT+CLCK="SC",2` + "\r",
+	} {
+		f.Add([]byte(s), byte(1), byte(0))
+		f.Add([]byte(s), byte(7), byte(0xFF))
+	}
+	f.Fuzz(func(t *testing.T, written []byte, piece, faults byte) {
+		synctest.Test(t, func(t *testing.T) {
+			n := NewNetwork(NetworkOptions{Latency: time.Duration(faults&1) * time.Second})
+			defer n.Close()
+			m := n.AddModem(ModemOptions{})
+			d := talk(t, m)
+			on := func(bit int) bool { return faults>>bit&1 == 1 }
+			m.Fault(func(f *Faults) {
+				f.SplitPrompt = on(1)
+				f.CRCRLF = on(2)
+				f.KeepEcho = on(3)
+				if on(4) {
+					f.NoPrompt, f.OKOnly = 2, 1
+				}
+				if on(5) {
+					f.PromptDelay = time.Second
+				}
+				if on(6) {
+					f.Late, f.LateBy, f.LateDetached = 1, 3*time.Second, on(1)
+				}
+				if on(7) {
+					f.Noise = []string{"^BOOT:1"}
+				}
+			})
+			m.Inject([]byte("\x00\x04\x00\x91\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01x"))
+			if err := n.Handset("+491701234567").Send(m.Number(), "fuzz 👋"); err != nil {
+				t.Fatal(err)
+			}
+			for size := int(piece) + 1; len(written) > 0; written = written[min(size, len(written)):] {
+				d.say(string(written[:min(size, len(written))]))
+			}
+			// What was begun ends in this time: scans, answers, prompts. What
+			// was held back then may begin more.
+			for range 4 + strings.Count(strings.ToUpper(d.heardSoFar()), "COPS") {
+				d.after(30 * time.Second)
+				d.say("\x1b\r")
+			}
+			d.after(10 * time.Minute)
+			m.Fault(func(f *Faults) { *f = Faults{} })
+			d.say("\x1b\rATQ0V1E0\r")
+			d.heard()
+			d.say("AT\r")
+			if got := d.heard(); got != "\r\nOK\r\n" {
+				t.Fatalf("afterwards AT is answered %q", got)
+			}
+		})
+	})
+}
+
+func (d *dialogue) heardSoFar() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.said.String()
+}
+
+// FuzzPDU: whatever the network brings, a modem routes, keeps and shows it.
+func FuzzPDU(f *testing.F) {
+	f.Add([]byte("\x07\x91\x72\x38\x01\x00\x10\xF5\x04\x0B\x81\x72\x38\x88\x09\x00\xF1\x00\x00\x99\x30\x92\x51\x61\x95\x80\x0A\xE8\x32\x9B\xFD\x46\x97\xD9\xEC\x37"), byte(1))
+	f.Add([]byte("\x00\x06\x01\x04\x91\x21\x43\x99\x30\x92\x51\x61\x95\x80\x99\x30\x92\x51\x61\x95\x80\x00"), byte(6))
+	f.Add([]byte("\x00\x44\x00\x91\x00\x08\x99\x30\x92\x51\x61\x95\x80\x08\x05\x00\x03\x01\x02\x01\xD8\x3D"), byte(7))
+	f.Add([]byte{}, byte(0))
+	f.Fuzz(func(t *testing.T, raw []byte, mode byte) {
+		inBubble(t, NetworkOptions{}, func(t *testing.T, n *Network) {
+			m := n.AddModem(ModemOptions{})
+			d := plainly(t, m)
+			if mode&1 == 1 {
+				d.ask("AT+CMGF=1;+CSDH=1", "OK")
+			}
+			if mode&2 == 2 {
+				d.ask("AT+CNMI=2,2,0,1,0", "OK")
+			} else {
+				d.ask("AT+CNMI=2,1,0,2,0", "OK")
+			}
+			if mode&4 == 4 {
+				d.ask(`AT+CSCS="UCS2"`, "OK")
+			}
+			m.Inject(raw)
+			d.after(time.Second)
+			for _, c := range []string{"AT+CMGR=1\r", "AT+CMGL=4\r", "AT+CMGL=\"ALL\"\r"} {
+				d.say(c)
+			}
+			d.heard()
+			d.ask("AT", "OK")
+			if _, err := readSubmit(raw, tpduLength(raw)); err == nil && mode&8 == 8 {
+				d.ask("AT+CMGF=0", "OK")
+				d.say(strings.ReplaceAll("AT+CMGS=N\r", "N", strconv.Itoa(tpduLength(raw))))
+				d.say(upperHex(raw) + "\x1a")
+				d.after(time.Second)
+				d.heard()
+				d.ask("AT", "OK")
+			}
+		})
+	})
+}
