@@ -134,9 +134,9 @@ func Load(path string, env []string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info, err := f.Stat(); err == nil && c.holdsSecrets() && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+	if info, err := f.Stat(); err == nil && c.holdsSecrets() && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
 		c.Warnings = append(c.Warnings, fmt.Sprintf(
-			"%s holds a PIN or a webhook secret and others on this machine may read it (mode %04o): chmod 600, or move the secret to a file of its own",
+			"%s holds a PIN or a webhook secret and others on this machine may read it (mode %04o): chmod o= it, or move the secret to a file of its own",
 			path, info.Mode().Perm()))
 	}
 	return c, nil

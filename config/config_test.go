@@ -147,8 +147,14 @@ webhooks:
 	if w.Secret.Reveal() != secret+" "+secret || w.Match != (Match{"a", "+491700000000", "+49", "help"}) || !w.AllowPrivate {
 		t.Errorf("webhook: %+v", w)
 	}
-	if len(c.Warnings) != 0 {
+	// A setting that does nothing says so.
+	if len(c.Warnings) != 6 {
 		t.Errorf("warnings: %q", c.Warnings)
+	}
+	for _, w := range c.Warnings {
+		if !strings.HasSuffix(w, " in this version; the setting has no effect") {
+			t.Error(w)
+		}
 	}
 }
 
@@ -382,7 +388,7 @@ func TestWarnsOfReadableSecrets(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "pin"), []byte("1234"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Join(dir, "pin"), 0o640); err != nil {
+	if err := os.Chmod(filepath.Join(dir, "pin"), 0o604); err != nil {
 		t.Fatal(err)
 	}
 	// A relative path begins at the file's directory.
@@ -390,7 +396,7 @@ func TestWarnsOfReadableSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err = Load(path, nil)
-	if err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "mode 0640") || c.Modems.List[0].PIN.Reveal() != "1234" {
+	if err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "mode 0604") || c.Modems.List[0].PIN.Reveal() != "1234" {
 		t.Errorf("%v %+v", err, c)
 	}
 }

@@ -269,9 +269,10 @@ func (l *loader) secretFile(key string, path *string) (string, bool) {
 		l.fail(key, *path, "the file can't be read: "+cause(err))
 		return "", false
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	// A group is fine: root owns the file and the service's group reads it.
+	if info.Mode().Perm()&0o007 != 0 {
 		l.c.Warnings = append(l.c.Warnings, oneLine(fmt.Sprintf(
-			"%s: others on this machine may read %s (mode %04o): chmod 600", key, *path, info.Mode().Perm())))
+			"%s: others on this machine may read %s (mode %04o): chmod o= it", key, *path, info.Mode().Perm())))
 	}
 	return strings.TrimSpace(string(b)), true
 }
@@ -317,6 +318,29 @@ func (l *loader) together() {
 			"texts go with their messages, so at most history.keep, which is "+short(c.History.Keep))
 	}
 	l.unique()
+	l.notYet()
+}
+
+// notYet says which accepted settings have no effect in this version.
+func (l *loader) notYet() {
+	for i, m := range l.c.Modems.List {
+		at := fmt.Sprintf("modems.list[%d]", i)
+		for _, k := range []struct {
+			key string
+			set bool
+		}{
+			{"imei: a modem is found by its port only", m.IMEI != ""},
+			{"iccid: a modem is found by its port only", m.ICCID != ""},
+			{"max_per_minute: limits are not watched", l.lines[at+".max_per_minute"] > 0},
+			{"max_per_day: limits are not watched", l.lines[at+".max_per_day"] > 0},
+			{"max_per_month: limits are not watched", l.lines[at+".max_per_month"] > 0},
+			{"max_recipients_per_month: limits are not watched", l.lines[at+".max_recipients_per_month"] > 0},
+		} {
+			if k.set {
+				l.c.Warnings = append(l.c.Warnings, at+"."+k.key+" in this version; the setting has no effect")
+			}
+		}
+	}
 }
 
 func (l *loader) tls() {
