@@ -195,7 +195,8 @@ func (f *feed) load(e *entry) (*job, error) {
 	}
 	s := pdu.Submit{To: m.To, Text: m.Text, Data: m.Data, Port: m.Port, Flash: m.Flash, Report: m.DeliveryReport, Ref: m.Ref, MaxParts: 255}
 	if !m.ExpiresAt.IsZero() {
-		s.Validity = m.ExpiresAt.Sub(f.d.now())
+		// Over already: the start of its first part will say so.
+		s.Validity = max(0, m.ExpiresAt.Sub(f.d.now()))
 	}
 	parts, err := s.Encode()
 	if err == nil && len(parts) != m.Parts {

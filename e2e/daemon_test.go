@@ -1,0 +1,293 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"gatewayd/sim"
+	"gatewayd/sms"
+)
+
+// binary is the gatewayd under test, built once by TestMain.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "gatewayd-e2e-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "gatewayd")
+		build := exec.Command("go", "build", "-race", "-o", binary, "gatewayd/cmd/gatewayd")
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, "building the binary under test:", err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// site is a daemon with its configuration, and the world around it.
+type site struct {
+	t      *testing.T
+	dir    string
+	config string
+	base   string
+	key    string
+	net    *sim.Network
+	modems []*sim.Modem
+	cmd    *exec.Cmd
+	ended  chan error
+	log    *logBuffer
+}
+
+// logBuffer keeps the daemon's log for failed tests.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// withoutPolls leaves out the requests by which tests wait.
+func (l *logBuffer) withoutPolls() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var kept []string
+	for line := range strings.Lines(l.b.String()) {
+		if !strings.Contains(line, "msg=request method=GET") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
+}
+
+// fast is a network that takes a fifth of a second for each part.
+func fast() sim.NetworkOptions {
+	return sim.NetworkOptions{Latency: 200 * time.Millisecond, Jitter: 100 * time.Millisecond,
+		Delivery: 50 * time.Millisecond, Report: 50 * time.Millisecond}
+}
+
+// newSite writes a configuration for n simulated modems; more is YAML that is
+// added to it. It starts nothing.
+func newSite(t *testing.T, n int, o sim.NetworkOptions, more string) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir(), net: sim.NewNetwork(o), log: &logBuffer{}}
+	t.Cleanup(s.net.Close)
+	address := freeAddress(t)
+	s.base = "http://" + address
+	s.config = filepath.Join(s.dir, "gatewayd.yaml")
+	var b strings.Builder
+	fmt.Fprintf(&b, "data_dir: %s\ndefault_region: DE\nhttp: {listen: %q}\n", filepath.Join(s.dir, "data"), address)
+	b.WriteString("modems:\n  discover: false\n  list:\n")
+	for i := range n {
+		m := s.net.AddModem(sim.ModemOptions{Name: fmt.Sprintf("m%d", i+1)})
+		port := filepath.Join(s.dir, m.Name())
+		if _, err := m.OpenPTY(port); err != nil {
+			t.Fatal(err)
+		}
+		s.modems = append(s.modems, m)
+		fmt.Fprintf(&b, "    - {name: %s, port: %s, number: %q}\n", m.Name(), port, m.Number())
+	}
+	b.WriteString(more)
+	if err := os.WriteFile(s.config, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if s.cmd != nil {
+			s.kill()
+		}
+		if t.Failed() {
+			t.Logf("the daemon's log:\n%s", s.log.withoutPolls())
+		}
+	})
+	return s
+}
+
+// freeAddress is a loopback address that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// gatewayd runs a command of the binary to its end.
+func (s *site) gatewayd(args ...string) (stdout, stderr string, status int) {
+	s.t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), "GATEWAYD_KEY="+s.key)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+		s.t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// start runs the daemon and waits until it is ready.
+func (s *site) start() {
+	s.t.Helper()
+	if s.key == "" {
+		out, errs, status := s.gatewayd("keys", "create", "--config", s.config, "--name", "test", "--scope", "admin")
+		if status != 0 {
+			s.t.Fatalf("keys create: %s", errs)
+		}
+		s.key = strings.TrimSpace(out)
+	}
+	s.cmd = exec.Command(binary, "run", "--config", s.config, "--log", "debug")
+	s.cmd.Stderr = s.log
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.ended = make(chan error, 1)
+	go func(cmd *exec.Cmd, ended chan error) { ended <- cmd.Wait() }(s.cmd, s.ended)
+	s.eventually("the daemon is ready", 20*time.Second, func() bool {
+		r, err := http.Get(s.base + "/readyz")
+		if err != nil {
+			return false
+		}
+		r.Body.Close()
+		return r.StatusCode == http.StatusOK
+	})
+}
+
+// kill ends the daemon as a power cut would.
+func (s *site) kill() {
+	s.t.Helper()
+	_ = s.cmd.Process.Signal(syscall.SIGKILL)
+	<-s.ended
+	s.cmd = nil
+}
+
+// terminate asks the daemon to end and returns how long that took.
+func (s *site) terminate() time.Duration {
+	s.t.Helper()
+	start := time.Now()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := <-s.ended; err != nil {
+		s.t.Errorf("SIGTERM: %v", err)
+	}
+	s.cmd = nil
+	return time.Since(start)
+}
+
+// eventually waits for a condition of another process, which can only be asked.
+func (s *site) eventually(what string, within time.Duration, ok func() bool) {
+	s.t.Helper()
+	deadline := time.After(within)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline:
+			s.t.Fatalf("not within %v: %s", within, what)
+		case <-tick.C:
+		}
+	}
+}
+
+// call makes a request with the site's key and returns status and body.
+func (s *site) call(method, path, body string) (int, []byte) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), method, s.base+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+s.key)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	r, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r.StatusCode, b
+}
+
+func (s *site) post(to, text string) sms.Message {
+	s.t.Helper()
+	body, err := json.Marshal(map[string]string{"to": to, "text": text})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	status, answer := s.call(http.MethodPost, "/v1/messages", string(body))
+	if status != http.StatusAccepted {
+		s.t.Fatalf("POST answered %d %s", status, answer)
+	}
+	var m sms.Message
+	if err := json.Unmarshal(answer, &m); err != nil {
+		s.t.Fatal(err)
+	}
+	return m
+}
+
+func (s *site) message(id string) sms.Message {
+	s.t.Helper()
+	status, answer := s.call(http.MethodGet, "/v1/messages/"+id, "")
+	if status != http.StatusOK {
+		s.t.Fatalf("GET answered %d %s", status, answer)
+	}
+	var m sms.Message
+	if err := json.Unmarshal(answer, &m); err != nil {
+		s.t.Fatal(err)
+	}
+	return m
+}
+
+func (s *site) until(id string, want sms.Status, within time.Duration) sms.Message {
+	s.t.Helper()
+	var m sms.Message
+	s.eventually("message is "+string(want), within, func() bool {
+		m = s.message(id)
+		return m.Status == want
+	})
+	return m
+}
+
+func (s *site) modemsNow() map[string]sms.Modem {
+	s.t.Helper()
+	_, answer := s.call(http.MethodGet, "/v1/modems", "")
+	var list struct{ Modems []sms.Modem }
+	if err := json.Unmarshal(answer, &list); err != nil {
+		s.t.Fatal(err)
+	}
+	all := map[string]sms.Modem{}
+	for _, m := range list.Modems {
+		all[m.Name] = m
+	}
+	return all
+}
