@@ -1,0 +1,36 @@
+# make help lists what there is.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null)
+LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+export CGO_ENABLED = 1
+
+.PHONY: help build run test bench fmt vet clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## leave bin/gatewayd; installs a C compiler if there is none
+	@scripts/ensure compiler
+	go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o bin/gatewayd ./cmd/gatewayd
+
+run: build ## start gatewayd demo: simulated modems, no hardware needed
+	bin/gatewayd demo
+
+test: ## everything that CI checks; installs what it needs on a Debian machine with Go
+	@scripts/check
+
+bench: ## the benchmarks, as ratios against a floor measured in the same run
+	@scripts/ensure compiler
+	go test -run '^$$' -bench . ./...
+
+fmt: ## gofmt everything
+	gofmt -w .
+
+vet: ## go vet, the end-to-end tests too
+	go vet -tags e2e ./...
+
+clean: ## remove what was built and downloaded here
+	rm -rf bin dist .cache
