@@ -2,6 +2,8 @@ package modem_test
 
 import (
 	"errors"
+	"io"
+	"log/slog"
 	"sync"
 
 	"gatewayd/modem"
@@ -156,3 +158,5 @@ func (i *inbox) all() []sms.Incoming {
 	defer i.mu.Unlock()
 	return append([]sms.Incoming(nil), i.received...)
 }
+
+func infoLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

@@ -66,7 +66,7 @@ func with(t *testing.T, answers map[string]string, change func(*modem.Options), 
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, box: newBox(), inbox: &inbox{}, answers: usual()}
 		for k, v := range answers {
-			r.answers[k] = v
+			r.knows(k, v)
 		}
 		o := modem.Options{
 			Name: "one", Port: "/dev/ttyUSB2", Outbox: r.box, Inbox: r.inbox, Open: r.open,
@@ -101,6 +101,7 @@ func with(t *testing.T, answers map[string]string, change func(*modem.Options), 
 			}
 		}
 		defer r.stop()
+		synctest.Wait()
 		f(r)
 	})
 }

@@ -46,7 +46,8 @@ func (c *Command) own(line string) bool {
 		return c.Mine(line)
 	}
 	if c.Prefix == "" {
-		return !unsolicited(line)
+		// Bare text, or with the command's name after all.
+		return !unsolicited(line) || strings.HasPrefix(line, strings.TrimPrefix(c.Line, "AT")+":")
 	}
 	rest, ok := after(line, c.Prefix)
 	if !ok {
