@@ -51,6 +51,11 @@ type DB struct {
 	stmts   map[string]*sql.Stmt // of conn; the writer goroutine's own
 	rstmts  sync.Map             // query → *sql.Stmt of readers
 	once    sync.Once
+
+	checkpoints  *sql.DB // nil with SingleConn: SQLite checkpoints by itself then
+	longer       chan struct{}
+	checkpointed chan struct{}
+	commits      int // the writer goroutine's own
 }
 
 type job struct {
@@ -104,6 +109,21 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		}
 		d.readers.SetMaxOpenConns(4)
 		d.readers.SetMaxIdleConns(2)
+		if d.checkpoints, err = openCheckpoints(path); err != nil {
+			d.readers.Close()
+			conn.Close()
+			pool.Close()
+			return nil, err
+		}
+		if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", backstop)); err != nil {
+			d.checkpoints.Close()
+			d.readers.Close()
+			conn.Close()
+			pool.Close()
+			return nil, err
+		}
+		d.longer, d.checkpointed = make(chan struct{}, 1), make(chan struct{})
+		go d.checkpoint()
 	}
 	go d.write()
 	return d, nil
@@ -141,7 +161,8 @@ func (d *DB) Close() error {
 	d.rstmts.Range(func(_, s any) bool { s.(*sql.Stmt).Close(); return true })
 	var errs []error
 	if d.readers != nil {
-		errs = append(errs, d.readers.Close())
+		<-d.checkpointed
+		errs = append(errs, d.readers.Close(), d.checkpoints.Close())
 	}
 	errs = append(errs, d.conn.Close(), d.pool.Close())
 	return errors.Join(errs...)
@@ -218,6 +239,7 @@ func (d *DB) commitGroup(first *job) {
 	for _, j := range ran {
 		close(j.done)
 	}
+	d.committed()
 }
 
 func (d *DB) nextWaiting(ran int, start time.Time) *job {
