@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"os"
 )
 
@@ -49,13 +48,4 @@ func (d *DB) committed() {
 		default: // it is at it
 		}
 	}
-}
-
-func openCheckpoints(path string) (*sql.DB, error) {
-	c, err := sql.Open("sqlite3", dsn(path, false))
-	if err != nil {
-		return nil, err
-	}
-	c.SetMaxOpenConns(1)
-	return c, nil
 }

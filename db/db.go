@@ -77,56 +77,73 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	f.Close()
 
-	pool, err := sql.Open("sqlite3", dsn(path, false))
-	if err != nil {
-		return nil, err
-	}
-	pool.SetMaxOpenConns(1)
-	if err := migrate(ctx, pool); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("database %s: %w", path, err)
-	}
-	conn, err := pool.Conn(context.WithoutCancel(ctx))
-	if err != nil {
-		pool.Close()
-		return nil, err
-	}
 	d := &DB{
-		path: path, pool: pool, conn: conn,
+		path:   path,
 		urgent: make(chan *job), normal: make(chan *job),
 		quit: make(chan struct{}), done: make(chan struct{}),
 		group: o.Group, stmts: map[string]*sql.Stmt{},
+		longer: make(chan struct{}, 1), checkpointed: make(chan struct{}),
 	}
 	if d.group <= 0 {
 		d.group = 256
 	}
-	if !o.SingleConn {
-		d.readers, err = sql.Open("sqlite3", dsn(path, true))
-		if err != nil {
-			conn.Close()
-			pool.Close()
-			return nil, err
-		}
-		d.readers.SetMaxOpenConns(4)
-		d.readers.SetMaxIdleConns(2)
-		if d.checkpoints, err = openCheckpoints(path); err != nil {
-			d.readers.Close()
-			conn.Close()
-			pool.Close()
-			return nil, err
-		}
-		if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", backstop)); err != nil {
-			d.checkpoints.Close()
-			d.readers.Close()
-			conn.Close()
-			pool.Close()
-			return nil, err
-		}
-		d.longer, d.checkpointed = make(chan struct{}, 1), make(chan struct{})
-		go d.checkpoint()
+	if err := d.connect(ctx, o.SingleConn); err != nil {
+		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), d.disconnect())
 	}
 	go d.write()
+	if d.checkpoints != nil {
+		go d.checkpoint()
+	} else {
+		close(d.checkpointed)
+	}
 	return d, nil
+}
+
+// connect opens the connections and migrates the schema.
+func (d *DB) connect(ctx context.Context, single bool) (err error) {
+	if d.pool, err = sql.Open("sqlite3", dsn(d.path, false)); err != nil {
+		return err
+	}
+	d.pool.SetMaxOpenConns(1)
+	if err := migrate(ctx, d.pool); err != nil {
+		return err
+	}
+	// The connection outlives the call that opened it.
+	if d.conn, err = d.pool.Conn(context.WithoutCancel(ctx)); err != nil || single {
+		return err
+	}
+	if d.readers, err = sql.Open("sqlite3", dsn(d.path, true)); err != nil {
+		return err
+	}
+	d.readers.SetMaxOpenConns(4)
+	d.readers.SetMaxIdleConns(2)
+	if d.checkpoints, err = sql.Open("sqlite3", dsn(d.path, false)); err != nil {
+		return err
+	}
+	d.checkpoints.SetMaxOpenConns(1)
+	_, err = d.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", backstop))
+	return err
+}
+
+// disconnect closes what connect has opened.
+func (d *DB) disconnect() error {
+	var errs []error
+	for _, s := range d.stmts {
+		errs = append(errs, s.Close())
+	}
+	d.rstmts.Range(func(_, s any) bool { errs = append(errs, s.(*sql.Stmt).Close()); return true })
+	for _, pool := range []*sql.DB{d.readers, d.checkpoints} {
+		if pool != nil {
+			errs = append(errs, pool.Close())
+		}
+	}
+	if d.conn != nil {
+		errs = append(errs, d.conn.Close())
+	}
+	if d.pool != nil {
+		errs = append(errs, d.pool.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func dsn(path string, readOnly bool) string {
@@ -155,17 +172,8 @@ func (d *DB) Path() string { return d.path }
 func (d *DB) Close() error {
 	d.once.Do(func() { close(d.quit) })
 	<-d.done
-	for _, s := range d.stmts {
-		s.Close()
-	}
-	d.rstmts.Range(func(_, s any) bool { s.(*sql.Stmt).Close(); return true })
-	var errs []error
-	if d.readers != nil {
-		<-d.checkpointed
-		errs = append(errs, d.readers.Close(), d.checkpoints.Close())
-	}
-	errs = append(errs, d.conn.Close(), d.pool.Close())
-	return errors.Join(errs...)
+	<-d.checkpointed
+	return d.disconnect()
 }
 
 // Write runs fn in the next group's transaction and returns after its commit.
