@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,6 +33,8 @@ var assetFiles embed.FS
 func parseTemplates() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"iso":       func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") },
+		"count":     count,
+		"dbm":       func(n int) string { return strings.Replace(strconv.Itoa(n), "-", "−", 1) },
 		"plainTime": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 	}).ParseFS(templateFiles, "templates/*.html"))
 }

@@ -22,8 +22,8 @@ func TestStatusPageShows(t *testing.T) {
 	page := b.get("/").want(200).Body.String()
 	for _, want := range []string{
 		"Texts can be sent, but not by every modem.", "backup: SIM needs its PIN", "Set pin in the configuration.",
-		"Sim Mobile", "-71 dBm, good", "Signal: 3 of 4 bars", "+491700000001",
-		"2 of 100000 slots are in use", "last retrieved</th><td>1<", "last sent</th><td>–<", "2 waiting.",
+		"Sim Mobile", "−71 dBm, good", "Signal: 3 of 4 bars", "+491700000001",
+		"2 of 100,000 slots are in use", "last retrieved</th><td>1<", "last sent</th><td>–<", "2 waiting.",
 		`href="/messages/` + m.ID + `"`, "Hello there", "+491701234567", "queued",
 		"webhook:chat</b> is 1 event behind.", `data-seq="2"`, "The key that you signed in with may look but not send.",
 	} {
@@ -207,5 +207,13 @@ func TestLifeIsInOrder(t *testing.T) {
 	}
 	if strings.Join(got, ", ") != "Accepted, To be sent, Sent, Undelivered" {
 		t.Errorf("life: %v", got)
+	}
+}
+
+func TestCount(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 100000: "100,000", 1234567: "1,234,567", -1: "-1", -999: "-999", -1000: "-1,000"} {
+		if got := count(n); got != want {
+			t.Errorf("%d is written %s", n, got)
+		}
 	}
 }

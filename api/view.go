@@ -54,7 +54,7 @@ var modemWords = map[sms.ModemState]pill{
 // statusKinds colours the statuses of messages.
 var statusKinds = map[sms.Status]string{
 	sms.Scheduled: idle, sms.Queued: idle, sms.Sending: idle, sms.Sent: good, sms.Delivered: good, sms.Received: good,
-	sms.Unconfirmed: warn, sms.Expired: warn, sms.Canceled: warn, sms.Undelivered: bad, sms.Failed: bad,
+	sms.Canceled: idle, sms.Unconfirmed: warn, sms.Expired: warn, sms.Undelivered: bad, sms.Failed: bad,
 }
 
 type statusView struct {
@@ -72,7 +72,7 @@ type summaryView struct {
 }
 
 type modemView struct {
-	Name, Kind                   string
+	Name                         string
 	Pill                         pill
 	Reason, Advice               string
 	Operator, Technology, Number string
@@ -181,6 +181,10 @@ func summarise(modems []sms.Modem, rings sms.Rings) summaryView {
 		}
 		others = append(others, fmt.Sprintf("%s: %s", m.Name, modemWords[m.State].Word))
 	}
+	const most = 4
+	if len(others) > most+1 {
+		others = append(others[:most], fmt.Sprintf("and %d more", len(others)-most))
+	}
 	var s summaryView
 	switch {
 	case len(modems) == 0:
@@ -217,8 +221,20 @@ func countOf(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return strconv.Itoa(n) + " " + many
+	return count(n) + " " + many
 }
+
+// count writes a whole number with its thousands apart.
+func count(n any) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// OnAir reports whether anything is known of the network.
+func (v modemView) OnAir() bool { return v.Operator != "" || v.HasSignal }
 
 func viewModem(m sms.Modem) modemView {
 	p, ok := modemWords[m.State]
@@ -226,7 +242,7 @@ func viewModem(m sms.Modem) modemView {
 		p = pill{string(m.State), warn}
 	}
 	v := modemView{
-		Name: m.Name, Kind: p.Kind, Pill: p, Reason: m.Reason, Advice: m.Advice,
+		Name: m.Name, Pill: p, Reason: m.Reason, Advice: m.Advice,
 		Operator: m.Operator, Technology: m.Technology, Number: m.Number, Roaming: m.Registration == "roaming",
 		Counts: []countView{
 			{"sent", m.Counters.PartsSent}, {"failed", m.Counters.PartsFailed},
@@ -249,7 +265,7 @@ func waiting(counts map[sms.Status]int) string {
 		word   string
 	}{{sms.Queued, "waiting"}, {sms.Sending, "on the air"}, {sms.Scheduled, "scheduled"}, {sms.Unconfirmed, "unconfirmed"}} {
 		if n := counts[c.status]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, c.word))
+			parts = append(parts, count(n)+" "+c.word)
 		}
 	}
 	if len(parts) == 0 {
@@ -325,6 +341,9 @@ type stepView struct {
 }
 
 type factView struct{ Name, Value string }
+
+// Long reports whether the value needs the whole width.
+func (f factView) Long() bool { return len(f.Value) > 24 }
 
 type partView struct {
 	Number, Attempts                   int

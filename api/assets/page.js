@@ -128,8 +128,11 @@ function connect() {
   });
 }
 
-setInterval(() => { if (performance.now() - heard > patience) show(false); }, 1000);
-document.addEventListener('visibilitychange', () => { refresh(); });
+function follow() {
+  connect();
+  setInterval(() => { if (performance.now() - heard > patience) show(false); }, 1000);
+  document.addEventListener('visibilitychange', () => refresh());
+}
 
 // Sending a text: an ordinary request of the API.
 const form = document.getElementById('send');
@@ -176,4 +179,4 @@ form?.addEventListener('submit', async event => {
 });
 
 localise(document);
-connect();
+if (live) follow();
