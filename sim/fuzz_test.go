@@ -17,7 +17,7 @@ func FuzzAT(f *testing.F) {
 		"AT+CPMS=\"MT\",\"ME\",\"MT\";+CMGL=4\rAT+CMGR=1\rAT+CMGD=1,4\r", "AT+CNMI=2,2,0,1,0;+CSMS=1\rAT+CNMA=1,3\r000000\x1a",
 		"AT+COPS=?\rAT\rAT+CUSD=1,\"*100#\"\r", "AT+CFUN=1,1\r", "AT+CPIN=\"1\"\r", "ATV0Q1\r", "AT+CSCS=\"UCS2\";+CSCA=\"002B\"\r",
 		"AT+CMGW=13\r" + pdu + "\x1aAT+CMSS=1\r", "AT+CSMP=49,1,0,8\r", "at+cmgs=\x08\x7f\n;;=?\"\"", strings.Repeat("AT", 3000) + "\r",
-		`AT+CCLK="30/01/02,03:04:05+08"` + "\r", `AT+CSIM=10,"0020000100"` + "\r", `AT+CLCK="SC",2` + "\r",
+		`AT+CCLK="30/01/02,03:04:05+08"` + "\r", `AT+CSIM=10,"0020000100"` + "\r", `AT+CLCK="SC",2` + "\r", "00\xc7AT\r",
 	} {
 		f.Add([]byte(s), byte(1), byte(0))
 		f.Add([]byte(s), byte(7), byte(0xFF))
@@ -50,15 +50,19 @@ func FuzzAT(f *testing.F) {
 			if err := n.Handset("+491701234567").Send(m.Number(), "fuzz 👋"); err != nil {
 				t.Fatal(err)
 			}
+			commands := len(written)/2 + 1
 			for size := int(piece) + 1; len(written) > 0; written = written[min(size, len(written)):] {
 				d.say(string(written[:min(size, len(written))]))
 			}
-			// What was begun ends in this time: scans, answers, prompts. What
-			// was held back then may begin more.
-			for range 4 + strings.Count(strings.ToUpper(d.heardSoFar()), "COPS") {
-				d.after(30 * time.Second)
-				d.say("\x1b\r")
+			// What takes time ends: scans, answers, prompts, and what was held back
+			// meanwhile. Nothing takes longer than a scan.
+			for range commands {
+				d.after(searchTime + 5*time.Second)
+				if !m.underWay() {
+					break
+				}
 			}
+			d.say("\x1b\r")
 			d.after(10 * time.Minute)
 			m.Fault(func(f *Faults) { *f = Faults{} })
 			d.say("\x1b\rATQ0V1E0\r")
@@ -71,10 +75,11 @@ func FuzzAT(f *testing.F) {
 	})
 }
 
-func (d *dialogue) heardSoFar() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.said.String()
+// underWay tells whether a command is.
+func (m *Modem) underWay() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tty.state == busy
 }
 
 // FuzzPDU: whatever the network brings, a modem routes, keeps and shows it.

@@ -149,8 +149,11 @@ func (m *Modem) commandByte(c byte) {
 // obey runs a command line. What is in front of AT is noise; a line without
 // AT is not for the modem.
 func (m *Modem) obey(line string, over bool) {
-	at := strings.Index(strings.ToUpper(line), "AT")
-	if at < 0 {
+	at := 0
+	for at+1 < len(line) && (upper(line[at]) != 'A' || upper(line[at+1]) != 'T') {
+		at++
+	}
+	if at+1 >= len(line) {
 		return
 	}
 	m.stats.Lines++
