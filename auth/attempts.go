@@ -12,6 +12,7 @@ type Attempts struct {
 
 	mu      sync.Mutex
 	buckets map[string]*bucket
+	swept   time.Time // when full buckets were last forgotten
 }
 
 type bucket struct {
@@ -51,7 +52,9 @@ func (a *Attempts) Return(who string) {
 func (a *Attempts) bucket(who string, now time.Time) *bucket {
 	b, ok := a.buckets[who]
 	if !ok && len(a.buckets) >= maxGuessers {
-		a.forgetFull(now)
+		if now.Sub(a.swept) >= a.every { // a sweep reads them all: not for every guess
+			a.forgetFull(now)
+		}
 		if len(a.buckets) >= maxGuessers {
 			who = ""
 			b, ok = a.buckets[who]
@@ -74,6 +77,7 @@ func (b *bucket) refill(now time.Time, a *Attempts) {
 
 // forgetFull drops the buckets that say nothing any more.
 func (a *Attempts) forgetFull(now time.Time) {
+	a.swept = now
 	for who, b := range a.buckets {
 		if b.refill(now, a); b.tries >= float64(a.burst) {
 			delete(a.buckets, who)
