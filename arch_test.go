@@ -1,0 +1,395 @@
+// Package arch holds the tests of the architecture: which package may import
+// which, who owns which table, and that ARCHITECTURE.md speaks of what is there.
+package arch
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/scanner"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// room is what a package may import of ours, and why no more.
+type room struct {
+	imports string
+	why     string
+}
+
+// rooms is the picture of ARCHITECTURE.md. Test files are free in what they
+// use, but for the siblings.
+var rooms = map[string]room{
+	"sms":                   {"", "the nouns: everybody imports them, so they import nobody"},
+	"sms/number":            {"sms", "reading numbers is pure"},
+	"sms/pdu":               {"sms", "the codec is pure: no I/O, no clock"},
+	"db":                    {"", "the database knows no table's meaning"},
+	"queue":                 {"db sms sms/number sms/pdu", "it tells its readers nothing but that there is something to read"},
+	"modem/at":              {"", "AT commands know nothing of messages"},
+	"modem/internal/script": {"", "a scripted port for tests"},
+	"modem":                 {"modem/at sms sms/pdu", "a sibling of api and webhook; it reaches the queue through Outbox and Inbox, so it is tested without SQLite"},
+	"webhook":               {"db queue sms", "a sibling of api and modem: it reads the event log as any reader does"},
+	"auth":                  {"db", "keys have nothing to do with messages"},
+	"api":                   {"auth queue sms sms/number sms/pdu", "a sibling of modem and webhook; it sees them through interfaces of its own"},
+	"gateway":               {"api auth db modem queue sms sms/number sms/pdu webhook", "it builds the daemon from values: no configuration file, no simulator, so tests and the demo build the same"},
+	"config":                {"sms", "the file is read before anything is built"},
+	"sim":                   {"", "what checks the daemon must not share its code: not even the PDUs"},
+	"cmd/gatewayd":          {"auth config db gateway queue sim sms webhook", "flags and exit codes; queue and webhook for their Options only"},
+	"bench":                 {"db gateway modem queue sim sms sms/pdu webhook", "it measures from outside, and makes the floors itself"},
+	"e2e":                   {"", "its tests start the binary"},
+}
+
+// outside are the dependencies that few rooms may use.
+var outside = map[string]string{
+	"github.com/spf13/viper":          "config",
+	"github.com/spf13/cobra":          "cmd/gatewayd",
+	"github.com/labstack/echo":        "api",
+	"github.com/getkin/kin-openapi":   "api",
+	"github.com/mattn/go-sqlite3":     "db bench",
+	"github.com/pressly/goose":        "db",
+	"go.bug.st/serial":                "modem",
+	"github.com/warthog618/modem":     "modem",
+	"github.com/warthog618/sms":       "sms/pdu sim",
+	"github.com/nyaruka/phonenumbers": "sms/number",
+	"github.com/creack/pty":           "sim",
+}
+
+// file is one Go file of the module.
+type file struct {
+	path string // from the root, with slashes
+	dir  string
+	test bool
+	tree *ast.File
+}
+
+var fileSet = token.NewFileSet()
+
+func goFiles(t *testing.T) []file {
+	t.Helper()
+	var all []file
+	for _, path := range tree(t) {
+		if !strings.HasSuffix(path, ".go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(fileSet, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		all = append(all, file{path: path, dir: dir, test: strings.HasSuffix(path, "_test.go"), tree: parsed})
+	}
+	return all
+}
+
+// tree lists the project's files, without what is built, downloaded or data of
+// tests.
+func tree(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() {
+			if path != "." && (strings.HasPrefix(name, ".") || name == "bin" || name == "dist" || name == "testdata" || name == "node_modules") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		all = append(all, filepath.ToSlash(path))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestImportArrows(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range goFiles(t) {
+		if f.dir == "." {
+			continue
+		}
+		seen[f.dir] = true
+		r, ok := rooms[f.dir]
+		if !ok {
+			t.Errorf("%s: package %s has no place in the picture: add it to rooms in arch_test.go and to ARCHITECTURE.md", f.path, f.dir)
+			continue
+		}
+		for _, spec := range f.tree.Imports {
+			path, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ours, ok := strings.CutPrefix(path, "gatewayd/"); ok {
+				checkArrow(t, f, ours, r)
+			} else if !f.test {
+				checkOutside(t, f, path)
+			}
+		}
+	}
+	for dir := range rooms {
+		if !seen[dir] {
+			t.Errorf("rooms names %s, which is gone", dir)
+		}
+	}
+}
+
+func checkArrow(t *testing.T, f file, to string, r room) {
+	t.Helper()
+	siblings := []string{"api", "modem", "webhook"}
+	switch {
+	case to == f.dir:
+	case f.test && slices.Contains(siblings, f.dir) && slices.Contains(siblings, to):
+		t.Errorf("%s imports %s: siblings don't know each other, not in tests either", f.path, to)
+	case f.test:
+	case !slices.Contains(strings.Fields(r.imports), to):
+		t.Errorf("%s: %s must not import %s: %s", f.path, f.dir, to, r.why)
+	}
+}
+
+func checkOutside(t *testing.T, f file, path string) {
+	t.Helper()
+	for module, users := range outside {
+		if (path == module || strings.HasPrefix(path, module+"/")) && !slices.Contains(strings.Fields(users), f.dir) {
+			t.Errorf("%s imports %s, which is for %s only", f.path, path, users)
+		}
+	}
+}
+
+var createTable = regexp.MustCompile(`(?i)CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?(\w+)`)
+
+// owners reads from the migrations which package owns which table: the one in
+// the file's name, as in 0001_queue.sql.
+func owners(t *testing.T) map[string]string {
+	t.Helper()
+	tables := map[string]string{}
+	paths, err := filepath.Glob("db/migrations/*.sql")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no migrations: %v", err)
+	}
+	for _, path := range paths {
+		_, name, _ := strings.Cut(strings.TrimSuffix(filepath.Base(path), ".sql"), "_")
+		owner, _, _ := strings.Cut(name, "_")
+		if _, ok := rooms[owner]; !ok {
+			t.Errorf("%s: the name after the number must be the owner, and %q is no package", path, owner)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range createTable.FindAllSubmatch(b, -1) {
+			tables[strings.ToLower(string(m[1]))] = owner
+		}
+	}
+	return tables
+}
+
+var sqlTable = regexp.MustCompile(`(?is)\b(?:FROM|JOIN|INTO|UPDATE|TABLE)\s+(\w+)`)
+
+func TestTablesHaveOneOwner(t *testing.T) {
+	tables := owners(t)
+	for _, f := range goFiles(t) {
+		// bench writes such rows itself, as the floor; tests of db and e2e look
+		// at the file from outside.
+		if f.dir == "." || f.dir == "bench" || f.test && (f.dir == "e2e" || f.dir == "db") {
+			continue
+		}
+		for _, literal := range literals(t, f.path) {
+			for _, m := range sqlTable.FindAllStringSubmatch(literal, -1) {
+				table := strings.ToLower(m[1])
+				if owner, ok := tables[table]; ok && owner != f.dir && looksLikeSQL(literal) {
+					t.Errorf("%s speaks of the table %s, which is %s's: ask %s for what it needs", f.path, table, owner, owner)
+				}
+			}
+		}
+	}
+}
+
+// looksLikeSQL tells a statement from a sentence.
+func looksLikeSQL(s string) bool {
+	return regexp.MustCompile(`\b(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|FROM|JOIN)\b`).MatchString(s)
+}
+
+func literals(t *testing.T, path string) []string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s scanner.Scanner
+	set := token.NewFileSet()
+	s.Init(set.AddFile(path, set.Base(), len(b)), b, nil, 0)
+	var all []string
+	for {
+		_, tok, literal := s.Scan()
+		if tok == token.EOF {
+			return all
+		}
+		if tok == token.STRING {
+			text, err := strconv.Unquote(literal)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, text)
+		}
+	}
+}
+
+func TestFilesStayShort(t *testing.T) {
+	const most = 600
+	written := []string{".go", ".sql", ".js", ".cjs", ".mjs", ".css", ".html", ".md"}
+	for _, path := range tree(t) {
+		if !slices.Contains(written, filepath.Ext(path)) {
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(b), "\n"); n > most {
+			t.Errorf("%s has %d lines, %d at most: split it by duty", path, n, most)
+		}
+	}
+}
+
+func TestNothingIsLeftUndone(t *testing.T) {
+	marks := regexp.MustCompile(`\b(TODO|FIXME|XXX)\b|\bt\.Skip(f|Now)?\(`)
+	for _, f := range goFiles(t) {
+		if f.dir == "." {
+			continue
+		}
+		b, err := os.ReadFile(f.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := marks.Find(b); m != nil {
+			t.Errorf("%s: %s: do it, or write an issue", f.path, m)
+		}
+	}
+}
+
+// names are what packages declare: "Queue", "Queue.Submit", "TestX", under the
+// package's whole path and its last element.
+func names(files []file) map[string]map[string]bool {
+	all := map[string]map[string]bool{}
+	for _, f := range files {
+		declared := map[string]bool{}
+		for _, d := range f.tree.Decls {
+			declare(declared, d)
+		}
+		for _, pkg := range []string{f.dir, f.dir[strings.LastIndexByte(f.dir, '/')+1:]} {
+			if all[pkg] == nil {
+				all[pkg] = map[string]bool{}
+			}
+			for name := range declared {
+				all[pkg][name] = true
+			}
+		}
+	}
+	return all
+}
+
+func declare(into map[string]bool, d ast.Decl) {
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Recv == nil {
+			into[d.Name.Name] = true
+			return
+		}
+		receiver := d.Recv.List[0].Type
+		if star, ok := receiver.(*ast.StarExpr); ok {
+			receiver = star.X
+		}
+		if name, ok := receiver.(*ast.Ident); ok {
+			into[name.Name+"."+d.Name.Name] = true
+		}
+	case *ast.GenDecl:
+		for _, s := range d.Specs {
+			switch s := s.(type) {
+			case *ast.ValueSpec:
+				for _, name := range s.Names {
+					into[name.Name] = true
+				}
+			case *ast.TypeSpec:
+				into[s.Name.Name] = true
+				for _, member := range members(s.Type) {
+					into[s.Name.Name+"."+member] = true
+				}
+			}
+		}
+	}
+}
+
+// members are a struct's fields or an interface's methods.
+func members(e ast.Expr) (all []string) {
+	var list *ast.FieldList
+	switch e := e.(type) {
+	case *ast.StructType:
+		list = e.Fields
+	case *ast.InterfaceType:
+		list = e.Methods
+	default:
+		return nil
+	}
+	for _, f := range list.List {
+		for _, name := range f.Names {
+			all = append(all, name.Name)
+		}
+	}
+	return all
+}
+
+var (
+	codeSpan  = regexp.MustCompile("`([^`\n]+)`")
+	fencedRun = regexp.MustCompile("(?ms)^```.*?^```")
+	goName    = regexp.MustCompile(`^((?:[a-z0-9]+/)*[a-z0-9]+)\.([A-Z]\w*(?:\.\w+)?)$`)
+	testName  = regexp.MustCompile(`^(?:Test|Fuzz|Benchmark)[A-Z]\w*$`)
+	pathName  = regexp.MustCompile(`^[\w./-]+\.(?:go|sql|md|yaml|rules|service)$|^(?:[a-z0-9_-]+/)+[\w.-]*$`)
+)
+
+func TestArchitectureNamesExist(t *testing.T) {
+	b, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := goFiles(t)
+	declared := names(files)
+	spans := map[string]bool{}
+	for _, m := range codeSpan.FindAllSubmatch(fencedRun.ReplaceAll(b, nil), -1) {
+		spans[strings.TrimSuffix(string(m[1]), "()")] = true
+	}
+	if len(spans) < 20 {
+		t.Fatalf("only %d names found in ARCHITECTURE.md", len(spans))
+	}
+	for span := range spans {
+		switch {
+		case goName.MatchString(span):
+			m := goName.FindStringSubmatch(span)
+			if all, ok := declared[m[1]]; !ok || !all[m[2]] {
+				t.Errorf("ARCHITECTURE.md names %s, which is not there", span)
+			}
+		case testName.MatchString(span):
+			if !slices.ContainsFunc(files, func(f file) bool { return declared[f.dir][span] }) {
+				t.Errorf("ARCHITECTURE.md names the test %s, which is not there", span)
+			}
+		case pathName.MatchString(span) && !strings.HasPrefix(span, "/"):
+			if _, err := os.Stat(strings.TrimSuffix(span, "/")); err != nil {
+				t.Errorf("ARCHITECTURE.md names the file %s, which is not there", span)
+			}
+		}
+	}
+	for dir := range rooms {
+		if !spans[dir] && !strings.Contains(dir, "internal") {
+			t.Errorf("ARCHITECTURE.md does not say what `%s` is for", dir)
+		}
+	}
+}
