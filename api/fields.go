@@ -25,7 +25,13 @@ func newFields(o *object, path string, errs *[]FieldError) *fields {
 	return &fields{o: o, path: path, taken: map[string]bool{}, errs: errs}
 }
 
+// maxErrors bounds an answer by something else than the client's imagination.
+const maxErrors = 100
+
 func (f *fields) wrong(name, format string, args ...any) {
+	if len(*f.errs) >= maxErrors {
+		return
+	}
 	*f.errs = append(*f.errs, FieldError{f.path + name, fmt.Sprintf(format, args...)})
 }
 

@@ -158,6 +158,28 @@ func TestBodyWithoutLengthIsLimited(t *testing.T) {
 	b.nothingQueued()
 }
 
+// What a client makes up must not make the answer, or the memory it takes, large.
+func TestHugeNonsenseIsRefusedBriefly(t *testing.T) {
+	b := newBox(t, settings{})
+	b.post("/v1/messages/batch", b.send, `{"messages":[`+strings.Repeat(`[],`, maxBatchBody/3-10)+`1]}`).problem(tooLarge)
+	var names []string
+	for i := range 5000 {
+		names = append(names, fmt.Sprintf(`"%d":0`, i))
+	}
+	var p problemBody
+	b.post("/v1/messages", b.send, `{`+strings.Join(names, ",")+`}`).want(422).into(&p)
+	if len(p.Errors) != maxErrors {
+		t.Errorf("%d errors are listed", len(p.Errors))
+	}
+	b.post("/v1/messages", b.send, `{"`+strings.Repeat("x", 60_000)+`":0}`).want(422).into(&p)
+	for _, e := range p.Errors {
+		if len(e.Field) > 100 {
+			t.Errorf("a field of %d bytes is repeated", len(e.Field))
+		}
+	}
+	b.nothingQueued()
+}
+
 func TestLimitsThatAreJustKept(t *testing.T) {
 	b := newBox(t, settings{})
 	members := make([]string, maxMetadata)

@@ -19,8 +19,11 @@ const (
 	maxBatchBody   = 4 << 20
 )
 
-// maxDepth is how deep JSON may be nested; messages need four levels.
-const maxDepth = 16
+// Parsed JSON takes far more memory than its bytes, so its shape has limits too.
+const (
+	maxDepth  = 16      // levels; messages need four
+	maxValues = 100_000 // a full batch with all the metadata that is allowed has fewer
+)
 
 // object is a JSON object with its members in order. encoding/json would take
 // the last of two equal names, ignore letter case and stop at the first
@@ -85,14 +88,22 @@ func parseJSON(body []byte) (any, error) {
 	if at := loneSurrogate(body); at >= 0 {
 		return nil, notJSON.because(`The \u escape at byte %d is half of a character; write both halves or the character itself.`, at+1)
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	return value(d, 0)
+	p := parser{Decoder: json.NewDecoder(bytes.NewReader(body)), left: maxValues}
+	p.UseNumber()
+	return p.value(0)
 }
 
-func value(d *json.Decoder, depth int) (any, error) {
+type parser struct {
+	*json.Decoder
+	left int // values that may still come
+}
+
+func (d *parser) value(depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, notJSON.because("The JSON is nested deeper than %d levels.", maxDepth)
+	}
+	if d.left--; d.left < 0 {
+		return nil, tooLarge.because("The JSON has more than %d values.", maxValues)
 	}
 	token, err := d.Token()
 	if err != nil {
@@ -102,7 +113,7 @@ func value(d *json.Decoder, depth int) (any, error) {
 	case json.Delim('['):
 		list := []any{}
 		for d.More() {
-			v, err := value(d, depth+1)
+			v, err := d.value(depth + 1)
 			if err != nil {
 				return nil, err
 			}
@@ -117,7 +128,7 @@ func value(d *json.Decoder, depth int) (any, error) {
 			if err != nil {
 				return nil, notJSON.because("%s.", capital(err.Error()))
 			}
-			v, err := value(d, depth+1)
+			v, err := d.value(depth + 1)
 			if err != nil {
 				return nil, err
 			}
