@@ -445,7 +445,7 @@ func iccid(line string) string {
 	slices.Reverse(fields)
 	for _, f := range fields {
 		f = strings.ToUpper(f)
-		if len(f) < 18 || len(f) > 22 || strings.Trim(f, hexDigits) != "" {
+		if len(f) < 18 || len(f) > 22 || strings.Trim(f, "0123456789ABCDEF") != "" {
 			continue
 		}
 		if strings.HasPrefix(f, "98") {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"gatewayd/modem/at"
+	"gatewayd/sms/pdu"
 )
 
 // load is a part made ready to be written.
@@ -13,21 +14,14 @@ type load struct {
 	pdu     []byte     // hex, "00" for the SMSC of the SIM in front
 }
 
-const hexDigits = "0123456789ABCDEF"
-
 func pack(p *Part) *load {
 	if p == nil {
 		return nil
 	}
-	l := &load{part: p, pdu: make([]byte, 0, 2+2*len(p.TPDU))}
-	l.pdu = append(l.pdu, "00"...)
-	for _, b := range p.TPDU {
-		l.pdu = append(l.pdu, hexDigits[b>>4], hexDigits[b&15])
-	}
-	l.command = at.Command{
-		Line: "AT+CMGS=" + strconv.Itoa(len(p.TPDU)), Prefix: "+CMGS", Prompt: true, Timeout: resultLimit,
-	}
-	return l
+	length, hex := pdu.CMGS(p.TPDU)
+	return &load{part: p, pdu: []byte(hex), command: at.Command{
+		Line: "AT+CMGS=" + strconv.Itoa(length), Prefix: "+CMGS", Prompt: true, Timeout: resultLimit,
+	}}
 }
 
 // clerk books while the modem works. He does one thing at a time: commits that

@@ -14,6 +14,7 @@ const latest = 4 * time.Minute
 type doubt struct {
 	part     *Part
 	imei     string // of the modem that had it
+	session  int    // of the port
 	expected int    // TP-MR that it would get; -1: not known
 	until    time.Time
 	answered bool
@@ -21,16 +22,18 @@ type doubt struct {
 }
 
 func (m *Modem) doubtOf(o *Outcome, start time.Time) *doubt {
-	return &doubt{part: o.Part, imei: m.now.IMEI, expected: o.ExpectedMR, until: start.Add(latest)}
+	return &doubt{part: o.Part, imei: m.now.IMEI, session: m.sessions, expected: o.ExpectedMR, until: start.Add(latest)}
 }
 
-// rival is the part in doubt, if its answer may still come on this modem.
+// rival is the part in doubt, if its answer may still come after another
+// part's Ctrl-Z. After a whole bring-up it can't: everything that the modem had
+// to say of earlier commands has been heard by then.
 func (m *Modem) rival() *doubt {
 	d := m.doubt
 	if d == nil || d.answered {
 		return nil
 	}
-	if d.imei != m.now.IMEI || time.Now().After(d.until) {
+	if d.session != m.sessions || time.Now().After(d.until) {
 		m.doubt = nil
 		return nil
 	}

@@ -2,6 +2,7 @@ package modem
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -128,8 +129,12 @@ func (m *Modem) retryDirect() {
 
 // store makes a PDU durable. Only after true may it be deleted or acknowledged.
 func (m *Modem) store(pdu, storage string, index int) bool {
-	raw := unhexPDU(pdu)
-	err := m.o.Inbox.Receive(sms.Incoming{
+	raw, err := hex.DecodeString(pdu)
+	if err != nil { // the AT layer lets nothing else through
+		m.log.Error("a received PDU is not hex", "error", err)
+		return true
+	}
+	err = m.o.Inbox.Receive(sms.Incoming{
 		Modem: m.o.Name, ICCID: m.sim(), Number: m.now.Number, PDU: raw, Storage: storage, Index: index, At: time.Now(),
 	})
 	if err != nil {
@@ -160,22 +165,6 @@ func (m *Modem) sim() string {
 		return "imsi:" + m.now.IMSI
 	}
 	return "imei:" + m.now.IMEI
-}
-
-// unhexPDU decodes hex digits that the AT layer has checked.
-func unhexPDU(s string) []byte {
-	b := make([]byte, len(s)/2)
-	for i := range b {
-		b[i] = byte(strings.IndexByte(hexDigits, upper(s[2*i]))<<4 | strings.IndexByte(hexDigits, upper(s[2*i+1])))
-	}
-	return b
-}
-
-func upper(c byte) byte {
-	if c >= 'a' {
-		c -= 'a' - 'A'
-	}
-	return c
 }
 
 // isReport looks at TP-MTI behind the service centre's address.

@@ -209,3 +209,10 @@ func (r *rig) takes(p *modem.Part) {
 	r.modem().Say("\r\n> ")
 	r.hear(hexOf(p) + "␚")
 }
+
+func splitAnswer(a string) []string {
+	if a == "" {
+		return nil
+	}
+	return strings.Split(a, "|")
+}

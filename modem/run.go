@@ -60,6 +60,7 @@ type Modem struct {
 	doubt     *doubt // the part whose answer may still come
 	up        bool   // bring-up is done
 	upSince   time.Time
+	sessions  int             // of the port so far
 	losses    int             // sessions in a row that ended badly
 	tried     map[string]bool // SIM and PIN: true once it was refused or in doubt
 
@@ -188,6 +189,7 @@ type traced struct {
 
 // fresh forgets what held for the last session only.
 func (m *Modem) fresh() {
+	m.sessions++
 	m.sick, m.faults, m.unanswers, m.lastMR = nil, 0, 0, -1
 	m.reg = registration{-1, -1, -1}
 	m.announced, m.acks, m.ackForm, m.sweepDue = nil, 0, "", false

@@ -240,6 +240,9 @@ func (m *Modem) await(ctx context.Context, s *sending) {
 			switch m.port.Take(t) {
 			case at.Gone:
 				r = &result{lines: m.port.Lines(), err: m.port.Cause(), gone: true}
+				if rival != nil && rival.mayHaveSaid(r) {
+					r.lines = nil
+				}
 			case at.Done:
 				r = &result{lines: m.port.Lines(), err: m.port.Result()}
 				if rival != nil && first == nil && rival.mayHaveSaid(r) {
@@ -279,9 +282,12 @@ func (m *Modem) await(ctx context.Context, s *sending) {
 	}
 	if first != nil {
 		m.doubt = nil // two messages, and there will be no third answer
-		if r.silent {
-			r, first = first, nil // one answer: a modem does one thing after the other
-		} else if later(first, r) {
+		switch {
+		case r.silent: // one answer: a modem does one thing after the other
+			r, first = first, nil
+		case r.gone: // one answer, and perhaps a second one lost: nobody's
+			first = nil
+		case later(first, r):
 			r, first = first, r
 		}
 	}

@@ -57,6 +57,20 @@ func drive(t *testing.T, no sim.NetworkOptions, mo sim.ModemOptions, change func
 	return s
 }
 
+// overPTY is a driver on a serial port, in real time.
+func overPTY(t *testing.T, path string) *onSim {
+	s := &onSim{t: t, box: newBox(), inbox: &inbox{}}
+	s.m = modem.New(modem.Options{
+		Name: "one", Port: path, Outbox: s.box, Inbox: s.inbox, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Open: func(context.Context) (io.ReadWriteCloser, error) { return modem.OpenSerial(path) },
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.m.Run(ctx) }()
+	s.stop = func() { cancel(); <-done }
+	return s
+}
+
 // until waits in virtual time for a condition.
 func (s *onSim) until(what string, limit time.Duration, ok func() bool) {
 	s.t.Helper()
