@@ -49,10 +49,13 @@ type Faults struct {
 	Slow     map[string]time.Duration // commands by name ("+CMGD") that take this long
 
 	// Receiving.
-	RefuseCNMI bool  // +CNMI=… is answered with an error
-	ForgetCNMI bool  // +CNMI=… is answered OK, and has no effect
-	RefuseCNMA bool  // +CNMA is answered with +CMS ERROR: 340 and does acknowledge
-	Duplicate  Times // the network does not hear the acknowledgement: the PDU comes again after Retry
+	RefuseCNMI  bool  // +CNMI=… is answered with an error
+	ForgetCNMI  bool  // +CNMI=… is answered OK, and has no effect
+	RefuseCNMA  bool  // +CNMA is answered with +CMS ERROR: 340 and does acknowledge
+	CMTITwice   Times // a message is announced a second time
+	CMTIUnknown Times // it is announced with the index -1
+	CMTIMissing Times // it is stored and not announced
+	Duplicate   Times // the network does not hear the acknowledgement: the PDU comes again after Retry
 }
 
 // Fault changes the modem's faults; f runs with the modem held still.

@@ -172,10 +172,21 @@ func TestReceivingFaults(t *testing.T) {
 		if len(all) != 2 || string(all[0]) != string(all[1]) {
 			t.Errorf("stored %X", all)
 		}
+		d.ask("AT+CMGD=1,4", "OK")
+		m.Fault(func(f *Faults) { *f = Faults{CMTITwice: 1} })
+		m.Inject(deliverPDU(t, Text{Text: "y"}))
+		d.hears(strings.Repeat("\r\n+CMTI: \"SM\",1\r\n", 2))
+		m.Fault(func(f *Faults) { *f = Faults{CMTIMissing: 1} })
+		m.Inject(deliverPDU(t, Text{Text: "z"}))
+		d.hears("")
+		m.Fault(func(f *Faults) { *f = Faults{CMTIUnknown: 1} })
+		m.Inject(deliverPDU(t, Text{Text: "z"}))
+		d.hears("\r\n+CMTI: \"SM\",-1\r\n")
+		d.ask("AT+CMGD=1,4", "OK")
 		// A broken PDU is passed on like any other.
 		m.Inject([]byte{0xFF, 0x00, 0x12})
-		d.hears("\r\n+CMTI: \"SM\",3\r\n")
-		d.ask("AT+CMGR=3", "+CMGR: 0,,0\r\nFF0012", "OK")
+		d.hears("\r\n+CMTI: \"SM\",1\r\n")
+		d.ask("AT+CMGR=1", "+CMGR: 0,,0\r\nFF0012", "OK")
 		// Flooding goes on until it is turned off.
 		m.Fault(func(f *Faults) { f.Noise, f.Flood = []string{"^BOOT:1"}, time.Second })
 		d.after(3 * time.Second)

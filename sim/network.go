@@ -65,6 +65,9 @@ type Fate struct {
 	CMS     int    // refused at once with this +CMS ERROR; 0: accepted
 	Reports []byte // accepted and never delivered; these TP-ST values are reported, one after the other
 	Silent  bool   // delivered, but no status report is ever sent
+	// ReportAs is the number that status reports name instead of the one that
+	// was dialled: its national form, or the one it was ported to.
+	ReportAs string
 }
 
 // NewNetwork starts a network. Close ends it.

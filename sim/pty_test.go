@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -176,6 +177,62 @@ func TestUnplugAndPlug(t *testing.T) {
 	}
 	if len(seen) < 2 {
 		t.Fatalf("ports %v", seen)
+	}
+}
+
+// A modem that is pulled and plugged in again and again, in mid-sentence,
+// leaves neither descriptors nor goroutines behind.
+func TestReplugLeaksNothing(t *testing.T) {
+	_, m, link := ptyModem(t)
+	descriptors := func() int {
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	before, goroutines := descriptors(), runtime.NumGoroutine()
+	for i := range 100 {
+		l := openSerial(t, link)
+		l.say("ATE0\r")
+		if i%2 == 0 {
+			l.until("OK\r\n")
+			l.say("AT+CMGS=20\r0011")
+		}
+		m.Unplug()
+		l.port.Close()
+		if err := m.Plug(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "no more descriptors and goroutines than before", func() bool {
+		return descriptors() <= before && runtime.NumGoroutine() <= goroutines
+	})
+}
+
+// A program killed at the prompt leaves the modem there: what the next one
+// writes is message text, until it writes ESC.
+func TestPromptSurvivesItsProgram(t *testing.T) {
+	n, m, link := ptyModem(t)
+	l := openSerial(t, link)
+	l.say("ATE0\r")
+	l.until("OK\r\n")
+	l.say("AT+CMGS=20\r")
+	l.until("> ")
+	l.port.Close()
+	eventually(t, "the watch saw the close", func() bool { return !m.pts.open.Load() })
+	l = openSerial(t, link)
+	l.say("AT\r")
+	l.say("\x1b\r")
+	if got := l.until("OK\r\n"); got != "\r\nOK\r\n" {
+		t.Fatalf("said %q", got)
+	}
+	l.say("AT+CGSN\r")
+	if got := l.until("OK\r\n"); got != "\r\n"+m.IMEI()+"\r\n\r\nOK\r\n" {
+		t.Fatalf("said %q", got)
+	}
+	if len(n.Accepted()) != 0 {
+		t.Error("something was sent")
 	}
 }
 

@@ -72,8 +72,16 @@ func (m *Modem) stow(memory, announce string, raw []byte, report bool) verdict {
 	if i == 0 {
 		return refused // full: the network keeps it
 	}
-	if announce != "" {
-		m.indicate(fmt.Sprintf(`%s: "%s",%d`, announce, memory, i))
+	if announce == "" || m.faults.CMTIMissing.strike() {
+		return taken
+	}
+	if m.faults.CMTIUnknown.strike() {
+		i = -1
+	}
+	line := fmt.Sprintf(`%s: "%s",%d`, announce, memory, i)
+	m.indicate(line)
+	if m.faults.CMTITwice.strike() {
+		m.indicate(line)
 	}
 	return taken
 }

@@ -239,6 +239,15 @@ func TestReports(t *testing.T) {
 			t.Error("not delivered")
 		}
 
+		n.SetFate("+491700000001", Fate{ReportAs: "01700000001"})
+		sent = n.now()
+		d.sends(submitTPDU(t, "+491700000001", "reported in another form", true))
+		d.after(time.Minute)
+		d.hears(report(7, "01700000001", 0, sent, sent))
+		if all := n.AcceptedAfter(5); len(all) != 1 || all[0].Seq != 6 || len(n.AcceptedAfter(6)) != 0 || len(n.Accepted()) != 6 {
+			t.Errorf("ledger after the fifth: %v", all)
+		}
+
 		d.ask("AT+CNMI=2,1,0,2,0", "OK")
 		d.sends(submitTPDU(t, number, "stored report", true))
 		d.after(time.Second)

@@ -41,10 +41,18 @@ type ledger struct {
 }
 
 // Accepted returns what the network accepted so far, oldest first.
-func (n *Network) Accepted() []Submission {
+func (n *Network) Accepted() []Submission { return n.AcceptedAfter(0) }
+
+// AcceptedAfter returns what the network accepted after the submission with
+// that Seq.
+func (n *Network) AcceptedAfter(seq int) []Submission {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return append([]Submission(nil), n.ledger.accepted...)
+	all := n.ledger.accepted
+	if len(all) > 0 {
+		all = all[min(max(seq-all[0].Seq+1, 0), len(all)):]
+	}
+	return append([]Submission(nil), all...)
 }
 
 func (l *ledger) add(e Submission, p *part) {
@@ -156,6 +164,9 @@ func (n *Network) submit(m *Modem, from string, s *submit, mr byte, reportNow bo
 	var note *slip
 	if wantsReport && !fate.Silent {
 		note = &slip{sender: from, mr: mr, to: s.t.DA, scts: now}
+		if fate.ReportAs != "" {
+			note.to = address(fate.ReportAs)
+		}
 	}
 	if note != nil && reportNow {
 		report, _ = statusReport(n.opt.SMSC, note, 0, now)
