@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"gatewayd/sim"
+)
+
+// measureDaemon reads what a daemon with one modem uses: memory when idle and
+// after messages, and processor time and writes for each message from its POST
+// to the network's answer.
+func measureDaemon(ctx context.Context, s settings, t *table) (err error) {
+	network := atOnce()
+	defer network.Close()
+	m := network.AddModem(sim.ModemOptions{Name: "bench"})
+	port, err := m.OpenPTY("")
+	if err != nil {
+		return err
+	}
+	p, err := startDaemon(ctx, s.binary, filepath.Join(s.dir, "daemon"),
+		fmt.Sprintf("  list:\n    - {name: bench, port: %s, number: %q, max_per_minute: 0, max_per_day: 0}\n", port, m.Number()))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	if err := p.until(ctx, time.Minute, "/v1/modems", func(body string) bool {
+		var list struct{ Modems []struct{ State string } }
+		return json.Unmarshal([]byte(body), &list) == nil && len(list.Modems) == 1 && list.Modems[0].State == "ready"
+	}); err != nil {
+		return err
+	}
+	if err := pause(ctx, s.settle); err != nil {
+		return err
+	}
+	idle, err := p.used()
+	if err != nil {
+		return err
+	}
+	rate, _, err := p.post(ctx, s.clients, s.messages, 0)
+	if err != nil {
+		return err
+	}
+	if err := p.until(ctx, 5*time.Minute, "/v1/queue", func(body string) bool {
+		var q struct{ Outbound struct{ Depth int } }
+		return json.Unmarshal([]byte(body), &q) == nil && q.Outbound.Depth == 0
+	}); err != nil {
+		return err
+	}
+	after, err := p.used()
+	if err != nil {
+		return err
+	}
+	if err := pause(ctx, s.settle); err != nil {
+		return err
+	}
+	rest, err := p.used()
+	if err != nil {
+		return err
+	}
+	if sent := m.Stats().Sends; sent != s.messages {
+		return fmt.Errorf("the modem was given %d parts, not %d", sent, s.messages)
+	}
+	n := float64(s.messages)
+	t.add(row{figure: "resident memory, one modem, idle", value: fmt.Sprintf("%.1f MB", idle.resident), goal: "≤ 40 MB"})
+	t.add(row{figure: fmt.Sprintf("resident memory after %d messages", s.messages),
+		value: fmt.Sprintf("%.1f MB, %.1f MB %v later", after.resident, rest.resident, s.settle)})
+	t.add(row{figure: fmt.Sprintf("CPU a message, POST to +CMGS, flat out (posted at %.0f/s)", rate),
+		value: fmt.Sprintf("%.2f ms", float64(after.cpu-idle.cpu)/n/float64(time.Millisecond)), goal: "≤ 1.5 ms"})
+	t.add(row{figure: "written to disk a message, flat out", value: fmt.Sprintf("%.1f KB", (after.written-idle.written)/n/1024), goal: "≤ 16 KB"})
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3"
+
+	"gatewayd/db"
+)
+
+// openRaw opens a database with the settings of the gateway's, through
+// database/sql alone.
+func openRaw(path string) (*sql.DB, error) {
+	d, err := sql.Open("sqlite3", "file:"+path+"?_journal_mode=WAL&_synchronous=FULL&_secure_delete=on&_foreign_keys=on&_cache_size=-4000&_txlock=immediate")
+	if err != nil {
+		return nil, err
+	}
+	d.SetMaxOpenConns(1)
+	return d, d.Ping()
+}
+
+const group = 64
+
+// insertRows is the floor of accepting messages: every row that one message
+// costs, in the gateway's own schema with its indexes, group messages in one
+// transaction. It returns messages a second.
+func insertRows(ctx context.Context, dir string, n int) (rate float64, err error) {
+	defer os.RemoveAll(dir)
+	schema, err := db.Open(ctx, db.Options{Dir: dir})
+	if err != nil {
+		return 0, err
+	}
+	if err := schema.Close(); err != nil {
+		return 0, err
+	}
+	d, err := openRaw(filepath.Join(dir, db.FileName))
+	if err != nil {
+		return 0, err
+	}
+	defer d.Close()
+	var prepared [4]*sql.Stmt
+	for i, query := range []string{
+		`INSERT INTO messages (row, id, direction, status, number, local, text, data, port, encoding, parts, modem, priority, flash,
+			delivery_report, on_unconfirmed, callback_url, metadata, client_id, created_at, updated_at, key_id, pin, slot, queued_seq)
+			VALUES (?,?,'outbound','queued',?,'',?,NULL,0,'gsm7',1,'',4,0,1,'resend','',NULL,NULL,?,?,?,'',?,?)`,
+		`INSERT INTO outbound_ring (address, message, retrieved) VALUES (?,?,?)`,
+		`INSERT INTO events (type, at, message, state) VALUES ('message.queued',?,?,?)`,
+		`UPDATE ring_pointers SET retrieved = ? WHERE ring = 'outbound'`,
+	} {
+		if prepared[i], err = d.PrepareContext(ctx, query); err != nil {
+			return 0, err
+		}
+	}
+	const snapshot = `{"s":"queued","l":"","u":1700000000000,"a":0,"p":false}`
+	start := time.Now()
+	for row := 1; row <= n; {
+		tx, err := d.BeginTx(ctx, nil)
+		if err != nil {
+			return 0, err
+		}
+		for range group {
+			now := time.Now().UnixMilli()
+			for i, args := range [][]any{
+				{row, fmt.Sprintf("msg_01HZZZZZZZ%016d", row), recipient(row), benchText, now, now, "AbCdEfGh", row - 1, row},
+				{row - 1, row, now},
+				{now, row, snapshot},
+				{row - 1},
+			} {
+				if _, err := tx.StmtContext(ctx, prepared[i]).ExecContext(ctx, args...); err != nil {
+					return 0, fmt.Errorf("row %d: %w", row, err)
+				}
+			}
+			row++
+		}
+		if err := tx.Commit(); err != nil {
+			return 0, err
+		}
+	}
+	return float64((n+group-1)/group*group) / time.Since(start).Seconds(), nil
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gatewayd/gateway"
+	"gatewayd/modem"
+	"gatewayd/queue"
+	"gatewayd/sim"
+	"gatewayd/sms"
+)
+
+const benchText = "Your appointment is on Tuesday at 10:30. Reply STOP to get no more of these."
+
+// recipient is one of a thousand numbers in turn.
+func recipient(i int) string { return fmt.Sprintf("+4917012%05d", i%1000) }
+
+// atOnce is a network that answers at once and keeps little.
+func atOnce() *sim.Network { return sim.NewNetwork(sim.NetworkOptions{Keep: 100}) }
+
+// lane is one way to send, over the rounds.
+type lane struct {
+	rate                                       series
+	idle, idle99, prompt, prompt99, own, own99 series
+}
+
+func (l *lane) take(t *tap) {
+	l.rate = append(l.rate, t.rate())
+	l.idle, l.idle99 = append(l.idle, t.idles.median()), append(l.idle99, t.idles.at(0.99))
+	l.prompt, l.prompt99 = append(l.prompt, t.prompts.median()), append(l.prompt99, t.prompts.at(0.99))
+	l.own, l.own99 = append(l.own, t.owns.median()), append(l.own99, t.owns.at(0.99))
+}
+
+// measureSending compares the gateway's send loop with bare ones on the same
+// pseudo-terminal, whose network answers at once.
+func measureSending(ctx context.Context, s settings, t *table) error {
+	network := atOnce()
+	defer network.Close()
+	m := network.AddModem(sim.ModemOptions{Name: "bench"})
+	port, err := m.OpenPTY("")
+	if err != nil {
+		return err
+	}
+	row, err := openOneRow(s.dir)
+	if err != nil {
+		return err
+	}
+	defer row.db.Close()
+	commit, err := row.commits()
+	if err != nil {
+		return err
+	}
+	endProfile, err := profile(s.cpuprofile)
+	if err != nil {
+		return err
+	}
+	defer endProfile()
+
+	var nothing, committing, product lane
+	for i := range s.rounds {
+		for _, turn := range []struct {
+			into *lane
+			run  func() (*tap, error)
+		}{
+			{&nothing, func() (*tap, error) { return onPort(port, s.parts, nil) }},
+			{&committing, func() (*tap, error) { return onPort(port, s.parts, commit) }},
+			{&product, func() (*tap, error) {
+				return throughGateway(ctx, filepath.Join(s.dir, fmt.Sprint("send", i)), port, m.Number(), s.parts)
+			}},
+		} {
+			seen, err := turn.run()
+			if err != nil {
+				return err
+			}
+			turn.into.take(seen)
+		}
+	}
+
+	t.add(compare("parts a second ÷ bare loop, one commit a part", "/s", "≥ 0.70", product.rate, committing.rate))
+	t.add(compare("parts a second ÷ bare loop that stores nothing", "/s", "", product.rate, nothing.rate))
+	t.add(compare("idle gap (final result to AT+CMGS), median", "", "", product.idle, committing.idle))
+	t.add(compare("idle gap, p99", "", "", product.idle99, committing.idle99))
+	t.add(compare("prompt gap (`> ` to Ctrl-Z), median", "", "", product.prompt, committing.prompt))
+	t.add(compare("prompt gap, p99", "", "", product.prompt99, committing.prompt99))
+	t.add(compare("own share a part (both gaps), median", "", "≤ 1.4", product.own, committing.own))
+	t.add(compare("own share a part, p99", "", "≤ 3", product.own99, committing.own99))
+	return nil
+}
+
+// onPort runs a bare loop on the port.
+func onPort(port string, n int, before func() error) (*tap, error) {
+	rwc, err := modem.OpenSerial(port)
+	if err != nil {
+		return nil, err
+	}
+	t, err := bareLoop(rwc, n, before)
+	return t, errors.Join(err, rwc.Close())
+}
+
+// throughGateway sends n messages of one part, handed in before the start,
+// through a whole gateway without HTTP.
+func throughGateway(ctx context.Context, dir, port, number string, n int) (t *tap, err error) {
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	opened := make(chan *tap, 16)
+	g, err := gateway.New(ctx, gateway.Options{DataDir: dir, Version: "bench", Modems: []gateway.ModemOptions{{
+		Name: "bench", Port: port, Number: number,
+		Open: func(context.Context) (io.ReadWriteCloser, error) {
+			rwc, err := modem.OpenSerial(port)
+			if err != nil {
+				return nil, err
+			}
+			t := newTap(rwc, n)
+			opened <- t
+			return t, nil
+		},
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	for from := 0; from < n; from += 250 {
+		var drafts []queue.Draft
+		for i := from; i < min(from+250, n); i++ {
+			drafts = append(drafts, queue.Draft{Message: sms.Message{To: recipient(i), Text: benchText, Priority: sms.DefaultPriority}})
+		}
+		if _, _, err := g.Queue().Submit(ctx, drafts, nil); err != nil {
+			return nil, err
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	defer func() {
+		cancel()
+		err = errors.Join(err, <-done)
+	}()
+	patience := time.NewTimer(2 * time.Minute)
+	defer patience.Stop()
+	for {
+		all := make(chan struct{})
+		if t != nil {
+			all = t.all
+		}
+		select {
+		case t = <-opened:
+		case <-all:
+			return t, nil
+		case <-patience.C:
+			return nil, fmt.Errorf("%d messages were not sent within two minutes", n)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
