@@ -50,7 +50,9 @@ type DB struct {
 	group   int
 	stmts   map[string]*sql.Stmt // of conn; the writer goroutine's own
 	rstmts  sync.Map             // query → *sql.Stmt of readers
+	reading chan struct{}        // holds one of each Read under way
 	once    sync.Once
+	ended   error // of Close
 
 	checkpoints  *sql.DB // nil with SingleConn: SQLite checkpoints by itself then
 	longer       chan struct{}
@@ -59,9 +61,10 @@ type DB struct {
 }
 
 type job struct {
-	fn   func(*Tx) error
-	err  error
-	done chan struct{}
+	fn     func(*Tx) error
+	urgent bool
+	err    error
+	done   chan struct{}
 }
 
 // Open opens or creates the database in o.Dir and brings its schema up to date.
@@ -82,7 +85,8 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		urgent: make(chan *job), normal: make(chan *job),
 		quit: make(chan struct{}), done: make(chan struct{}),
 		group: o.Group, stmts: map[string]*sql.Stmt{},
-		longer: make(chan struct{}, 1), checkpointed: make(chan struct{}),
+		reading: make(chan struct{}, reads),
+		longer:  make(chan struct{}, 1), checkpointed: make(chan struct{}),
 	}
 	if d.group <= 0 {
 		d.group = 256
@@ -105,7 +109,7 @@ func (d *DB) connect(ctx context.Context, single bool) (err error) {
 		return err
 	}
 	d.pool.SetMaxOpenConns(1)
-	if err := migrate(ctx, d.pool); err != nil {
+	if err := migrate(ctx, d.pool, filepath.Dir(d.path)); err != nil {
 		return err
 	}
 	// The connection outlives the call that opened it.
@@ -115,7 +119,9 @@ func (d *DB) connect(ctx context.Context, single bool) (err error) {
 	if d.readers, err = sql.Open("sqlite3", dsn(d.path, true)); err != nil {
 		return err
 	}
-	d.readers.SetMaxOpenConns(4)
+	// Each read has a connection and may need another one to prepare a query
+	// for the first time.
+	d.readers.SetMaxOpenConns(2 * reads)
 	d.readers.SetMaxIdleConns(2)
 	if d.checkpoints, err = sql.Open("sqlite3", dsn(d.path, false)); err != nil {
 		return err
@@ -168,25 +174,33 @@ func dsn(path string, readOnly bool) string {
 // Path is the database file.
 func (d *DB) Path() string { return d.path }
 
-// Close waits for the writes under way and closes the database.
+// Close waits for what is under way and closes the database.
 func (d *DB) Close() error {
-	d.once.Do(func() { close(d.quit) })
-	<-d.done
-	<-d.checkpointed
-	return d.disconnect()
+	d.once.Do(func() {
+		close(d.quit)
+		<-d.done
+		<-d.checkpointed
+		for range cap(d.reading) { // from now on none begins
+			d.reading <- struct{}{}
+		}
+		d.ended = d.disconnect()
+	})
+	return d.ended
 }
 
 // Write runs fn in the next group's transaction and returns after its commit.
 // An error of fn undoes fn alone; an error of the commit fails the whole group.
 // fn runs on the writer's goroutine and may be run once only.
-func (d *DB) Write(fn func(*Tx) error) error { return d.submit(d.normal, fn) }
+func (d *DB) Write(fn func(*Tx) error) error { return d.submit(d.normal, &job{fn: fn}) }
 
 // WriteUrgent is Write ahead of everything that waits in Write. It is for what
 // a modem waits for.
-func (d *DB) WriteUrgent(fn func(*Tx) error) error { return d.submit(d.urgent, fn) }
+func (d *DB) WriteUrgent(fn func(*Tx) error) error {
+	return d.submit(d.urgent, &job{fn: fn, urgent: true})
+}
 
-func (d *DB) submit(ch chan *job, fn func(*Tx) error) error {
-	j := &job{fn: fn, done: make(chan struct{})}
+func (d *DB) submit(ch chan *job, j *job) error {
+	j.done = make(chan struct{})
 	select {
 	case ch <- j:
 	case <-d.quit:
@@ -232,11 +246,19 @@ func (d *DB) commitGroup(first *job) {
 	tx := &Tx{d: d}
 	start := time.Now()
 	var ran []*job
-	for j := first; j != nil; j = d.nextWaiting(len(ran), start) {
+	for j := first; j != nil; {
 		j.err = tx.run(j.fn)
 		ran = append(ran, j)
+		if tx.broken != nil {
+			break
+		}
+		j = d.nextWaiting(j, len(ran), start)
 	}
-	if _, err := d.conn.ExecContext(ctx, "COMMIT"); err != nil {
+	err := tx.broken
+	if err == nil {
+		_, err = d.conn.ExecContext(ctx, "COMMIT")
+	}
+	if err != nil {
 		_, _ = d.conn.ExecContext(ctx, "ROLLBACK")
 		for _, j := range ran {
 			if j.err == nil {
@@ -250,7 +272,8 @@ func (d *DB) commitGroup(first *job) {
 	d.committed()
 }
 
-func (d *DB) nextWaiting(ran int, start time.Time) *job {
+// nextWaiting takes what joins the group after last, if anything does.
+func (d *DB) nextWaiting(last *job, ran int, start time.Time) *job {
 	if ran >= d.group || time.Since(start) > sliceBudget {
 		return nil
 	}
@@ -258,6 +281,9 @@ func (d *DB) nextWaiting(ran int, start time.Time) *job {
 	case j := <-d.urgent:
 		return j
 	default:
+	}
+	if last.urgent {
+		return nil
 	}
 	select {
 	case j := <-d.urgent:
@@ -269,11 +295,27 @@ func (d *DB) nextWaiting(ran int, start time.Time) *job {
 	}
 }
 
+// reads is how many reads go on at once.
+const reads = 4
+
 // Read runs fn with a consistent view of the database. fn must not keep the
 // Querier.
 func (d *DB) Read(ctx context.Context, fn func(Querier) error) error {
 	if d.readers == nil {
-		return d.submit(d.normal, func(tx *Tx) error { return fn(tx) })
+		return d.submit(d.normal, &job{fn: func(tx *Tx) error { return fn(tx) }})
+	}
+	select {
+	case <-d.quit:
+		return ErrClosed
+	default:
+	}
+	select {
+	case d.reading <- struct{}{}:
+		defer func() { <-d.reading }()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-d.quit:
+		return ErrClosed
 	}
 	tx, err := d.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
@@ -330,10 +372,14 @@ func (r reader) QueryRow(query string, args ...any) *sql.Row {
 
 // Tx is the writing transaction. Its statements are prepared once and kept.
 type Tx struct {
-	d     *DB
-	depth int
+	d *DB
+	// broken tells why SQLite has undone the whole transaction by itself, as it
+	// may when the disk is full: nothing of it is left to commit.
+	broken error
 }
 
+// run runs fn in a savepoint of its own. Its error undoes fn alone, unless the
+// savepoint is gone, and with it the transaction.
 func (tx *Tx) run(fn func(*Tx) error) (err error) {
 	ctx := context.Background()
 	if _, err := tx.d.conn.ExecContext(ctx, "SAVEPOINT j"); err != nil {
@@ -346,11 +392,15 @@ func (tx *Tx) run(fn func(*Tx) error) (err error) {
 		}
 		if err != nil {
 			if _, e := tx.d.conn.ExecContext(ctx, "ROLLBACK TO j"); e != nil {
-				err = errors.Join(err, e)
+				tx.broken = err
+				return
 			}
 		}
-		if _, e := tx.d.conn.ExecContext(ctx, "RELEASE j"); e != nil && err == nil {
-			err = fmt.Errorf("database: release: %w", e)
+		if _, e := tx.d.conn.ExecContext(ctx, "RELEASE j"); e != nil {
+			tx.broken = e
+			if err == nil {
+				err = fmt.Errorf("database: release: %w", e)
+			}
 		}
 	}()
 	return fn(tx)
