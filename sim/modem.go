@@ -94,9 +94,10 @@ type Modem struct {
 	mr       byte
 	radio    Radio
 	shown    [3]int // registration as the last URC told it, CS, PS, EPS
-	ack      *acknowledgement
-	session  *USSD // an open session that waits for a reply
-	ringing  int   // grows with every call that begins or ends; odd: it rings
+	ack      int    // which PDU given out waits for +CNMA, 0: none
+	acks     int    // how many there were
+	session  *USSD  // an open session that waits for a reply
+	ringing  int    // grows with every call that begins or ends; odd: it rings
 	clockOff time.Duration
 	faults   Faults
 	stats    Stats

@@ -8,15 +8,11 @@ import (
 // ackTime is how long a modem with +CSMS=1 waits for +CNMA.
 const ackTime = 15 * time.Second
 
-// acknowledgement is a PDU that was given out directly and must be
-// acknowledged by +CNMA.
-type acknowledgement struct{ done bool }
-
 // offer is the network bringing a PDU.
 func (m *Modem) offer(p *parcel) verdict {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.plugged || !m.reachable() || m.ack != nil {
+	if !m.plugged || !m.reachable() || m.ack != 0 {
 		return refused
 	}
 	v := m.route(p.raw)
@@ -105,7 +101,8 @@ func (m *Modem) direct(name string, raw []byte, report bool) verdict {
 	if m.tty.settings.csms == 0 {
 		return taken // the modem acknowledged by itself; who reads it is not its business
 	}
-	a := &acknowledgement{}
+	m.acks++
+	a := m.acks
 	m.ack = a
 	m.after(ackTime, func() {
 		if m.ack == a {
@@ -134,10 +131,10 @@ func (m *Modem) indicate(line string) {
 func (m *Modem) unacknowledged() { m.settleAck(false) }
 
 func (m *Modem) settleAck(good bool) {
-	if m.ack == nil {
+	if m.ack == 0 {
 		return
 	}
-	m.ack = nil
+	m.ack = 0
 	if m.card != nil {
 		m.net.answered(m.card.number, good)
 	}
@@ -150,7 +147,7 @@ func acknowledge(m *Modem, a args) reply {
 	if len(a) > 2 || !between(0, 2, n) {
 		return cms(304)
 	}
-	if m.faults.RefuseCNMA || m.ack == nil || m.tty.settings.csms == 0 {
+	if m.faults.RefuseCNMA || m.ack == 0 || m.tty.settings.csms == 0 {
 		return cms(340)
 	}
 	if len(a) == 2 {

@@ -419,11 +419,10 @@ func TestHandsetPutsTogether(t *testing.T) {
 		p := func(seq int, s string) *part {
 			return &part{from: "x", bits: 8, ref: 1, total: 2, seq: seq, ud: []byte(s)}
 		}
-		if set.add(p(1, "old")) != nil || set.add(p(1, "old")) != nil {
-			t.Error("a repeated part completed a message")
-		}
-		if set.add(p(1, "new")) != nil {
-			t.Error("a second first part completed a message")
+		for _, s := range []string{"old", "old", "new"} {
+			if set.add(p(1, s)) != nil {
+				t.Errorf("%s: a repeated first part completed a message", s)
+			}
 		}
 		whole := set.add(p(2, "end"))
 		if got, _ := joined(whole); len(whole) != 2 || got != "newend" {
