@@ -408,16 +408,20 @@ func TestReadSeesOneMoment(t *testing.T) {
 	wantRows(t, d, 1)
 }
 
-// More reads at once than connections, each with a query that none has
-// prepared yet.
+// All reads that may go on at once meet in the middle and then ask what nobody
+// has prepared yet; more wait behind them.
 func TestManyReadsAtOnce(t *testing.T) {
 	d := open(t, Options{Dir: t.TempDir()})
 	defer d.Close()
-	for round := range 20 {
-		var wg sync.WaitGroup
-		for i := range 16 {
+	var wg sync.WaitGroup
+	for round := range 5 {
+		var met sync.WaitGroup
+		met.Add(reads)
+		for i := range reads {
 			wg.Go(func() {
 				if err := d.Read(context.Background(), func(q Querier) error {
+					met.Done()
+					met.Wait()
 					var n int
 					return q.QueryRow(fmt.Sprintf(`SELECT %d FROM (SELECT count(*) FROM t)`, round*100+i)).Scan(&n)
 				}); err != nil {
@@ -427,6 +431,17 @@ func TestManyReadsAtOnce(t *testing.T) {
 		}
 		wg.Wait()
 	}
+	for i := range 5 * reads {
+		wg.Go(func() {
+			if err := d.Read(context.Background(), func(q Querier) error {
+				var n int
+				return q.QueryRow(fmt.Sprintf(`SELECT %d`, i)).Scan(&n)
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestReadEndsWithItsContext(t *testing.T) {
