@@ -209,7 +209,7 @@ func TestSignIn(t *testing.T) {
 
 func TestSignInLeadsNowhereElse(t *testing.T) {
 	b := newBox(t, settings{})
-	for _, next := range []string{"https://evil.example/", "//evil.example", "/\\evil.example", "\\\\evil.example", "evil", "javascript:alert(1)",
+	for _, next := range []string{"https://evil.example/", "//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "evil", "javascript:alert(1)",
 		"/\t/evil.example", "http:evil", "/%0d%0aSet-Cookie:x=y\r\n"} {
 		a := b.ask("POST", "/sign-in", formType, form("key", b.read, "next", next)).want(http.StatusSeeOther)
 		if to := a.Header().Get("Location"); to != "/" {

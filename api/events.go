@@ -203,13 +203,12 @@ func newStream(c echo.Context) *eventStream {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
-	// A stream outlives the limits of ordinary requests; not every writer has
-	// deadlines, and one without has no limits either.
-	_ = s.c.SetReadDeadline(time.Time{})
 	return s
 }
 
 func (s *eventStream) write(text string) error {
+	// A stream outlives the server's limit for ordinary answers; a writer that
+	// knows no deadlines has no such limit either.
 	_ = s.c.SetWriteDeadline(time.Now().Add(writeWait))
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return err
