@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -161,5 +162,48 @@ func TestEndpointsAreChecked(t *testing.T) {
 		if _, err := New(Options{Endpoints: []Endpoint{e}}); err == nil || strings.Contains(err.Error(), "s3cr3t") {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+func TestVerify(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	body := []byte(`{"type":"message.received"}`)
+	signed := func(secrets string, at time.Time) http.Header {
+		keys, err := parseSecrets(secrets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := http.Header{}
+		h.Set("webhook-id", "dlv_1")
+		h.Set("webhook-timestamp", strconv.FormatInt(at.Unix(), 10))
+		h.Set("webhook-signature", sign(keys, "dlv_1", at, body))
+		return h
+	}
+	const other = "whsec_YW5vdGhlciBzZWNyZXQgZm9yIHRoZSByb3RhdGlvbg=="
+	for what, c := range map[string]struct {
+		secret string
+		h      http.Header
+		body   string
+		ok     bool
+	}{
+		"as sent":          {testSecret, signed(testSecret, now), string(body), true},
+		"rotation, new":    {testSecret, signed(testSecret+" "+other, now), string(body), true},
+		"rotation, old":    {other, signed(testSecret+" "+other, now), string(body), true},
+		"a little old":     {testSecret, signed(testSecret, now.Add(-299*time.Second)), string(body), true},
+		"too old":          {testSecret, signed(testSecret, now.Add(-301*time.Second)), string(body), false},
+		"from the future":  {testSecret, signed(testSecret, now.Add(301*time.Second)), string(body), false},
+		"another secret":   {other, signed(testSecret, now), string(body), false},
+		"another body":     {testSecret, signed(testSecret, now), string(body) + " ", false},
+		"no headers":       {testSecret, http.Header{}, string(body), false},
+		"no usable secret": {"", signed(testSecret, now), string(body), false},
+	} {
+		if err := Verify(c.secret, c.h, []byte(c.body), now); (err == nil) != c.ok {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	h := signed(testSecret, now)
+	h.Set("webhook-id", "dlv_2")
+	if Verify(testSecret, h, body, now) == nil {
+		t.Error("another id was accepted")
 	}
 }
