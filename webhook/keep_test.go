@@ -98,9 +98,9 @@ func TestPendingEventsAreNotPruned(t *testing.T) {
 		settleDown(2 * time.Minute)
 		r.always(500)
 		r.submitMany(alice, 0, 1)
-		first := r.list(sms.DeliveryFilter{Status: sms.DeliveryPending})
 		synctest.Wait()
-		if first = r.list(sms.DeliveryFilter{Status: sms.DeliveryPending}); len(first) != 1 {
+		first := r.list(sms.DeliveryFilter{Status: sms.DeliveryPending})
+		if len(first) != 1 {
 			t.Fatalf("pending: %+v", first)
 		}
 		r.submitMany(bob, 5, 10)

@@ -184,9 +184,3 @@ func (t *trouble) end() (count int, since time.Time) {
 	t.count, t.since = 0, time.Time{}
 	return count, since
 }
-
-func (t *trouble) failures() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.count
-}
