@@ -367,6 +367,25 @@ func TestSettingsAreUndone(t *testing.T) {
 	})
 }
 
+// One of two programs closes the port: the other notices nothing.
+func TestAnotherProgramCloses(t *testing.T) {
+	_, m, link := ptyModem(t)
+	l := openSerial(t, link)
+	l.say("AT+CGSN\r")
+	eventually(t, "the command was obeyed", func() bool { return m.Stats().Lines == 1 })
+	m.pts.closed() // as the watch calls it
+	excl := 0
+	if err := m.pts.rawTTY.Control(func(fd uintptr) { excl, _ = unix.IoctlGetInt(int(fd), unix.TIOCGEXCL) }); err != nil {
+		t.Fatal(err)
+	}
+	if excl != 1 || !m.pts.open.Load() {
+		t.Errorf("exclusive use %d, open %v", excl, m.pts.open.Load())
+	}
+	if got := l.until("OK\r\n"); !strings.Contains(got, m.IMEI()) {
+		t.Errorf("the answer is %q", got)
+	}
+}
+
 // With nobody reading, the modem does not stand still, and its writer goes on
 // where the buffer was full once somebody reads.
 func TestSlowReaderLosesNothing(t *testing.T) {

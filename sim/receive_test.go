@@ -327,6 +327,10 @@ func TestAcknowledgement(t *testing.T) {
 		}
 		d.say("AT+CNMA=1,3\r")
 		d.hears("\r\n> ")
+		d.say("no hex\x1a")
+		d.hears("\r\n+CMS ERROR: 304\r\n")
+		d.say("AT+CNMA=1,3\r")
+		d.hears("\r\n> ")
 		d.say("000000\x1a")
 		if got := d.heard(); !strings.HasPrefix(got, "\r\nOK\r\n\r\n+CDS: ") {
 			t.Errorf("after the acknowledgement with a PDU: %q", got)
@@ -363,8 +367,8 @@ func TestModemToModem(t *testing.T) {
 		da, db := plainly(t, a), plainly(t, b)
 		db.ask("AT+CNMI=2,1,0,0,0", "OK")
 		da.ask("AT+CNMI=2,1,0,1,0", "OK")
-		text := strings.Repeat("von Modem zu Modem, 👋 ", 10)
-		parts := submitTPDUs(t, b.Number(), text, true)
+		words := strings.Repeat("von Modem zu Modem, 👋 ", 10)
+		parts := submitTPDUs(t, b.Number(), words, true)
 		for i, p := range parts {
 			da.sends(p)
 			da.after(time.Second)
@@ -383,13 +387,11 @@ func TestModemToModem(t *testing.T) {
 			}
 			all = append(all, partOf(x, x.OA.Number(), "", time.Now()))
 		}
-		if got, _ := joined(all); got != text {
+		if got, _ := text(all); got != words {
 			t.Errorf("%q arrived", got)
 		}
 	})
 }
-
-func joined(parts []*part) (string, []byte) { return text(parts) }
 
 // Phones: a reference that is used again, parts that come twice, and data.
 func TestHandsetPutsTogether(t *testing.T) {
@@ -416,17 +418,24 @@ func TestHandsetPutsTogether(t *testing.T) {
 		}
 
 		var set assembler
-		p := func(seq int, s string) *part {
-			return &part{from: "x", bits: 8, ref: 1, total: 2, seq: seq, ud: []byte(s)}
-		}
-		for _, s := range []string{"old", "old", "new"} {
-			if set.add(p(1, s)) != nil {
-				t.Errorf("%s: a repeated first part completed a message", s)
+		for i, c := range []struct {
+			seq  int
+			ud   string
+			want string // of the message that it completes
+		}{
+			{1, "old", ""}, {2, "old", ""}, {1, "old", ""}, // the last is a repeat
+			{1, "new ", ""}, {3, "end", ""}, // the reference is used again
+			{2, "and ", "new and end"},
+			{2, "and ", ""},
+		} {
+			whole := set.add(&part{from: "x", bits: 8, ref: 1, total: 3, seq: c.seq, ud: []byte(c.ud)})
+			got := ""
+			if whole != nil {
+				got, _ = text(whole)
 			}
-		}
-		whole := set.add(p(2, "end"))
-		if got, _ := joined(whole); len(whole) != 2 || got != "newend" {
-			t.Errorf("%q", got)
+			if got != c.want {
+				t.Errorf("part %d completes %q, not %q", i, got, c.want)
+			}
 		}
 	})
 }
