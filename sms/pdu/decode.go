@@ -67,7 +67,6 @@ func shielded(read func([]byte) (*Deliver, *Report, error), raw []byte) (deliver
 
 // decode is Decode for those who want to see a panic: the fuzzer.
 func decode(raw []byte) (deliver *Deliver, report *Report, err error) {
-	setup()
 	smsc, t, err := cutSMSC(raw)
 	if err != nil {
 		return nil, nil, err

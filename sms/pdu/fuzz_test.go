@@ -178,7 +178,6 @@ func FuzzReadSubmit(f *testing.F) {
 // that are right in all but their contents, which a fuzzer seldom hits upon.
 func TestTolerantAgrees(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
-	setup()
 	read := 0
 	for range 30000 {
 		dcs := byte(rnd.IntN(256))

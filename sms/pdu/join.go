@@ -18,7 +18,6 @@ const Missing = "[…]"
 // between two parts comes out whole. Of several parts with one number the first
 // counts. data is set instead of text when every part is 8-bit.
 func Join(parts []*Deliver) (text string, data []byte, enc sms.Encoding) {
-	setup()
 	parts = arrange(parts)
 	enc, binary := sms.Encoding(""), true
 	for _, p := range parts {

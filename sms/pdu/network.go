@@ -188,7 +188,6 @@ func writeAddress(name string) []byte {
 
 // writeName packs a name into septets; letters that GSM 7-bit lacks become "?".
 func writeName(name string) []byte {
-	setup()
 	var letters []byte
 	for _, r := range name {
 		s, err := gsm7.Encode([]byte(string(r)))

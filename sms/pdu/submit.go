@@ -92,7 +92,6 @@ func (s Submit) content() (content, error) {
 	case s.Port < 0 || s.Port > 0xFFFF:
 		return content{}, &Error{"port", "must be 1 to 65535"}
 	}
-	setup()
 	c := content{field: "data", encoding: sms.Octet, alphabet: tpdu.Alpha8Bit, ud: s.Data}
 	if s.Port != 0 {
 		c.header = portHeader(s.Port)

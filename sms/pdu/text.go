@@ -36,7 +36,6 @@ func Analyse(text string) (Analysis, error) {
 // AnalyseData tells in how many parts n octets of data go, with or without an
 // application port.
 func AnalyseData(n int, port bool) Analysis {
-	setup()
 	c := content{encoding: sms.Octet, alphabet: tpdu.Alpha8Bit, ud: make([]byte, max(n, 0))}
 	if port {
 		c.header = portHeader(1)
@@ -65,7 +64,6 @@ func (c content) template() tpdu.TPDU {
 // textContent encodes a text: in GSM 7-bit if that has all its characters, else
 // in UTF-16, which is what phones read where the standard says UCS2.
 func textContent(text string) (content, error) {
-	setup()
 	if err := checkText(text); err != nil {
 		return content{}, err
 	}
