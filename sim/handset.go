@@ -16,7 +16,7 @@ type Handset struct {
 	on       bool
 	ref      int // concatenation reference of the last long text, 0 to 255 as phones count
 	parts    assembler
-	messages []Message
+	messages []*Message
 	lastID   int
 }
 
@@ -40,7 +40,11 @@ func (h *Handset) Number() string { return h.number }
 func (h *Handset) Messages() []Message {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	return append([]Message(nil), h.messages...)
+	copies := make([]Message, len(h.messages))
+	for i, m := range h.messages {
+		copies[i] = *m
+	}
+	return copies
 }
 
 // Received returns the received texts, oldest first.
@@ -114,9 +118,9 @@ func (h *Handset) offer(p *parcel) verdict {
 func (h *Handset) show(m Message) int {
 	h.lastID++
 	m.ID = h.lastID
-	h.messages = append(h.messages, m)
+	h.messages = append(h.messages, &m)
 	if keep := h.net.opt.Keep; len(h.messages) > keep+keep/4 {
-		h.messages = append([]Message(nil), h.messages[len(h.messages)-keep:]...)
+		h.messages = append([]*Message(nil), h.messages[len(h.messages)-keep:]...)
 	}
 	h.net.tell()
 	return m.ID

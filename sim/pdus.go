@@ -137,7 +137,11 @@ func text(parts []*part) (text string, data []byte) {
 		}
 		return string(utf16.Decode(units)), nil
 	}
-	out, err := tpdu.DecodeUserData(ud, first.header, tpdu.Alpha7Bit, tpdu.WithAllCharsets)
+	var tables []tpdu.UDDecodeOption
+	if len(first.header) > 0 { // it may name national tables
+		tables = append(tables, tpdu.WithAllCharsets)
+	}
+	out, err := tpdu.DecodeUserData(ud, first.header, tpdu.Alpha7Bit, tables...)
 	if err != nil {
 		return "", ud
 	}

@@ -314,3 +314,25 @@ func TestStoreAndSendLater(t *testing.T) {
 		d.ask("AT+CMGL=3", fmt.Sprintf("+CMGL: 1,3,,%d\r\n00%s", len(pdu), upperHex(pdu)), "OK")
 	})
 }
+
+// Ledger and handsets forget their oldest; sequence numbers stay.
+func TestOldestIsForgotten(t *testing.T) {
+	inBubble(t, NetworkOptions{Keep: 4}, func(t *testing.T, n *Network) {
+		d := plainly(t, n.AddModem(ModemOptions{}))
+		for i := range 20 {
+			d.sends(submitTPDU(t, "+491701234567", fmt.Sprint(i), false))
+			d.after(1)
+		}
+		all := n.Accepted()
+		if len(all) < 4 || len(all) > 5 || all[len(all)-1].Seq != 20 || all[0].Text != fmt.Sprint(all[0].Seq-1) {
+			t.Errorf("ledger %v", all)
+		}
+		if got := n.AcceptedAfter(3); len(got) != len(all) {
+			t.Errorf("after a forgotten one: %d", len(got))
+		}
+		texts := n.Handset("+491701234567").Received()
+		if len(texts) < 4 || len(texts) > 5 || texts[len(texts)-1] != "19" {
+			t.Errorf("handset has %q", texts)
+		}
+	})
+}

@@ -35,7 +35,7 @@ type Submission struct {
 // ledger keeps the newest submissions.
 type ledger struct {
 	keep     int
-	accepted []Submission
+	accepted []*Submission // pointers: growing copies little, for senders wait meanwhile
 	seq      int
 	sets     assembler
 }
@@ -52,15 +52,19 @@ func (n *Network) AcceptedAfter(seq int) []Submission {
 	if len(all) > 0 {
 		all = all[min(max(seq-all[0].Seq+1, 0), len(all)):]
 	}
-	return append([]Submission(nil), all...)
+	copies := make([]Submission, len(all))
+	for i, e := range all {
+		copies[i] = *e
+	}
+	return copies
 }
 
 func (l *ledger) add(e Submission, p *part) {
 	l.seq++
 	e.Seq = l.seq
-	l.accepted = append(l.accepted, e)
+	l.accepted = append(l.accepted, &e)
 	if len(l.accepted) > l.keep+l.keep/4 { // seldom, so that the copying costs nothing
-		l.accepted = append([]Submission(nil), l.accepted[len(l.accepted)-l.keep:]...)
+		l.accepted = append([]*Submission(nil), l.accepted[len(l.accepted)-l.keep:]...)
 	}
 	p.entries = []int{e.Seq}
 	whole := l.sets.add(p)
@@ -72,7 +76,7 @@ func (l *ledger) add(e Submission, p *part) {
 	for _, p := range whole {
 		for _, seq := range p.entries {
 			if i := seq - first; i >= 0 {
-				e := &l.accepted[i]
+				e := l.accepted[i]
 				e.Text, e.Data, e.Complete = t, data, true
 			}
 		}
