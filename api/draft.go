@@ -146,9 +146,7 @@ func (a *API) modemBy(nameOrNumber string) (sms.Modem, bool) {
 
 // life reads from when on and until when the message may be sent.
 func life(f *fields, d *queue.Draft, now time.Time) {
-	if d.SendAt = f.instant("send_at"); !d.SendAt.After(now) {
-		d.SendAt = time.Time{} // a time in the past means now
-	}
+	d.SendAt = f.instant("send_at") // a time in the past means now
 	d.ExpiresAt = f.instant("expires_at")
 	switch {
 	case d.ExpiresAt.IsZero():

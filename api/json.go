@@ -39,14 +39,10 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64) (any, error) 
 	if err := checkMediaType(r.Header.Values("Content-Type")); err != nil {
 		return nil, err
 	}
-	large := tooLarge.because("The body is larger than %d bytes.", limit)
-	if r.ContentLength > limit {
-		return nil, large
-	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
 		if tooMany := (*http.MaxBytesError)(nil); errors.As(err, &tooMany) {
-			return nil, large
+			return nil, tooLarge.because("The body is larger than %d bytes.", limit)
 		}
 		p := badRequest.because("The body ended before its announced length, or too slowly.")
 		p.cause = err

@@ -208,6 +208,10 @@ func TestLifeIsInOrder(t *testing.T) {
 	if strings.Join(got, ", ") != "Accepted, To be sent, Sent, Undelivered" {
 		t.Errorf("life: %v", got)
 	}
+	// A send_at in the past meant at once.
+	if got := lifeOf(&sms.Message{Direction: sms.Outbound, CreatedAt: at(5), SendAt: at(1)}); len(got) != 1 {
+		t.Errorf("life: %v", got)
+	}
 }
 
 func TestCount(t *testing.T) {

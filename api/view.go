@@ -401,6 +401,7 @@ func lifeOf(m *sms.Message) []stepView {
 		steps = append(steps, stepView{capital(string(m.Status)), m.UpdatedAt})
 	}
 	steps = slices.DeleteFunc(steps, func(s stepView) bool { return s.At.IsZero() })
+	steps = slices.DeleteFunc(steps, func(s stepView) bool { return s.At.Before(m.CreatedAt) && m.Direction == sms.Outbound })
 	slices.SortStableFunc(steps, func(a, b stepView) int { return cmp.Compare(a.At.UnixMilli(), b.At.UnixMilli()) })
 	return steps
 }
