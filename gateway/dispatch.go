@@ -34,8 +34,10 @@ type dispatcher struct {
 // entry is one waiting message.
 type entry struct {
 	queue.Waiting
-	line  *line
-	since time.Time // when its backoff began
+	line    *line          // it stands in; nil: in a modem's hand
+	since   time.Time      // when its first backoff began; zero: it had none
+	taken   int            // how often a modem took it
+	renewed *queue.Waiting // it is in a modem's hand and waits anew already
 }
 
 // line is the messages to one recipient of one priority for one modem or any.
@@ -121,17 +123,28 @@ func (d *dispatcher) add(found []queue.Waiting) {
 	defer d.mu.Unlock()
 	for _, w := range found {
 		d.lastSeq = max(d.lastSeq, w.Seq)
-		if old := d.entries[w.Row]; old != nil {
-			continue // in a modem's hand, or already in line
+		if old := d.entries[w.Row]; old == nil {
+			d.admit(w)
+		} else if w.Seq > old.Seq {
+			// Settled and queued again before its modem has dropped it.
+			old.renewed = &w
 		}
-		r := d.recipients[w.To]
-		if r == nil {
-			r = &recipient{number: w.To, sim: w.SIM}
-			d.recipients[w.To] = r
-		}
-		d.enqueue(r, &entry{Waiting: w, since: d.now()})
 	}
 	d.wake()
+}
+
+// admit puts a message that begins to wait into its line.
+func (d *dispatcher) admit(w queue.Waiting) {
+	r := d.recipients[w.To]
+	if r == nil {
+		r = &recipient{number: w.To, sim: w.SIM}
+		d.recipients[w.To] = r
+	}
+	e := &entry{Waiting: w}
+	if now := d.now(); w.NotBefore.After(now) {
+		e.since = now
+	}
+	d.enqueue(r, e)
 }
 
 // enqueue puts an entry into its line, at its place in the order.
@@ -160,6 +173,7 @@ func (l *line) first(now time.Time) (*entry, time.Time) {
 		if due.IsZero() || e.NotBefore.Before(due) {
 			due = e.NotBefore
 		}
+		// Counted from its first backoff: the later ones wait for it once.
 		overtake := e.since.Add(overtakeAfter)
 		if overtake.After(now) || i > 100 {
 			if overtake.Before(due) && i+1 < len(l.waiting) {
@@ -199,7 +213,7 @@ func (d *dispatcher) place(l *line) {
 	switch {
 	case l.pin != "":
 		l.lane = lane{pinned, l.pin}
-	case l.to.sim != "":
+	case l.to.sim != "" && !contains(e.RefusedBy, l.to.sim):
 		l.lane = lane{bySIM, l.to.sim}
 	default:
 		l.lane = lane{anyModem, ""}
@@ -261,16 +275,21 @@ func (d *dispatcher) take(f *feed) *entry {
 		}
 		for len(*h) > 0 {
 			l := (*h)[0]
-			if e, _ := l.first(now); !d.refusedOnlyBy(f, e) {
+			if e, _ := l.first(now); e != nil && !d.refusedOnlyBy(f, e) && !d.behind(l, e, now) {
 				consider(l)
 				break
 			}
-			// This SIM refused it and another could still try.
 			passed = append(passed, heap.Pop(h).(*line))
 		}
 	}
+	moved := false
 	for _, l := range passed {
-		heap.Push(d.lanes[l.lane], l)
+		was := l.lane
+		d.place(l) // what its first message is may have changed since
+		moved = moved || l.lane != was
+	}
+	if moved {
+		d.wake()
 	}
 	// What goes to a recipient that this modem has in hand already may follow.
 	for _, r := range f.recipients() {
@@ -278,7 +297,7 @@ func (d *dispatcher) take(f *feed) *entry {
 			if l.pin != "" && l.pin != f.name {
 				continue
 			}
-			if e, _ := l.first(now); e != nil && !contains(e.RefusedBy, f.sim) {
+			if e, _ := l.first(now); e != nil && !contains(e.RefusedBy, f.sim) && !d.behind(l, e, now) {
 				consider(l)
 			}
 		}
@@ -290,6 +309,8 @@ func (d *dispatcher) take(f *feed) *entry {
 	e, _ := best.first(now)
 	r := best.to
 	best.waiting = slices.DeleteFunc(best.waiting, func(x *entry) bool { return x == e })
+	e.line = nil
+	e.taken++
 	r.owner = f
 	r.inFlight++
 	if e.Pin == "" {
@@ -323,20 +344,40 @@ func (d *dispatcher) refusedOnlyBy(f *feed, e *entry) bool {
 	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return x.working && x != f && !contains(e.RefusedBy, x.sim) })
 }
 
+// behind reports whether another message to e's recipient goes before e: one of
+// the same priority, accepted earlier, that stands in another line for the sake
+// of its pinned modem, or of e's.
+func (d *dispatcher) behind(l *line, e *entry, now time.Time) bool {
+	for _, x := range l.to.lines {
+		if x == l || x.priority != l.priority || x.pin != "" && !d.works(x.pin) {
+			continue
+		}
+		if y, _ := x.first(now); y != nil && y.Seq < e.Seq {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *dispatcher) works(name string) bool {
+	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return x.working && x.name == name })
+}
+
 // drop takes a message out of a modem's hand for good.
 func (d *dispatcher) drop(e *entry) {
 	delete(d.entries, e.Row)
+	if e.renewed != nil {
+		d.admit(*e.renewed)
+	}
 	d.release(e)
 }
 
 // putBack makes a message wait again.
 func (d *dispatcher) putBack(e *entry) {
-	r := d.recipients[e.To]
-	e.since = d.now()
-	if contains(e.RefusedBy, r.sim) {
-		r.sim = "" // the SIM it kept has refused it: any other may
+	if now := d.now(); e.since.IsZero() && e.NotBefore.After(now) {
+		e.since = now
 	}
-	d.enqueue(r, e)
+	d.enqueue(d.recipients[e.To], e)
 	d.release(e)
 }
 
