@@ -186,6 +186,9 @@ func TestPINCounter(t *testing.T) {
 			}
 			with(t, answers, withPIN, func(r *rig) {
 				r.state(sms.PINRequired)
+				if s := r.m.Snapshot(); name == "unknown" && !strings.Contains(s.Reason, "does not say how many tries") {
+					t.Error(s.Reason)
+				}
 				if got := entered(r) == 1; got != c.enters {
 					t.Errorf("entered: %v, want %v", got, c.enters)
 				}

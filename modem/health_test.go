@@ -140,6 +140,7 @@ func TestSearchingAsksForNothing(t *testing.T) {
 func TestRegistrationIsPolled(t *testing.T) {
 	with(t, map[string]string{"AT+CREG?": "+CREG: 2,2|OK", "AT+CGREG?": "+CGREG: 2,2|OK"}, nil, func(r *rig) {
 		r.state(sms.Searching)
+		<-time.After(20 * time.Second)
 		r.knows("AT+CREG?", "+CREG: 2,5|OK")
 		r.until("ready", 4*time.Second, func() bool { return r.m.Snapshot().State == sms.Ready })
 		if s := r.m.Snapshot(); s.Registration != "roaming" {
@@ -189,6 +190,20 @@ func TestModemThatRestartsItself(t *testing.T) {
 			r.state(sms.Ready)
 		})
 	}
+}
+
+// Between two parts too: the second waits until the modem is up again.
+func TestRestartBetweenTwoParts(t *testing.T) {
+	converse(t, func(r *rig) {
+		a, b := part("a", 1), part("b", 2)
+		r.box.add(a, b)
+		r.takes(a)
+		r.say("RDY", "+CMGS: 1", "OK")
+		r.until("started again", time.Minute, func() bool { return opens(r) == 2 })
+		r.takes(b)
+		r.say("+CMGS: 2", "OK")
+		r.outcomes(2)
+	})
 }
 
 // The signal is polled every half minute, in dBm as the standard says.

@@ -173,6 +173,29 @@ func TestLateReferenceAfterReopening(t *testing.T) {
 	}
 }
 
+// After a whole bring-up no answer of the time before can come: the next part's
+// is its own at once.
+func TestNoDoubtLeftAfterBringUp(t *testing.T) {
+	converse(t, func(r *rig) {
+		a, b := part("a", 1), part("b", 2)
+		r.box.add(a)
+		r.takes(a)
+		r.modem().Wire().Unplug()
+		r.outcomes(1)
+		<-time.After(30 * time.Second)
+		r.box.add(b)
+		r.takes(b)
+		start := time.Now()
+		r.say("+CMGS: 1", "OK")
+		if got := r.outcomes(2); got[1].Part != b || got[1].Result != modem.Confirmed {
+			t.Errorf("%+v", got[1])
+		}
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("took %s", d)
+		}
+	})
+}
+
 // The strict simulator, with answers that come while commands are obeyed.
 func TestLateAnswersOfTheSimulator(t *testing.T) {
 	for _, detached := range []bool{false, true} {

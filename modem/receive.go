@@ -157,14 +157,18 @@ func (m *Modem) store(pdu, storage string, index int) bool {
 }
 
 // sim names the SIM towards the Inbox.
-func (m *Modem) sim() string {
+func (m *Modem) sim() string { return SIMOf(m.now) }
+
+// SIMOf names the SIM in a modem: by its ICCID, or what stands for it where the
+// modem tells none.
+func SIMOf(m sms.Modem) string {
 	switch {
-	case m.now.ICCID != "":
-		return m.now.ICCID
-	case m.now.IMSI != "":
-		return "imsi:" + m.now.IMSI
+	case m.ICCID != "":
+		return m.ICCID
+	case m.IMSI != "":
+		return "imsi:" + m.IMSI
 	}
-	return "imei:" + m.now.IMEI
+	return "imei:" + m.IMEI
 }
 
 // isReport looks at TP-MTI behind the service centre's address.

@@ -117,18 +117,15 @@ func TestOddShapes(t *testing.T) {
 				r.say(c.says...)
 				<-time.After(45 * time.Second)
 				synctest.Wait()
-				got := r.inbox.all()
-				n := 0
-				for _, in := range got {
-					if in.Storage == "" || len(got) == 1 {
-						n++
+				n := len(r.inbox.all())
+				// The scripted storage is never emptied: a sweep may find it again.
+				if c.stored == 0 && n != 0 || n == 0 && c.stored != 0 || c.answer["AT+CMGL=4"] == "" && n != c.stored {
+					t.Errorf("stored %d times", n)
+				}
+				for _, w := range r.modem().Wire().Writes() {
+					if strings.Contains(w, "=-") {
+						t.Errorf("wrote %q", w)
 					}
-				}
-				if c.stored == 0 && len(got) != 0 || c.stored == 1 && len(got) == 0 {
-					t.Errorf("stored %d times", len(got))
-				}
-				if name != "index -1" && name != "unreadable" && c.answer["AT+CMGL=4"] == "" && len(got) != c.stored {
-					t.Errorf("stored %d times", len(got))
 				}
 			})
 		})

@@ -83,6 +83,26 @@ func TestPromptThatEndsDuringTheCommit(t *testing.T) {
 	})
 }
 
+// The same at the very moment of the commit, again and again: whichever is seen
+// first, a modem that has left its prompt gets no PDU.
+func TestPromptThatEndsAtTheCommit(t *testing.T) {
+	for range 60 {
+		converse(t, func(r *rig) {
+			r.box.hold = make(chan struct{})
+			p := part("a", 1)
+			r.box.add(p)
+			r.hear(cmd)
+			r.modem().Say("\r\n> ")
+			synctest.Wait()
+			r.say("+CMS ERROR: 500")
+			close(r.box.hold)
+			if o := r.outcomes(1)[0]; o.Result == modem.Unknown {
+				t.Fatalf("%+v %v", o, o.Err)
+			}
+		})
+	}
+}
+
 // The table of fates: what the modem does after Ctrl-Z, and what is known then.
 func TestFates(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -121,7 +141,11 @@ func TestFates(t *testing.T) {
 				r.box.add(p)
 				r.takes(p)
 				c.does(r)
+				start := time.Now()
 				o := r.outcomes(1)[0]
+				if d := time.Since(start); name != "no answer" && d > 10*time.Second {
+					t.Errorf("booked only after %s", d)
+				}
 				if o.Part != p || o.Result != c.result || o.MR != c.mr {
 					t.Fatalf("%+v, %v", o, o.Err)
 				}
@@ -137,6 +161,25 @@ func TestFates(t *testing.T) {
 			})
 		})
 	}
+}
+
+// After an unknown fate nobody knows which reference comes next.
+func TestExpectedReferenceAfterADoubt(t *testing.T) {
+	converse(t, func(r *rig) {
+		for i, answer := range []string{"+CMGS: 7|OK", "+CMS ERROR: 332", "+CMGS: 9|OK", "+CMS ERROR: 42", "OK"} {
+			p := part("abcde"[i:i+1], int64(i))
+			r.box.add(p)
+			r.takes(p)
+			r.say(splitAnswer(answer)...)
+			r.outcomes(i + 1)
+		}
+		if want := []int{-1, 8, -1, 10, 10}; !equal(r.box.expected, want) {
+			t.Errorf("expected %v, want %v", r.box.expected, want)
+		}
+		if o := r.box.booked()[4]; o.Result != modem.Unknown || o.ExpectedMR != 10 {
+			t.Errorf("%+v", o)
+		}
+	})
 }
 
 // What happens before Ctrl-Z leaves the part unsent, and known to be.

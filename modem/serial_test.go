@@ -101,6 +101,43 @@ func TestSerialIsExclusive(t *testing.T) {
 	}
 }
 
+// What came before the port was opened is no answer to anything.
+func TestSerialForgetsWhatWasUnread(t *testing.T) {
+	master, link := openPTY(t)
+	port, err := modem.OpenSerial(link) // makes the line raw
+	if err != nil {
+		t.Fatal(err)
+	}
+	port.Close()
+	if _, err := master.WriteString("+CMGS: 7\r\nOK\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(link, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slave.Close()
+	within(t, "the line", func() {
+		for n := 0; n == 0; {
+			if n, err = unix.IoctlGetInt(int(slave.Fd()), unix.TIOCINQ); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	if port, err = modem.OpenSerial(link); err != nil {
+		t.Fatal(err)
+	}
+	defer port.Close()
+	if _, err := master.WriteString("new"); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 3)
+	if _, err := io.ReadFull(port, got); err != nil || string(got) != "new" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestSerialErrors(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")

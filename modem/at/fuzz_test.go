@@ -3,6 +3,7 @@ package at
 import (
 	"io"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -48,6 +49,7 @@ func FuzzReader(f *testing.F) {
 	for _, s := range seeds {
 		f.Add([]byte(s), true)
 	}
+	f.Add([]byte(strings.Repeat("noise ", maxLine)+"\r\nOK\r\n"), false)
 	f.Fuzz(func(t *testing.T, b []byte, prompts bool) {
 		whole := frame(b, len(b)+1, prompts)
 		for size := 1; size <= min(len(b), 64); size++ {
