@@ -24,7 +24,7 @@ type feed struct {
 	ready chan struct{}
 
 	// Guarded by d.mu.
-	sim     string // ICCID, or the modem's name while it has none
+	sim     string // as received messages name it; the modem's name before it is known
 	working bool
 	idle    bool // Next found nothing since the last signal
 	inHand  []*entry
@@ -67,7 +67,8 @@ func newFeed(d *dispatcher, q *queue.Queue, log *slog.Logger, name string) *feed
 func (f *feed) update(m sms.Modem) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.up = m.State == sms.Ready
+	// A full storage keeps nobody from sending.
+	f.up = m.State == sms.Ready || m.State == sms.StorageFull
 	f.local = f.name
 	if m.Number != "" {
 		f.local = m.Number
@@ -77,8 +78,8 @@ func (f *feed) update(m sms.Modem) {
 	}
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	if m.ICCID != "" {
-		f.sim = m.ICCID
+	if f.up {
+		f.sim = modem.SIMOf(m)
 	}
 	f.working = f.up && !f.stalled
 	f.d.wake()

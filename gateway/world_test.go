@@ -20,6 +20,7 @@ type world struct {
 	net    *sim.Network
 	modems []*sim.Modem
 	g      *Gateway
+	more   func(*Options) // of the gateway that starts next
 	dir    string
 	stop   context.CancelFunc
 	done   chan error
@@ -50,6 +51,9 @@ func (w *world) start() {
 		o.Modems = append(o.Modems, ModemOptions{Name: m.Name(), Port: "pipe", Number: m.Number(),
 			Open: func(context.Context) (io.ReadWriteCloser, error) { return m.OpenPipe() }})
 	}
+	if w.more != nil {
+		w.more(&o)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	g, err := New(ctx, o)
 	if err != nil {
@@ -57,6 +61,14 @@ func (w *world) start() {
 	}
 	w.g, w.stop, w.done = g, cancel, make(chan error, 1)
 	go func() { w.done <- g.Run(ctx) }()
+}
+
+// restart stops the gateway in order and starts it with other options.
+func (w *world) restart(more func(*Options)) {
+	w.t.Helper()
+	w.end()
+	w.more = more
+	w.start()
 }
 
 // end stops the gateway in order.
