@@ -108,6 +108,9 @@ func (f *feed) giveBack() {
 func (f *feed) onStall() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !slices.ContainsFunc(f.jobs, func(j *job) bool { return j.air != 0 }) {
+		return // its answer was being booked
+	}
 	f.stalled = true
 	for _, j := range slices.Clone(f.jobs) {
 		if !j.begun {
@@ -173,11 +176,14 @@ func (f *feed) Next() *modem.Part {
 			return nil
 		}
 		j, err := f.load(e)
-		if err != nil {
+		switch {
+		case errors.Is(err, queue.ErrConflict), errors.Is(err, queue.ErrNotFound):
 			f.dropEntry(e)
-			if !errors.Is(err, queue.ErrConflict) && !errors.Is(err, queue.ErrNotFound) {
-				f.log.Error("a waiting message could not be read; the next start tries again", "modem", f.name, "error", err)
-			}
+			continue
+		case err != nil:
+			f.log.Error("a waiting message could not be read; trying again", "modem", f.name, "in", firstDelay, "error", err)
+			e.NotBefore = f.d.now().Add(firstDelay)
+			f.putBack(e)
 			continue
 		}
 		f.jobs = append(f.jobs, j)
@@ -338,6 +344,10 @@ func (f *feed) abandon() {
 		}
 	}
 	f.giveBack()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.working = false
+	f.d.wake()
 }
 
 // end makes the feed give out nothing more.

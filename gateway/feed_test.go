@@ -1,9 +1,13 @@
 package gateway
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
+	"gatewayd/db"
+	"gatewayd/modem"
+	"gatewayd/queue"
 	"gatewayd/sim"
 	"gatewayd/sms"
 )
@@ -34,5 +38,75 @@ func TestNoICCID(t *testing.T) {
 		w.modems = append(w.modems, w.net.AddModem(sim.ModemOptions{Name: "m1", ICCID: "none"}))
 		w.restart(nil)
 		w.until(w.submit(phone, "x").ID, sms.Delivered, time.Minute)
+	})
+}
+
+// A message that can't be read for a while is sent once it can.
+func TestUnreadableForAWhile(t *testing.T) {
+	inWorld(t, 1, air(), func(w *world) {
+		w.pass(10 * time.Second)
+		set := func(metadata any) {
+			t.Helper()
+			err := w.g.database.Write(func(tx *db.Tx) error {
+				_, err := tx.Exec(`UPDATE messages SET metadata = ?`, metadata)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.submit("+491700000000", "the modem is busy with it")
+		m := w.submit(phone, "x")
+		set("no JSON")
+		w.pass(time.Minute)
+		set(nil)
+		w.until(m.ID, sms.Sent, 2*time.Minute)
+	})
+}
+
+// An answer at the very moment that its part counts as stalled does not take
+// the modem's numbers from it.
+func TestStallThatIsOver(t *testing.T) {
+	l := newLines(t)
+	f := l.modem("a")
+	f.onStall()
+	if !f.working || f.stalled {
+		t.Error("a modem without a part on the air counts as stalled")
+	}
+}
+
+// What a modem's loop that failed had in hand, others send.
+func TestAbandoned(t *testing.T) {
+	inWorld(t, 1, air(), func(w *world) {
+		w.modems[0].Unplug()
+		w.pass(10 * time.Second)
+		a, b := newFeed(w.g.dispatch, w.g.queue, slog.New(slog.DiscardHandler), "a"), newFeed(w.g.dispatch, w.g.queue, slog.New(slog.DiscardHandler), "b")
+		a.update(sms.Modem{State: sms.Ready, ICCID: "a"})
+		var last sms.Message
+		for range 3 {
+			last = w.submit(phone, "x", func(d *queue.Draft) { d.OnUnconfirmed = sms.Fail })
+		}
+		w.pass(time.Second)
+		p := a.Next()
+		if ok, err := a.Begin(nil, p, -1); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		a.Next()
+		b.update(sms.Modem{State: sms.Ready, ICCID: "b"})
+		if p := b.Next(); p != nil {
+			t.Fatalf("b gets message %d, whose number a has in hand", p.Row)
+		}
+		a.abandon()
+		for p := b.Next(); p != nil; p = b.Next() {
+			if ok, err := b.Begin(nil, p, -1); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			if err := b.Finish(modem.Outcome{Part: p, Result: modem.Confirmed, MR: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.until(last.ID, sms.Sent, time.Second)
+		a.end()
+		b.end()
 	})
 }
