@@ -1,14 +1,11 @@
 package db
 
-import (
-	"context"
-	"os"
-)
+import "context"
 
 const (
-	// checkpointAt is the length of the write-ahead log, in octets, from which
+	// checkpointAt is the length of the write-ahead log, in pages, from which
 	// it is copied into the database file.
-	checkpointAt = 4 << 20
+	checkpointAt = 1000
 	// lookEvery is how many commits pass between two looks at that length.
 	lookEvery = 64
 	// backstop is SQLite's own limit, in pages: should our checkpoints ever
@@ -18,7 +15,10 @@ const (
 
 // checkpoint copies the write-ahead log into the database from a connection of
 // its own, so that no commit waits for it: a passive checkpoint takes no lock
-// that the writer needs.
+// that the writer needs. The log begins anew only once all of it is copied,
+// and while it is being copied the writer goes on; what came meanwhile is
+// little, and the writer copies it between two transactions. A log that begins
+// anew stays short, and writing over it is cheaper than making it longer.
 func (d *DB) checkpoint() {
 	defer close(d.checkpointed)
 	for {
@@ -27,20 +27,32 @@ func (d *DB) checkpoint() {
 		case <-d.quit:
 			return
 		}
-		info, err := os.Stat(d.path + "-wal")
-		if err != nil || info.Size() < checkpointAt {
+		// A failure shows as a log that grows up to the backstop, and the
+		// next look tries again. NOOP only tells the length.
+		var busy, length, copied int
+		err := d.checkpoints.QueryRow("PRAGMA wal_checkpoint(NOOP)").Scan(&busy, &length, &copied)
+		if err != nil || length < checkpointAt {
 			continue
 		}
-		// A failure shows as a log that grows up to the backstop, and the
-		// next look tries again.
 		_, _ = d.checkpoints.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)")
+		select {
+		case d.rest <- struct{}{}:
+		case <-d.quit:
+			return
+		}
 	}
 }
 
-// committed tells the checkpointer now and then that the log has grown.
+// committed copies the rest of the log after a checkpoint, and tells the
+// checkpointer now and then that the log has grown.
 func (d *DB) committed() {
 	if d.checkpoints == nil {
 		return
+	}
+	select {
+	case <-d.rest:
+		_, _ = d.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)")
+	default:
 	}
 	if d.commits++; d.commits%lookEvery == 0 {
 		select {

@@ -56,6 +56,7 @@ type DB struct {
 
 	checkpoints  *sql.DB // nil with SingleConn: SQLite checkpoints by itself then
 	longer       chan struct{}
+	rest         chan struct{} // a checkpoint is done but for what came meanwhile
 	checkpointed chan struct{}
 	commits      int // the writer goroutine's own
 }
@@ -86,7 +87,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		quit: make(chan struct{}), done: make(chan struct{}),
 		group: o.Group, stmts: map[string]*sql.Stmt{},
 		reading: make(chan struct{}, reads),
-		longer:  make(chan struct{}, 1), checkpointed: make(chan struct{}),
+		longer:  make(chan struct{}, 1), rest: make(chan struct{}), checkpointed: make(chan struct{}),
 	}
 	if d.group <= 0 {
 		d.group = 256
