@@ -414,6 +414,13 @@ func TestRegionsAreThoseThatNumbersCanBeReadIn(t *testing.T) {
 	}
 }
 
+func TestEnvironmentLeavesListsAlone(t *testing.T) {
+	c := mustLoad(t, "modems: {discover: true, list: [{name: a, port: /dev/a}]}\n", "GATEWAYD_MODEMS_DISCOVER=false")
+	if c.Modems.Discover || len(c.Modems.List) != 1 {
+		t.Errorf("%+v", c.Modems)
+	}
+}
+
 func TestKeepTextsFollowsKeep(t *testing.T) {
 	if c := mustLoad(t, "history: {keep: 720h}\n"); c.History.KeepTexts != 720*time.Hour {
 		t.Error(c.History)

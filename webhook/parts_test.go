@@ -163,6 +163,9 @@ func TestEndpointsAreChecked(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	if _, err := New(Options{Endpoints: []Endpoint{good, good}}); err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("the same one twice: %v", err)
+	}
 }
 
 func TestVerify(t *testing.T) {

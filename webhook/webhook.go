@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,6 +88,9 @@ func New(o Options) (*Webhooks, error) {
 		e, err := newEndpoint(c, o)
 		if err != nil {
 			return nil, err
+		}
+		if slices.ContainsFunc(w.endpoints, func(o *endpoint) bool { return o.identity == e.identity }) {
+			return nil, fmt.Errorf("webhook %s is there twice; give each its own name", e.name)
 		}
 		if names[e.name]++; names[e.name] > 1 { // two addresses on one host, both without a name
 			e.name = fmt.Sprintf("%s-%d", e.name, names[e.name])
