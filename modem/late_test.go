@@ -143,6 +143,29 @@ func TestOneAnswerAfterALostOne(t *testing.T) {
 	})
 }
 
+// One answer for two messages, and then the port goes away: it is nobody's.
+func TestAnswerOfNobody(t *testing.T) {
+	for _, says := range [][]string{{"+CMGS: 7"}, {"+CMGS: 7", "OK"}} {
+		converse(t, func(r *rig) {
+			a, b := part("a", 1), part("b", 2)
+			r.box.add(a, b)
+			r.takes(a)
+			r.takes(b)
+			r.say(says...)
+			synctest.Wait()
+			r.modem().Wire().Unplug()
+			<-time.After(time.Minute)
+			synctest.Wait()
+			got := r.box.booked()
+			for _, p := range []*modem.Part{a, b} {
+				if o, n := fate(got, p); n != 1 || o.Result != modem.Unknown {
+					t.Errorf("%q: %s: %+v, %d times", says, p.MessageID, o, n)
+				}
+			}
+		})
+	}
+}
+
 // The port comes back before the answer: the same modem may settle its part,
 // another one on that port may not.
 func TestLateReferenceAfterReopening(t *testing.T) {

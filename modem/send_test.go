@@ -83,26 +83,6 @@ func TestPromptThatEndsDuringTheCommit(t *testing.T) {
 	})
 }
 
-// The same at the very moment of the commit, again and again: whichever is seen
-// first, a modem that has left its prompt gets no PDU.
-func TestPromptThatEndsAtTheCommit(t *testing.T) {
-	for range 60 {
-		converse(t, func(r *rig) {
-			r.box.hold = make(chan struct{})
-			p := part("a", 1)
-			r.box.add(p)
-			r.hear(cmd)
-			r.modem().Say("\r\n> ")
-			synctest.Wait()
-			r.say("+CMS ERROR: 500")
-			close(r.box.hold)
-			if o := r.outcomes(1)[0]; o.Result == modem.Unknown {
-				t.Fatalf("%+v %v", o, o.Err)
-			}
-		})
-	}
-}
-
 // The table of fates: what the modem does after Ctrl-Z, and what is known then.
 func TestFates(t *testing.T) {
 	for name, c := range map[string]struct {
