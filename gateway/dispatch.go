@@ -395,8 +395,6 @@ func (d *dispatcher) release(e *entry) {
 	d.wake()
 }
 
-func wordCount(words string) int { return len(strings.Fields(words)) }
-
 func contains(words, word string) bool {
 	return word != "" && slices.Contains(strings.Fields(words), word)
 }

@@ -110,3 +110,22 @@ func TestAbandoned(t *testing.T) {
 		b.end()
 	})
 }
+
+// A SIM that is barred parks its modem; its message goes through another, and
+// is not held against it when that has a trouble of its own.
+func TestBarredSIM(t *testing.T) {
+	inWorld(t, 2, air(), func(w *world) {
+		w.pass(10 * time.Second)
+		for i, answer := range []string{"+CMS ERROR: 10", "+CMS ERROR: 210"} {
+			w.modems[i].Fault(func(f *sim.Faults) { f.Reject, f.SendError = 1, answer })
+		}
+		if err := w.net.Handset(phone).Send(w.modems[0].Number(), "so that the number keeps this SIM"); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(10 * time.Second)
+		got := w.until(w.submit(phone, "x").ID, sms.Sent, 2*time.Minute)
+		if got.Modem != "m2" || got.Attempts != 3 {
+			t.Errorf("sent by %s at attempt %d", got.Modem, got.Attempts)
+		}
+	})
+}

@@ -13,9 +13,11 @@ const (
 	soon       = 3 * time.Second  // between attempts that may work almost at once
 	firstDelay = 30 * time.Second // of the backoff, doubled each time
 	longDelay  = 30 * time.Minute // its end
-	// patience is how long an error that may pass is retried, for messages
-	// without expires_at.
-	patience = 24 * time.Hour
+	// patience is how long an error that may pass is retried, and persistence
+	// how often at least, for messages without expires_at: one may have waited
+	// for days until there was a modem to try it.
+	patience    = 24 * time.Hour
+	persistence = 10
 	// soonLimit is how many attempts follow each other closely before the
 	// backoff begins.
 	soonLimit = 3
@@ -24,11 +26,6 @@ const (
 // verdict decides what follows from a part's outcome. Called with f.mu held.
 func (f *feed) verdict(o modem.Outcome) *queue.Verdict {
 	v := &queue.Verdict{Row: o.Part.Row, Part: o.Part.Number, MR: o.MR, Err: o.Err}
-	attempts, since := 1, f.d.now()
-	if j := f.find(o.Part.Row); j != nil {
-		attempts, since = j.entry.Attempts+1, j.entry.Since
-	}
-	sim := f.simNow()
 	switch o.Result {
 	case modem.Confirmed:
 		v.Fate = queue.PartConfirmed
@@ -37,7 +34,7 @@ func (f *feed) verdict(o modem.Outcome) *queue.Verdict {
 	case modem.NotSent:
 		v.Fate = queue.PartRetry // at once, on any modem
 	default:
-		v.Fate, v.NotBefore, v.RefusedBy = f.refused(o, attempts, since, sim)
+		v.Fate, v.NotBefore, v.RefusedBy = f.refused(o)
 	}
 	if v.Fate == queue.PartFailed && v.Err == nil {
 		v.Err = &sms.Error{Code: "refused", Title: "The modem refused the message"}
@@ -46,39 +43,40 @@ func (f *feed) verdict(o modem.Outcome) *queue.Verdict {
 }
 
 // refused decides by the class of a refusal.
-func (f *feed) refused(o modem.Outcome, attempts int, since time.Time, sim string) (fate queue.Fate, notBefore time.Time, refusedBy string) {
-	now := f.d.now()
+func (f *feed) refused(o modem.Outcome) (fate queue.Fate, notBefore time.Time, refusedBy string) {
+	now, sim := f.d.now(), f.simNow()
 	class := sms.Later
 	if o.Err != nil && o.Err.Class != "" {
 		class = o.Err.Class
 	}
-	var refusals int
+	e := &entry{Waiting: queue.Waiting{Since: now}}
 	if j := f.find(o.Part.Row); j != nil {
-		refusals = wordCount(j.entry.RefusedBy)
-		if !contains(j.entry.RefusedBy, sim) {
-			refusals++
-		}
+		e = j.entry
 	}
+	attempts := e.Attempts + 1
 	switch class {
 	case sms.Permanent:
 		return queue.PartFailed, time.Time{}, ""
 	case sms.Accepted:
 		return queue.PartConfirmed, time.Time{}, ""
 	case sms.Account:
-		// The SIM's trouble, not the message's: another takes it at once, and
-		// this one only when it works again.
-		return queue.PartRetry, now.Add(soon), sim
+		// The SIM's trouble, not the message's: its modem is parked, and another
+		// may take it.
+		return queue.PartRetry, now.Add(soon), ""
 	case sms.Fault:
-		if refusals >= 2 {
-			return queue.PartFailed, time.Time{}, ""
+		refusedBy = sim
+		if e.RefusedBy != "" && !contains(e.RefusedBy, sim) {
+			return queue.PartFailed, time.Time{}, "" // a second one blames it
 		}
-		return queue.PartRetry, now.Add(soon), sim
+		if attempts <= soonLimit {
+			return queue.PartRetry, now.Add(soon), refusedBy
+		}
 	case sms.Now:
 		if attempts <= soonLimit {
 			return queue.PartRetry, now.Add(soon), ""
 		}
 	}
-	if now.Sub(since) > patience {
+	if e.ExpiresAt.IsZero() && attempts > persistence && now.Sub(e.Since) > patience {
 		return queue.PartFailed, time.Time{}, ""
 	}
 	delay := longDelay
@@ -86,5 +84,5 @@ func (f *feed) refused(o modem.Outcome, attempts int, since time.Time, sim strin
 		delay = firstDelay << n
 	}
 	// Half of it at random, so that messages held back together don't return together.
-	return queue.PartRetry, now.Add(delay/2 + rand.N(delay/2)), ""
+	return queue.PartRetry, now.Add(delay/2 + rand.N(delay/2)), refusedBy
 }
