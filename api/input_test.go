@@ -76,6 +76,7 @@ func TestBadInput(t *testing.T) {
 		{"text and data", msg(`"data":"AAA="`), invalidFields, "data"},
 		{"port of a text", msg(`"port":80`), invalidFields, "port"},
 		{"no base64", `{"to":"+491701234567","data":"A A="}`, invalidFields, "data"},
+		{"base64 with line ends", `{"to":"+491701234567","data":"AA\r\nA="}`, invalidFields, "data"},
 		{"no padding", `{"to":"+491701234567","data":"AAA"}`, invalidFields, "data"},
 		{"empty data", `{"to":"+491701234567","data":""}`, invalidFields, "data"},
 		{"data too long", `{"to":"+491701234567","data":"` + strings.Repeat("AAAA", 500) + `"}`, invalidFields, "data"},

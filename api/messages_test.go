@@ -53,6 +53,21 @@ func TestSendMessage(t *testing.T) {
 	}
 }
 
+// from binds the message to one modem, whichever way it is named.
+func TestFromPinsTheModem(t *testing.T) {
+	b := newBox(t, settings{})
+	for from, pin := range map[string]string{`"office"`: "office", `"+49 170 0000001"`: "office", `"backup"`: "backup", "null": ""} {
+		v, err := parseJSON([]byte(`{"to":"+491701234567","text":"x","from":` + from + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var errs []FieldError
+		if d := b.draft(newFields(v.(*object), "", &errs), time.Now()); d.Pin != pin || len(errs) > 0 {
+			t.Errorf("from %s is bound to %q, %v", from, d.Pin, errs)
+		}
+	}
+}
+
 func TestNationalNumbersNeedARegion(t *testing.T) {
 	b := newBox(t, settings{change: func(o *Options) { o.Region = "DE" }})
 	if m := b.post("/v1/messages", b.send, `{"to":"0170 1234567","text":"x"}`).accepted(); m.To != "+491701234567" {
