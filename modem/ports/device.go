@@ -137,9 +137,10 @@ func (d Device) Same(e Device) bool {
 	return d.Key == e.Key && d.Number == e.Number && d.ID() == e.ID()
 }
 
-// awaited tells whether ports that the device must have are not there yet.
-func (d Device) awaited() bool {
-	return d.known && !slices.ContainsFunc(d.Ttys, func(t Tty) bool { return t.Role == AT })
+// ready tells whether the ports are there that d should have.
+func (d Device) ready() bool {
+	c := d.Candidates()
+	return d.Mode == Serial && len(c) > 0 && (!d.known || c[0].Role == AT)
 }
 
 // resolve follows links as far as they lead.

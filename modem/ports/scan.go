@@ -118,7 +118,7 @@ func ttysOf(sys fs.FS, dir string) []string {
 		}
 		ttys, _ := fs.ReadDir(sys, within)
 		for _, t := range ttys {
-			if t.Name() == filepath.Base(t.Name()) && strings.HasPrefix(t.Name(), "tty") {
+			if strings.HasPrefix(t.Name(), "tty") {
 				all = append(all, t.Name())
 			}
 		}
@@ -142,48 +142,49 @@ func (d *Device) classify() bool {
 		d.Family = cmp.Or(bridges[d.Vendor], "serial bridge")
 	}
 	modem := l != nil || disc != nil || hilink[id] != "" || makers[d.Vendor] != "" || d.has(func(i Interface) bool {
-		return slices.Contains(modemDrivers, i.Driver) || i.Class == 2 && i.Subclass == 0x0e
+		return slices.Contains(modemDrivers, i.Driver) || isMBIM(i)
 	})
-	// Many modems that are just CDC-ACM ports come with a network interface.
-	if len(d.Ttys) > 0 && !d.isBridge() && d.has(isNetwork) {
-		modem = true
-	}
-	if modem {
+	switch {
+	case modem:
 		d.Policy = Free
-	} else if d.isStranger() {
+	case d.isStranger():
 		d.Policy = Never
+	case !d.isBridge() && d.has(isNetwork): // a modem of CDC-ACM ports and a network card
+		d.Policy = Free
 	}
 	d.assignRoles(l)
 	if len(d.Ttys) > 0 {
 		return true
 	}
-	return modem && d.modeWithoutTty(disc)
+	return modem && d.modeWithoutTty(l, disc)
 }
 
 // modeWithoutTty says why a modem shows no serial port; false if it is none
 // after all.
-func (d *Device) modeWithoutTty(disc *unswitched) bool {
-	qmi := d.has(func(i Interface) bool {
-		return i.Driver == "qmi_wwan" || i.Driver == "cdc_mbim" || i.Class == 2 && i.Subclass == 0x0e
-	})
-	vendor := d.has(func(i Interface) bool { return i.Class == 0xff && i.Driver == "" })
-	storage := d.has(func(i Interface) bool { return i.Class == 8 })
+func (d *Device) modeWithoutTty(l *layout, disc *unswitched) bool {
+	vendor := func(i Interface) bool { return i.Class == 0xff }
 	switch {
 	case hilink[d.ID()] != "":
 		d.Mode = NetworkOnly
-	case vendor && !(disc != nil && storage):
+	case disc != nil && (l == nil || !d.has(vendor)): // an E220 keeps its id when it is switched
+		d.Mode = NotSwitched
+	case d.has(func(i Interface) bool { return slices.Contains(ttyDrivers, i.Driver) }):
+		d.Mode = Serial // they are on their way
+	case d.has(func(i Interface) bool { return vendor(i) && i.Driver == "" }):
 		d.Mode = NoDriver
-	case qmi:
+	case d.has(func(i Interface) bool { return i.Driver == "qmi_wwan" || isMBIM(i) }):
 		d.Mode = QMIOnly
 	case d.has(isNetwork):
 		d.Mode = NetworkOnly
-	case disc != nil, storage:
+	case d.has(func(i Interface) bool { return i.Class == 8 }):
 		d.Mode = NotSwitched
 	default:
 		return false
 	}
 	return true
 }
+
+func isMBIM(i Interface) bool { return i.Class == 2 && i.Subclass == 0x0e }
 
 // isNetwork knows RNDIS, ECM and NCM.
 func isNetwork(i Interface) bool {
@@ -194,7 +195,7 @@ func isNetwork(i Interface) bool {
 func (d *Device) has(f func(Interface) bool) bool { return slices.ContainsFunc(d.Interfaces, f) }
 
 func (d *Device) isBridge() bool {
-	return d.has(func(i Interface) bool { return slices.Contains(bridgeDrivers, i.Driver) }) || bridges[d.Vendor] != "" && makers[d.Vendor] == ""
+	return d.has(func(i Interface) bool { return slices.Contains(bridgeDrivers, i.Driver) }) || bridges[d.Vendor] != ""
 }
 
 // isStranger knows boards and sticks that say themselves that they are no modem.
@@ -209,28 +210,26 @@ func (d *Device) isStranger() bool {
 // assignRoles says what each tty is for: a Huawei says so itself, others are
 // in the table, and the rest is a guess by name.
 func (d *Device) assignRoles(l *layout) {
+	told := false // the device says itself which port takes commands
 	if d.Vendor == "12d1" {
 		for i := range d.Ttys {
-			if role, ok := huaweiRole(d.Ttys[i].Interface); ok && role == AT {
-				d.known = true
-			}
-		}
-		if d.known {
-			for i := range d.Ttys {
-				d.Ttys[i].Role, _ = huaweiRole(d.Ttys[i].Interface)
-				if d.Ttys[i].Role == Unknown {
-					d.Ttys[i].Role = Foreign
-				}
-			}
-			return
+			d.Ttys[i].Role = huaweiRole(d.Ttys[i].Interface)
+			told = told || d.Ttys[i].Role == AT || d.Ttys[i].Role == SecondAT
 		}
 	}
-	d.known = l != nil && len(l.at) > 0 && !l.loose
+	d.known = told || l != nil && len(l.at) > 0 && !l.loose
 	for i := range d.Ttys {
 		t := &d.Ttys[i]
-		t.Role = labelRole(t.Label)
-		if l != nil && (d.known || t.Role == Unknown) {
+		switch {
+		case t.Role == GPS || told && t.Role != "" && t.Role != Unknown:
+		case told:
+			t.Role = Foreign
+		case d.known:
 			t.Role = l.role(t.Number)
+		default:
+			if t.Role = labelRole(t.Label); t.Role == Unknown && l != nil {
+				t.Role = l.role(t.Number)
+			}
 		}
 	}
 }

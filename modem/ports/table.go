@@ -128,6 +128,9 @@ var makers = map[string]string{
 // modemDrivers take nothing but modems.
 var modemDrivers = []string{"option", "option1", "qcserial", "sierra", "hso", "qcaux", "qmi_wwan", "cdc_mbim", "huawei_cdc_ncm"}
 
+// ttyDrivers make ttys of a modem's interfaces.
+var ttyDrivers = []string{"option", "option1", "qcserial", "sierra", "cdc_acm", "qcaux", "hso"}
+
 // bridges put a plain serial line on USB: their id says nothing of what is at
 // its other end.
 var bridges = map[string]string{
@@ -175,21 +178,21 @@ func (l *layout) role(number int) Role {
 	return Foreign
 }
 
-// huaweiRole reads the protocol byte, which newer Huaweis use to say what each
-// port is for. ok is false for the older ones, which say ff everywhere.
-func huaweiRole(i Interface) (Role, bool) {
+// huaweiRole reads the protocol byte, in which newer Huaweis say what each port
+// is for; the older ones say ff everywhere, which is Unknown.
+func huaweiRole(i Interface) Role {
 	if i.Class != 0xff || i.Subclass != 1 && i.Subclass != 2 {
-		return Unknown, false
+		return Unknown
 	}
 	switch i.Protocol {
 	case 0x02, 0x12:
-		return AT, true
+		return AT
 	case 0x01, 0x10:
-		return SecondAT, true
+		return SecondAT
 	case 0x05, 0x14:
-		return GPS, true
+		return GPS
 	}
-	return Foreign, true
+	return Foreign
 }
 
 // labelRole reads the name that the device gives an interface.
