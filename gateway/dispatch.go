@@ -3,6 +3,7 @@ package gateway
 import (
 	"container/heap"
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -86,33 +87,42 @@ func newDispatcher(now func() time.Time) *dispatcher {
 }
 
 // follow loads messages as they begin to wait, until ctx ends.
-func (d *dispatcher) follow(ctx context.Context, q *queue.Queue) error {
+func (d *dispatcher) follow(ctx context.Context, q *queue.Queue, log *slog.Logger) {
 	d.timer = time.AfterFunc(time.Hour, d.wakeHeld)
 	defer d.timer.Stop()
 	for {
 		changed := q.Changed()
-		for {
-			d.mu.Lock()
-			last := d.lastSeq
-			d.mu.Unlock()
-			found, err := q.WaitingAfter(ctx, last, 1000)
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			d.add(found)
-			if len(found) < 1000 {
-				break
+		if err := d.load(ctx, q); err != nil && ctx.Err() == nil {
+			log.Error("waiting messages could not be read; trying again", "error", err)
+			if sleep(ctx, restBetween) {
+				continue
 			}
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
+}
+
+// loadAtOnce is how many waiting messages are read at once.
+const loadAtOnce = 1000
+
+// load adds what has begun to wait since the last time.
+func (d *dispatcher) load(ctx context.Context, q *queue.Queue) error {
+	for n := loadAtOnce; n == loadAtOnce; {
+		d.mu.Lock()
+		last := d.lastSeq
+		d.mu.Unlock()
+		found, err := q.WaitingAfter(ctx, last, loadAtOnce)
+		if err != nil {
+			return err
+		}
+		d.add(found)
+		n = len(found)
+	}
+	return nil
 }
 
 func (d *dispatcher) add(found []queue.Waiting) {

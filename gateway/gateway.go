@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,8 +41,9 @@ type Options struct {
 	Pages       map[string]http.Handler // further pages behind the sign-in
 	Version     string
 	Log         *slog.Logger
-	// SingleConn is for tests in virtual time: see db.Options.
+	// For tests in virtual time: see db.Options and webhook.Options.
 	SingleConn bool
+	Transport  http.RoundTripper
 }
 
 // ModemOptions describe one modem.
@@ -66,9 +68,11 @@ type Gateway struct {
 	server   *http.Server
 }
 
-// shutdownWait is what a part on the air gets to end; HTTP and webhooks end
-// within it as well.
-const shutdownWait = 8 * time.Second
+// The daemon ends within ten seconds, a part on the air after eight at most.
+const (
+	lastRequests = 4 * time.Second // for requests under way
+	lastCall     = 6 * time.Second // until webhooks begin nothing new; they need three more
+)
 
 // New opens the database and builds the daemon. It starts nothing.
 func New(ctx context.Context, o Options) (*Gateway, error) {
@@ -98,7 +102,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		g.modems = append(g.modems, g.newModem(m, metrics))
 	}
 	g.webhooks, err = webhook.New(webhook.Options{
-		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Metrics: webhook.NewMetrics(registry),
+		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
 	})
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
@@ -138,28 +142,33 @@ func (g *Gateway) Run(ctx context.Context) error {
 		}
 	}()
 	group, ctx := errgroup.WithContext(ctx)
-	// Reading the log outlives the modems, so that what they book last is told.
+	// Reading the log outlives the modems, so that what they book last is told,
+	// as far as there is time for it; the next start tells the rest.
 	readers, stopReaders := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopReaders()
+	context.AfterFunc(ctx, func() { time.AfterFunc(lastCall, stopReaders) })
 
 	if g.o.Listener != nil {
 		group.Go(func() error { return g.serve(ctx) })
 	}
-	group.Go(func() error { return wrap("dispatch", g.dispatch.follow(ctx, g.queue)) })
-	group.Go(func() error { return wrap("housekeeping", g.keepHouse(ctx)) })
-	followers := errgroup.Group{}
-	followers.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
+	group.Go(func() error { g.dispatch.follow(ctx, g.queue, g.log); return nil })
+	group.Go(func() error { g.keepHouse(ctx); return nil })
+	group.Go(func() error { g.prune(ctx); return nil })
+	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 
-	sending := errgroup.Group{}
+	sending := sync.WaitGroup{}
 	for _, m := range g.modems {
-		sending.Go(func() error { m.supervise(ctx, g.log); return nil })
+		sending.Go(func() { m.supervise(ctx, g.log) })
 	}
-	group.Go(sending.Wait)
+	group.Go(func() error {
+		<-ctx.Done()
+		sending.Wait()
+		stopReaders()
+		return nil
+	})
 	g.log.Info("gateway started", "version", g.o.Version, "modems", len(g.modems), "webhooks", len(g.o.Webhooks))
 
-	err := group.Wait()
-	stopReaders()
-	return errors.Join(err, followers.Wait())
+	return group.Wait()
 }
 
 func wrap(what string, err error) error {
@@ -188,7 +197,7 @@ func (g *Gateway) serve(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	cancel()
-	stop, done := context.WithTimeout(context.WithoutCancel(ctx), shutdownWait/2)
+	stop, done := context.WithTimeout(context.WithoutCancel(ctx), lastRequests)
 	defer done()
 	if err := g.server.Shutdown(stop); err != nil {
 		g.server.Close()

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -15,9 +16,8 @@ const (
 )
 
 // keepHouse makes due what time makes due: send_at, expires_at,
-// unconfirmed_wait, report_wait, missing parts, and what is too old to keep.
-func (g *Gateway) keepHouse(ctx context.Context) error {
-	pruned := g.dispatch.now()
+// unconfirmed_wait, report_wait and missing parts.
+func (g *Gateway) keepHouse(ctx context.Context) {
 	for {
 		changed := g.queue.Changed()
 		now := g.dispatch.now()
@@ -27,14 +27,8 @@ func (g *Gateway) keepHouse(ctx context.Context) error {
 			g.log.Error("housekeeping failed and is tried again", "error", err)
 			next = now.Add(10 * restBetween)
 		}
-		if now.Sub(pruned) >= pruneEvery {
-			pruned = now
-			if err := g.queue.Prune(ctx, now, g.o.Retention); err != nil && ctx.Err() == nil {
-				g.log.Error("old messages could not be erased; tried again in an hour", "error", err)
-			}
-		}
 		if !sleep(ctx, restBetween) {
-			return nil
+			return
 		}
 		wait := time.NewTimer(max(0, next.Sub(now)-restBetween))
 		select {
@@ -44,29 +38,38 @@ func (g *Gateway) keepHouse(ctx context.Context) error {
 		}
 		wait.Stop()
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 	}
 }
 
-// settleDue does what is due now and returns when something is next.
+// settleDue does what is due now and returns when something is next. What
+// fails keeps nothing else from being done.
 func (g *Gateway) settleDue(now time.Time) (time.Time, error) {
 	next := now.Add(lookAtLeast)
+	var errs []error
 	for _, due := range []func(time.Time) (time.Time, error){
 		g.queue.ReleaseDue, g.queue.ExpireDue, g.queue.SettleUnconfirmed, g.queue.FreeReported,
 	} {
 		at, err := due(now)
-		if err != nil {
-			return next, err
-		}
-		if !at.IsZero() && at.Before(next) {
+		errs = append(errs, err)
+		if err == nil && !at.IsZero() && at.Before(next) {
 			next = at
 		}
 	}
-	if err := g.queue.AssembleOverdue(now); err != nil {
-		return next, err
+	// A set of parts needs a slot, so slots are freed first.
+	errs = append(errs, g.queue.PassInbound(), g.queue.AssembleOverdue(now))
+	return next, errors.Join(errs...)
+}
+
+// prune erases, now and then, what is too old to keep. It may take long, and
+// what is due must not wait for it.
+func (g *Gateway) prune(ctx context.Context) {
+	for sleep(ctx, pruneEvery) {
+		if err := g.queue.Prune(ctx, g.dispatch.now(), g.o.Retention); err != nil && ctx.Err() == nil {
+			g.log.Error("old messages could not be erased; tried again in an hour", "error", err)
+		}
 	}
-	return next, g.queue.PassInbound()
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {
