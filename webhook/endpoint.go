@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	parallel   = 8  // attempts of one endpoint at once, each of another lane
-	loadAhead  = 64 // due deliveries read at once
-	lookAgain  = time.Minute
+	parallel   = 8           // attempts of one endpoint at once, each of another lane
+	loadAhead  = 64          // due deliveries read at once
+	lookAgain  = time.Minute // while something waits: the clock may be set
+	lookIdle   = time.Hour
 	stopWait   = 3 * time.Second // for attempts under way when Run ends
 	downAfter  = 5               // failures in a row after which a success means: it is back
 	troubleGap = time.Second     // after a fault of our own database
@@ -132,7 +133,7 @@ func (e *endpoint) finish(abort func()) {
 // round starts what is due and returns how long there is nothing else to do.
 func (e *endpoint) round(ctx, attempts context.Context) (time.Duration, error) {
 	if e.isDisabled() {
-		return lookAgain, e.failAll(ctx)
+		return lookIdle, e.failAll(ctx)
 	}
 	if e.back.Swap(false) {
 		e.ready = nil
@@ -180,9 +181,8 @@ func (e *endpoint) load(ctx context.Context) error {
 func (e *endpoint) untilNext(ctx context.Context) (time.Duration, error) {
 	at, ok, err := e.store.nextDue(ctx, e.id)
 	if err != nil || !ok {
-		return lookAgain, err
+		return lookIdle, err
 	}
-	// Never long: the wall clock may be set.
 	return min(max(at.Sub(e.now()), time.Millisecond), lookAgain), nil
 }
 

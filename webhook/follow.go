@@ -13,8 +13,7 @@ const (
 	// An event that no endpoint wants moves the cursor with the next one that
 	// is wanted, or after this: no commit of its own for each.
 	lazyAdvance = 5 * time.Second
-	holdEvery   = time.Minute
-	pruneEvery  = 10 * time.Minute
+	tidyEvery   = 10 * time.Minute
 )
 
 // follower copies events into the endpoints' rows.
@@ -140,20 +139,18 @@ func (w *Webhooks) advance(tx *db.Tx, seq int64) error {
 
 // tidy prunes the table and lets go of events that were delivered.
 func (w *Webhooks) tidy(ctx context.Context) error {
-	prune := time.NewTicker(pruneEvery)
-	defer prune.Stop()
-	hold := time.NewTicker(holdEvery)
-	defer hold.Stop()
+	tick := time.NewTicker(tidyEvery)
+	defer tick.Stop()
 	var held int64 = -1
 	for {
-		var err error
 		select {
-		case <-hold.C:
-			held, err = w.release(ctx, held)
-		case <-prune.C:
-			err = w.store.prune(ctx)
+		case <-tick.C:
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+		err := w.store.prune(ctx)
+		if err == nil {
+			held, err = w.release(ctx, held)
 		}
 		if err != nil && ctx.Err() == nil {
 			w.log.Error("webhook deliveries can't be tidied", "error", err)

@@ -95,7 +95,7 @@ func TestPendingEventsAreNotPruned(t *testing.T) {
 			return oldest
 		}
 		r.submitMany(bob, 0, 5)
-		settleDown(2 * time.Minute)
+		settleDown(2 * tidyEvery)
 		r.always(500)
 		r.submitMany(alice, 0, 1)
 		synctest.Wait()
@@ -104,7 +104,7 @@ func TestPendingEventsAreNotPruned(t *testing.T) {
 			t.Fatalf("pending: %+v", first)
 		}
 		r.submitMany(bob, 5, 10)
-		settleDown(2 * time.Minute)
+		settleDown(2 * tidyEvery)
 		if oldest := prune(); oldest != first[0].Event {
 			t.Errorf("the oldest event is %d, want %d, which is pending", oldest, first[0].Event)
 		}

@@ -180,6 +180,7 @@ func testEndpoint(name string, events ...string) Endpoint {
 // inBubble runs f in virtual time with the endpoints.
 func inBubble(t *testing.T, endpoints []Endpoint, f func(*rig)) {
 	t.Helper()
+	t.Parallel() // they wait for the disk, not for each other
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{
