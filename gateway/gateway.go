@@ -111,15 +111,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		Queue: g.queue, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
 		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: o.Pages, Version: o.Version, Log: g.log, Now: now,
 	})
-	g.server = &http.Server{
-		Handler:           a.Handler(),
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      60 * time.Second, // event streams extend their own
-		IdleTimeout:       120 * time.Second,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
-	}
+	g.server = a.Server()
 	if o.Certificate != nil {
 		g.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.Certificate}, MinVersion: tls.VersionTLS12}
 	}
