@@ -1,0 +1,108 @@
+package modem
+
+import (
+	"strings"
+	"testing"
+
+	"gatewayd/modem/at"
+	"gatewayd/sms"
+)
+
+// noBoxes is an Outbox and Inbox that takes everything.
+type noBoxes struct{}
+
+func (noBoxes) Next() *Part                              { return nil }
+func (noBoxes) Return(*Part)                             {}
+func (noBoxes) Ready() <-chan struct{}                   { return nil }
+func (noBoxes) Begin(*Outcome, *Part, int) (bool, error) { return true, nil }
+func (noBoxes) Finish(Outcome) error                     { return nil }
+func (noBoxes) Receive(sms.Incoming) error               { return nil }
+func (noBoxes) Deleted(string, string, int) error        { return nil }
+
+// FuzzAnswers gives every reader of answers every answer: none panics, and what
+// they make of it stays within what the pictures and the Inbox take.
+func FuzzAnswers(f *testing.F) {
+	for _, s := range []string{
+		"+CSQ: 20,99", "+CSQ: ", "+CREG: 2,1,\"1A2B\",\"01C3\",7", "+CREG: ,", `+COPS: 0,0,"Net, the",7`, "+COPS: 0", `+CSCA: "+491710000000",145`,
+		"+CSCA: ", `+CNUM: "","+49170",145`, `+CPMS: "SM",1,50`, "+CPMS: 1,50,1,50", "+CPMS: ,", "+CCID: 89490200001234567890",
+		`+CRSM: 144,0,"98942000002143658709"`, "+CMGL: 1,1,,18\n07919471010000000404A1321000001010200010800003C2E231", "+CMGR: 0,,0", "+CMGL: ",
+		`+CMTI: "SM",3`, "+CMTI: ", "+CDS: 25", "+CMGS: 41", "+CMGS: ", "+CPIN: SIM PIN", "RDY", "+CME ERROR: SIM busy", "+CMS ERROR: 500",
+		"+CNMI: 2,1,0,2,0", "+CNMI: ", "352099000000006", "+CGSN: \"352099000000006\"", "002B0034", "+CGMI: ",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var lines []string
+		for _, l := range strings.FieldsFunc(s, func(r rune) bool { return r < ' ' }) {
+			if l = strings.Trim(l, " "); l != "" { // as the AT layer gives them
+				lines = append(lines, l)
+			}
+		}
+		m := New(Options{Name: "one", Outbox: noBoxes{}, Inbox: noBoxes{}})
+		m.up = true
+		m.csms = 1
+		for _, p := range polls {
+			p.read(m, lines)
+		}
+		for _, s := range steps {
+			if s.read != nil {
+				s.read(m, lines)
+			}
+		}
+		m.fill(lines)
+		for _, command := range []string{"+CMGL", "+CMGR"} {
+			stored(lines, command)
+		}
+		reference(lines)
+		for _, l := range lines {
+			isPINState(l)
+			hasDigits(14, 17)(l)
+			if n := iccid(l); n != "" && (len(n) < 15 || len(n) > 22) {
+				t.Errorf("ICCID %q", n)
+			}
+			sameAnnouncing(l, "2,1,0,2,0")
+			fromUCS2(l)
+			m.unsolicited(at.URC{Line: l})
+			for _, set := range []string{"CMS", "CME", ""} {
+				e := &at.Error{Command: "AT", Set: set, Code: -1, Text: l}
+				if c := classify(e, l, 0); c.Class == "" || c.Title == "" || c.Code == "" {
+					t.Errorf("%+v", c)
+				}
+				cmeCode(e)
+			}
+		}
+		if s := m.now.Signal; s != nil && (s.Percent < 0 || s.Percent > 100 || s.Quality == "") {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// Every code has a class, words, and what they mean.
+func TestErrorTable(t *testing.T) {
+	check := func(table map[int]meaning) {
+		for code, m := range table {
+			if m.title == "" || details[m.class] == "" {
+				t.Errorf("%d: %+v", code, m)
+			}
+		}
+	}
+	check(cmsErrors)
+	check(cmeErrors)
+	for _, maker := range makersErrors {
+		check(maker.codes)
+	}
+	for _, c := range []struct {
+		maker string
+		code  int
+		class sms.Class
+	}{
+		{"Quectel", 512, sms.Now}, {"QUECTEL INCORPORATED", 529, sms.Account}, {"SIMCOM_Ltd", 225, sms.Unknown}, {"Telit", 513, sms.Unknown},
+		{"Sierra Wireless", 513, sms.Unknown}, {"huawei", 513, sms.Fault}, {"huawei", 225, sms.Fault}, {"huawei", 332, sms.Unknown},
+		{"SIMCOM_Ltd", 332, sms.Unknown}, {"", 197, sms.Accepted}, {"", 331, sms.Later}, {"", 50, sms.Account}, {"", 1, sms.Permanent},
+	} {
+		e := &at.Error{Set: "CMS", Code: c.code, Text: "+CMS ERROR"}
+		if got := classify(e, c.maker, 0).Class; got != c.class {
+			t.Errorf("%s %d: %s, want %s", c.maker, c.code, got, c.class)
+		}
+	}
+}
