@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ type dispatcher struct {
 	held       heldHeap // lines whose first message waits out a backoff
 	feeds      []*feed
 	lastSeq    int64
+	tidyAt     int         // as many entries are worth a look at which still wait
 	timer      *time.Timer // fires when the first held line is due
 }
 
@@ -83,7 +85,7 @@ const (
 const overtakeAfter = 30 * time.Second
 
 func newDispatcher(now func() time.Time) *dispatcher {
-	return &dispatcher{now: now, entries: map[int64]*entry{}, recipients: map[string]*recipient{}, lanes: map[lane]*lineHeap{}}
+	return &dispatcher{now: now, entries: map[int64]*entry{}, recipients: map[string]*recipient{}, lanes: map[lane]*lineHeap{}, tidyAt: 2 * loadAtOnce}
 }
 
 // follow loads messages as they begin to wait, until ctx ends.
@@ -122,6 +124,44 @@ func (d *dispatcher) load(ctx context.Context, q *queue.Queue) error {
 		d.add(found)
 		n = len(found)
 	}
+	return d.tidy(ctx, q)
+}
+
+// tidy forgets messages that wait no longer: canceled, expired or erased before
+// a modem asked for them.
+func (d *dispatcher) tidy(ctx context.Context, q *queue.Queue) error {
+	d.mu.Lock()
+	if len(d.entries) < d.tidyAt {
+		d.mu.Unlock()
+		return nil
+	}
+	taken := make(map[int64]int, len(d.entries))
+	for _, e := range d.entries {
+		if e.line != nil {
+			taken[e.Row] = e.taken
+		}
+	}
+	d.mu.Unlock()
+	waiting, err := q.WaitingRows(ctx)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range slices.Collect(maps.Values(d.recipients)) {
+		for _, l := range slices.Clone(r.lines) { // place may drop an empty line
+			l.waiting = slices.DeleteFunc(l.waiting, func(e *entry) bool {
+				n, ok := taken[e.Row]
+				if !ok || n != e.taken || waiting[e.Row] {
+					return false // it came, or was with a modem, since we looked
+				}
+				delete(d.entries, e.Row)
+				return true
+			})
+			d.place(l)
+		}
+	}
+	d.tidyAt = 2*len(d.entries) + loadAtOnce
 	return nil
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -147,5 +148,44 @@ func TestHousekeepingGoesOn(t *testing.T) {
 	}
 	if got, err := g.queue.Message(ctx, m[1].ID); err != nil || got.Status != sms.Expired {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// Messages that expire while no modem works leave nothing behind.
+func TestExpiredAreForgotten(t *testing.T) {
+	g, now := still(t, queue.Options{})
+	ctx := context.Background()
+	stays := queue.Draft{Message: sms.Message{To: phone, Text: "stays"}}
+	if _, _, err := g.queue.Submit(ctx, []queue.Draft{stays}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		drafts := make([]queue.Draft, loadAtOnce)
+		for j := range drafts {
+			drafts[j].Message = sms.Message{To: fmt.Sprintf("+49170%02d%05d", i, j/2), Text: "x", ExpiresAt: now.Add(time.Minute)}
+		}
+		if _, _, err := g.queue.Submit(ctx, drafts, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.dispatch.load(ctx, g.queue); err != nil {
+			t.Fatal(err)
+		}
+		*now = now.Add(time.Minute)
+		if _, err := g.queue.ExpireDue(*now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := g.dispatch
+	if n := len(d.entries); n > 4*loadAtOnce {
+		t.Errorf("%d messages are held in memory, 1 waits", n)
+	}
+	if n := len(d.recipients); n > 2*loadAtOnce {
+		t.Errorf("%d recipients are held in memory", n)
+	}
+	if h := d.lanes[lane{anyModem, ""}]; h.Len() != len(d.recipients) {
+		t.Errorf("%d lines of %d recipients", h.Len(), len(d.recipients))
+	}
+	if d.entries[1] == nil {
+		t.Error("the one that waits is forgotten")
 	}
 }

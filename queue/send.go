@@ -58,6 +58,27 @@ func (q *Queue) WaitingAfter(ctx context.Context, seq int64, limit int) ([]Waiti
 	return all, err
 }
 
+// WaitingRows returns the rows of all messages that WaitingAfter would.
+func (q *Queue) WaitingRows(ctx context.Context) (map[int64]bool, error) {
+	all := map[int64]bool{}
+	err := q.db.Read(ctx, func(r db.Querier) error {
+		rows, err := r.Query(`SELECT row FROM messages WHERE queued_seq IS NOT NULL AND status = 'queued'`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var row int64
+			if err := rows.Scan(&row); err != nil {
+				return err
+			}
+			all[row] = true
+		}
+		return rows.Err()
+	})
+	return all, err
+}
+
 // Job is a message as it is to be encoded and sent.
 type Job struct {
 	sms.Message
