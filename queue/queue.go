@@ -184,12 +184,19 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 		return err
 	}
 	if slot >= 0 {
-		for f, on := range map[flag]bool{sentFlag: next == sms.Sending, confirmed: next == sms.Sent, processed: done} {
-			if on {
-				if err := q.out.set(tx, f, slot, now); err != nil {
-					return err
-				}
-			}
+		var err error
+		switch {
+		case next == sms.Sending:
+			err = q.out.set(tx, sentFlag, slot, now)
+		case next == sms.Sent && done:
+			err = q.out.setBoth(tx, slot, now)
+		case next == sms.Sent:
+			err = q.out.set(tx, confirmed, slot, now)
+		case done:
+			err = q.out.set(tx, processed, slot, now)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	_, _, err := q.appendMessage(tx, r, now)

@@ -20,6 +20,7 @@ type ring struct {
 	// Statements, spelled once so that the writer can keep them prepared.
 	pointer, state, free, highest string
 	flags                         map[flag][2]string // set the slot's, set the pointer
+	finish                        [2]string          // the same for confirmed and processed at once
 }
 
 // flag is one of the four times of a slot.
@@ -47,6 +48,10 @@ func newRing(name string, capacity int) *ring {
 			`UPDATE ` + table + ` SET ` + string(f) + ` = ? WHERE address = ? AND ` + string(f) + ` IS NULL`,
 			`UPDATE ring_pointers SET ` + string(f) + ` = ? WHERE ring = '` + name + `'`,
 		}
+	}
+	r.finish = [2]string{
+		`UPDATE ` + table + ` SET confirmed = ?1, processed = ?1 WHERE address = ?2 AND confirmed IS NULL AND processed IS NULL`,
+		`UPDATE ring_pointers SET confirmed = ?1, processed = ?1 WHERE ring = '` + name + `'`,
 	}
 	return r
 }
@@ -105,6 +110,23 @@ func (r *ring) set(tx *db.Tx, f flag, address int, now time.Time) error {
 		return err // n == 0: it was on already, the pointer has been there
 	}
 	return r.point(tx, f, address)
+}
+
+// setBoth puts confirmed and processed on, as set does, with one change of the
+// row and its indexes if neither is on.
+func (r *ring) setBoth(tx *db.Tx, address int, now time.Time) error {
+	n, err := tx.Exec(r.finish[0], toMS(now), address)
+	if err != nil {
+		return err
+	}
+	if n == 1 {
+		_, err = tx.Exec(r.finish[1], address)
+		return err
+	}
+	if err := r.set(tx, confirmed, address, now); err != nil {
+		return err
+	}
+	return r.set(tx, processed, address, now)
 }
 
 func (r *ring) point(tx *db.Tx, f flag, address int) error {
