@@ -70,6 +70,9 @@ func (q *Queue) reported(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) 
 
 // applyEarly looks for a report that came before its part's reference was known.
 func (q *Queue) applyEarly(tx *db.Tx, r *record, part int, now time.Time) error {
+	if !r.DeliveryReport {
+		return nil
+	}
 	var sim string
 	var mr, expected sql.NullInt64
 	var sentAt int64

@@ -109,7 +109,9 @@ func (q *Queue) Job(ctx context.Context, row int64) (*Job, error) {
 			}
 			j.Ref = byte(last + 1)
 		}
-		j.Next, err = firstUnconfirmed(r, row, rec.Parts)
+		if j.Next = 1; rec.Attempts > 0 {
+			j.Next, err = firstUnconfirmed(r, row, rec.Parts)
+		}
 		return err
 	})
 	return j, err
@@ -315,9 +317,11 @@ func (q *Queue) confirm(tx *db.Tx, r *record, part, mr int, now time.Time) error
 	if err != nil || n == 0 {
 		return err
 	}
-	next, err := firstUnconfirmed(tx, r.Row, r.Parts)
-	if err != nil {
-		return err
+	next := 2
+	if r.Parts > 1 {
+		if next, err = firstUnconfirmed(tx, r.Row, r.Parts); err != nil {
+			return err
+		}
 	}
 	switch {
 	case next <= r.Parts: // more parts are to be sent
