@@ -31,6 +31,7 @@ type dispatcher struct {
 	feeds      []*feed
 	lastSeq    int64
 	tidyAt     int         // as many entries are worth a look at which still wait
+	awaited    bool        // modems that come have had their time
 	timer      *time.Timer // fires when the first held line is due
 }
 
@@ -80,6 +81,10 @@ const (
 	pinned            // a message with "from": that modem only
 )
 
+// startWait is how long, after the start, numbers wait for modems that come: one
+// of them may have the SIM that the number keeps.
+const startWait = 30 * time.Second
+
 // overtakeAfter is how long a message in backoff holds the later ones to the
 // same recipient.
 const overtakeAfter = 30 * time.Second
@@ -92,6 +97,13 @@ func newDispatcher(now func() time.Time) *dispatcher {
 func (d *dispatcher) follow(ctx context.Context, q *queue.Queue, log *slog.Logger) {
 	d.timer = time.AfterFunc(time.Hour, d.wakeHeld)
 	defer d.timer.Stop()
+	start := time.AfterFunc(startWait, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.awaited = true
+		d.wake()
+	})
+	defer start.Stop()
 	for {
 		changed := q.Changed()
 		if err := d.load(ctx, q); err != nil && ctx.Err() == nil {
@@ -379,7 +391,9 @@ func (d *dispatcher) mayTake(f *feed, at lane) bool {
 	case pinned:
 		return at.value == f.name
 	case bySIM:
-		return at.value == f.sim || !slices.ContainsFunc(d.feeds, func(x *feed) bool { return x.working && x.sim == at.value })
+		return at.value == f.sim || !slices.ContainsFunc(d.feeds, func(x *feed) bool {
+			return x.working && x.sim == at.value || x.coming && !d.awaited
+		})
 	default:
 		return true
 	}

@@ -24,7 +24,7 @@ func newLines(t *testing.T) *lines {
 
 func (l *lines) modem(name string) *feed {
 	f := newFeed(l.d, nil, slog.New(slog.DiscardHandler), name)
-	f.sim, f.up, f.working = "sim-"+name, true, true
+	f.sim, f.up, f.working, f.coming = "sim-"+name, true, true, false
 	return f
 }
 

@@ -26,6 +26,7 @@ type feed struct {
 	// Guarded by d.mu.
 	sim     string // as received messages name it; the modem's name before it is known
 	working bool
+	coming  bool // its modem has not said yet whether it can be used, or with which SIM
 	idle    bool // Next found nothing since the last signal
 	inHand  []*entry
 
@@ -54,7 +55,7 @@ type job struct {
 const stallAfter = 20 * time.Second
 
 func newFeed(d *dispatcher, q *queue.Queue, log *slog.Logger, name string) *feed {
-	f := &feed{d: d, q: q, log: log, name: name, sim: name, local: name, ready: make(chan struct{}, 1), idle: true}
+	f := &feed{d: d, q: q, log: log, name: name, sim: name, local: name, ready: make(chan struct{}, 1), idle: true, coming: true}
 	f.stall = time.AfterFunc(time.Hour, f.onStall)
 	f.stall.Stop()
 	d.mu.Lock()
@@ -82,6 +83,7 @@ func (f *feed) update(m sms.Modem) {
 		f.sim = modem.SIMOf(m)
 	}
 	f.working = f.up && !f.stalled
+	f.coming = f.coming && (m.State == sms.Probing || m.State == sms.Searching)
 	f.d.wake()
 }
 

@@ -129,3 +129,24 @@ func TestBarredSIM(t *testing.T) {
 		}
 	})
 }
+
+// A number keeps its SIM over a restart, though that one's modem is the slower
+// to come up; one that doesn't come is not waited for longer than half a minute.
+func TestSameSenderAfterRestart(t *testing.T) {
+	inWorld(t, 2, air(), func(w *world) {
+		if err := w.net.Handset(phone).Send(w.modems[0].Number(), "so that the number keeps this SIM"); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(10 * time.Second)
+		w.modems[0].Fault(func(f *sim.Faults) { f.Slow = map[string]time.Duration{"+CGMI": 2 * time.Second} })
+		w.restart(nil)
+		if got := w.until(w.submit(phone, "x").ID, sms.Sent, 10*time.Second); got.Modem != "m1" {
+			t.Errorf("after the restart %s sends", got.Modem)
+		}
+		w.modems[0].Fault(func(f *sim.Faults) { f.Mute = true })
+		w.restart(nil)
+		if got := w.until(w.submit(phone, "x").ID, sms.Sent, startWait+10*time.Second); got.Modem != "m2" {
+			t.Errorf("for a modem that doesn't answer %s sends", got.Modem)
+		}
+	})
+}
