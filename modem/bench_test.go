@@ -20,18 +20,24 @@ type stream struct {
 }
 
 func (s *stream) Next() *modem.Part {
-	if s.left.Add(-1) < 0 {
-		s.left.Store(0)
-		return nil
+	for n := s.left.Load(); n > 0; n = s.left.Load() {
+		if s.left.CompareAndSwap(n, n-1) {
+			return s.part
+		}
 	}
-	return s.part
+	return nil
 }
 func (s *stream) Return(*modem.Part)     { s.left.Add(1) }
 func (s *stream) Ready() <-chan struct{} { return s.ready }
 func (s *stream) Begin(*modem.Outcome, *modem.Part, int) (bool, error) {
 	return true, nil
 }
-func (s *stream) Finish(modem.Outcome) error { close(s.done); return nil }
+func (s *stream) Finish(modem.Outcome) error {
+	if s.left.Load() == 0 {
+		close(s.done)
+	}
+	return nil
+}
 
 // BenchmarkPart is the driver's own share of a part: an Outbox that commits
 // nothing, a modem that answers at once.

@@ -36,7 +36,9 @@ type Outcome struct {
 	Err        *sms.Error // when NotSent, Refused or Unknown
 }
 
-// Outbox is where parts come from and where their fate is written.
+// Outbox is where parts come from and where their fate is written. A modem
+// calls it from two goroutines: Begin and Next from the one that books while a
+// part is on its way, the others from the one that owns the port.
 type Outbox interface {
 	// Next chooses the part to send next, nil if there is none now. While a
 	// part is on the air it may choose that message's following part: a part
@@ -49,8 +51,8 @@ type Outbox interface {
 	// Begin commits, in one transaction, the outcome of the part before (nil:
 	// none) and that next is about to be sent. expectedMR is the TP-MR that next
 	// will probably get, -1 if not known. With ok false next must not be sent
-	// (canceled, opted out); the outcome is booked all the same. After an error
-	// nothing was booked.
+	// (canceled, opted out) and is the Outbox's again; the outcome is booked all
+	// the same. After an error nothing was booked, and next comes with Return.
 	Begin(previous *Outcome, next *Part, expectedMR int) (ok bool, err error)
 	// Finish commits an outcome alone. It also takes the late answer of a part
 	// whose outcome was Unknown before.

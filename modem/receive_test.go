@@ -191,6 +191,23 @@ func TestAcknowledgesWhatIsStored(t *testing.T) {
 	})
 }
 
+// The form that a modem takes is found once.
+func TestFormOfTheAcknowledgement(t *testing.T) {
+	with(t, insists(), nil, func(r *rig) {
+		r.state(sms.Ready)
+		r.say("+CMT: ,18", deliver)
+		r.hear("AT+CNMA")
+		r.say("ERROR")
+		r.hear("AT+CNMA=0")
+		r.say("+CMS ERROR: 303")
+		r.hear("AT+CNMA=1")
+		r.say("OK")
+		r.say("+CMT: ,18", deliverB)
+		r.hear("AT+CNMA=1")
+		r.say("OK")
+	})
+}
+
 func TestNothingIsAcknowledgedThatIsNotStored(t *testing.T) {
 	with(t, insists(), nil, func(r *rig) {
 		r.state(sms.Ready)

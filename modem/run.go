@@ -231,7 +231,7 @@ func (m *Modem) wait(ctx context.Context) {
 	select {
 	case t := <-m.port.Tokens():
 		if m.port.Take(t) == at.Gone {
-			m.sick = m.lossTrouble(m.port.Cause())
+			m.lose(m.port.Cause())
 		}
 	case <-ready:
 	case <-m.timer.C:
@@ -341,6 +341,13 @@ func (m *Modem) failed(err error) *trouble {
 	}
 	m.log.Debug("command failed", "error", err)
 	return nil
+}
+
+// lose ends the session if err is the port's own.
+func (m *Modem) lose(err error) {
+	if m.sick == nil {
+		m.sick = m.lossTrouble(err)
+	}
 }
 
 // ask runs a command that only reads; such a one is repeated once when it gets

@@ -116,7 +116,7 @@ func (m *Modem) send(ctx context.Context, previous *Outcome, l *load) (s sending
 		expected = (m.lastMR + 1) & 0xff
 	}
 	if err := m.port.Begin(l.command); err != nil {
-		m.sick = m.lossTrouble(err)
+		m.lose(err)
 		return s
 	}
 	m.clerk.jobs <- job{previous, l.part, expected}
@@ -187,7 +187,7 @@ var errNoPrompt = fmt.Errorf("no prompt: %w", at.ErrTimeout)
 
 // notSent judges a part that never left.
 func (m *Modem) notSent(o *Outcome, refusal error) {
-	m.sick = m.lossTrouble(refusal)
+	m.lose(refusal)
 	e := answer(refusal)
 	o.Result = NotSent
 	switch {
@@ -250,7 +250,9 @@ func (m *Modem) await(ctx context.Context, s *sending) {
 					m.port.Resume()
 				}
 			case at.Nothing:
-				if rival == nil && len(m.port.Lines()) > 0 { // the network has it: only the OK is missing
+				// The network has it and only the OK is missing, or the modem
+				// said that it has started again and forgot the question.
+				if rival == nil && len(m.port.Lines()) > 0 || m.sick != nil {
 					deadline = minTime(deadline, time.Now().Add(okLimit))
 					m.timer.Reset(time.Until(deadline))
 				}
@@ -322,7 +324,7 @@ func minTime(a, b time.Time) time.Time {
 // judgeResult reads a part's fate from how its command ended.
 func (m *Modem) judgeResult(o *Outcome, r *result, start time.Time, waited time.Duration) {
 	if r.gone {
-		m.sick = m.lossTrouble(r.err)
+		m.lose(r.err)
 	}
 	if mr, ok := reference(r.lines); ok {
 		m.confirmed(o, mr) // accepted by the network, whatever became of the OK after it
@@ -332,7 +334,7 @@ func (m *Modem) judgeResult(o *Outcome, r *result, start time.Time, waited time.
 	case r.silent:
 		m.doubt = m.doubtOf(o, start)
 		if m.unanswers++; m.unanswers >= 3 {
-			m.sick = m.lossTrouble(at.ErrSilent)
+			m.lose(at.ErrSilent)
 		}
 		m.unknown(o, fmt.Sprintf("The modem gave no answer within %d seconds.", int(waited.Seconds())), nil)
 	case r.gone:
@@ -382,9 +384,7 @@ func (m *Modem) confirmed(o *Outcome, mr int) {
 }
 
 func (m *Modem) unknown(o *Outcome, why string, cause error) {
-	if cause != nil && m.sick == nil {
-		m.sick = m.lossTrouble(cause)
-	}
+	m.lose(cause)
 	m.lastMR = -1 // it may have used one up, or not
 	o.Result = Unknown
 	title := "nobody knows whether it was sent"
