@@ -264,6 +264,23 @@ func TestSlowSweepFindsWhatWasNotAnnounced(t *testing.T) {
 	})
 }
 
+// After a time-out announcements may be lost: the storage is swept at once.
+func TestSweepAfterATimeout(t *testing.T) {
+	converse(t, func(r *rig) {
+		r.knows("AT+CSQ", "") // heard, never answered
+		<-time.After(40 * time.Second)
+		r.knows("AT+CSQ", "+CSQ: 20,99|OK")
+		r.knows("AT+CMGL=4", "+CMGL: 5,0,,18|"+deliver+"|OK")
+		start := time.Now()
+		r.hear("AT+CMGD=5")
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("after %s", d)
+		}
+		r.knows("AT+CMGL=4", "OK")
+		r.say("OK")
+	})
+}
+
 // Reports that are stored apart are swept too, and the reading storage is set back.
 func TestReportStorageIsSwept(t *testing.T) {
 	with(t, map[string]string{

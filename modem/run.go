@@ -76,6 +76,7 @@ type Modem struct {
 	storage   string // mem1 as brought up
 	reportMem string // where reports are stored, if apart
 	sweepDue  bool
+	resyncs   int   // of the port, when it was last swept
 	blocked   error // why Inbox refuses
 	retryAt   time.Time
 
@@ -171,7 +172,7 @@ func (m *Modem) session(ctx context.Context) *trouble {
 	if t := m.bringUp(ctx); t != nil || ctx.Err() != nil {
 		return t
 	}
-	m.up, m.upSince = true, time.Now()
+	m.up, m.upSince, m.resyncs = true, time.Now(), m.port.Resyncs()
 	defer func() {
 		m.up = false
 		if time.Since(m.upSince) > time.Minute {
@@ -269,6 +270,9 @@ func (m *Modem) urgent(now time.Time) bool {
 func (m *Modem) duties(ctx context.Context, busy bool) *trouble {
 	for {
 		m.port.Drain()
+		if n := m.port.Resyncs(); n != m.resyncs {
+			m.resyncs, m.sweepDue = n, true // an announcement may have been lost
+		}
 		select {
 		case <-m.reset:
 			m.sick = resetTrouble()

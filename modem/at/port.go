@@ -60,6 +60,7 @@ type Port struct {
 	stale     bool // out of step
 	lost      Command
 	resyncing bool
+	resyncs   int
 	reprompt  bool      // a prompt came that nobody will answer
 	trail     string    // an unsolicited line whose PDU is to come
 	trailEnd  time.Time // when it is given up
@@ -123,6 +124,10 @@ func (p *Port) Cause() error {
 
 // Stale tells whether the port is out of step and needs Resync.
 func (p *Port) Stale() bool { return p.stale }
+
+// Resyncs is how often the port was brought back into step. What came
+// meanwhile may have been lost.
+func (p *Port) Resyncs() int { return p.resyncs }
 
 func (p *Port) write(b []byte) error {
 	if p.cause != nil {

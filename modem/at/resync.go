@@ -77,6 +77,7 @@ func (p *Port) Resync(ctx context.Context, tries int) error {
 		}
 		if ok {
 			p.stale, p.lost = false, Command{}
+			p.resyncs++
 			return nil
 		}
 	}
