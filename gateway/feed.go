@@ -198,7 +198,7 @@ func (f *feed) Next() *modem.Part {
 // load reads and encodes a message. One that can't be encoded fails for good:
 // it was checked when it was accepted, so that is a fault of ours.
 func (f *feed) load(e *entry) (*job, error) {
-	m, err := f.q.Job(context.Background(), e.Row)
+	m, err := f.q.Job(context.Background(), e.Row, f.simNow())
 	if err != nil {
 		return nil, err
 	}

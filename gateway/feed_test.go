@@ -150,3 +150,26 @@ func TestSameSenderAfterRestart(t *testing.T) {
 		}
 	})
 }
+
+// A long text whose modem goes away in the middle is whole on the phone.
+func TestModemGoneBetweenParts(t *testing.T) {
+	inWorld(t, 2, air(), func(w *world) {
+		w.pass(10 * time.Second)
+		text := texts["1,000 characters"]
+		m := w.submit(phone, text)
+		w.pass(4 * time.Second)
+		first := w.net.Accepted()
+		for _, m := range w.modems {
+			if m.Name() == first[0].Modem {
+				m.Unplug()
+			}
+		}
+		got := w.until(m.ID, sms.Delivered, 10*time.Minute)
+		if received := w.net.Handset(phone).Received(); len(received) != 1 || received[0] != text {
+			t.Errorf("the handset shows %q", received)
+		}
+		if !got.PossibleDuplicate || len(first) < 2 {
+			t.Errorf("after %d parts marked %v", len(first), got.PossibleDuplicate)
+		}
+	})
+}

@@ -347,7 +347,7 @@ func TestPartsResume(t *testing.T) {
 	b.advance(&queue.Verdict{Row: m.Row, Part: 2, Fate: queue.PartConfirmed, MR: 2}, nil)
 	b.restart()
 	b.want(m.ID, sms.Queued)
-	j, err := b.q.Job(context.Background(), m.Row)
+	j, err := b.q.Job(context.Background(), m.Row, "8949")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,8 +365,47 @@ func TestPartsResume(t *testing.T) {
 	b.want(m.ID, sms.Delivered)
 
 	next := b.submit("+491701234567", strings.Repeat("abcdefghij", 40))
-	if j, err := b.q.Job(context.Background(), next.Row); err != nil || j.Ref != 8 {
+	if j, err := b.q.Job(context.Background(), next.Row, "8949"); err != nil || j.Ref != 8 {
 		t.Errorf("the next message to the number has reference %v (%v), want 8", j, err)
+	}
+}
+
+// Through another SIM all parts go again: a phone joins parts of one sender only.
+func TestPartsThroughAnotherSIM(t *testing.T) {
+	b := open(t, queue.Options{})
+	m := b.submit("+491701234567", strings.Repeat("abcdefghij", 40))
+	b.begin(m, 1)
+	b.advance(&queue.Verdict{Row: m.Row, Part: 1, Fate: queue.PartConfirmed, MR: 1}, b.startOf(m, 2))
+	b.advance(&queue.Verdict{Row: m.Row, Part: 2, Fate: queue.PartRetry}, nil)
+	j, err := b.q.Job(context.Background(), m.Row, "another")
+	if err != nil || j.Next != 1 || j.Ref == 7 {
+		t.Fatalf("begins with %+v (%v)", j, err)
+	}
+	for part := 1; part <= 3; part++ {
+		s := b.startOf(m, part)
+		s.SIM, s.Ref = "another", j.Ref
+		b.advance(nil, s)
+		b.advance(&queue.Verdict{Row: m.Row, Part: part, Fate: queue.PartConfirmed, MR: 10 + part}, nil)
+	}
+	if got := b.want(m.ID, sms.Sent); !got.PossibleDuplicate {
+		t.Error("not marked though the first part went out twice")
+	}
+	next := b.submit(m.To, m.Text)
+	for range 2 { // a repeated first part keeps its reference, and gives back no later one
+		j, err := b.q.Job(context.Background(), next.Row, "8949")
+		if err != nil || j.Ref != 9 {
+			t.Fatalf("the next message to the number has %+v (%v), want reference 9", j, err)
+		}
+		s := b.startOf(next, 1)
+		s.Ref = j.Ref
+		b.advance(nil, s)
+		b.advance(&queue.Verdict{Row: next.Row, Part: 1, Fate: queue.PartRetry}, nil)
+		s = b.startOf(b.submit(m.To, m.Text), 1)
+		s.Ref = 10
+		b.advance(nil, s)
+	}
+	if j, err := b.q.Job(context.Background(), b.submit(m.To, m.Text).Row, "8949"); err != nil || j.Ref != 11 {
+		t.Errorf("the last message to the number has %+v (%v), want reference 11", j, err)
 	}
 }
 

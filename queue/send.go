@@ -86,8 +86,10 @@ type Job struct {
 	Next int  // first part that is not confirmed, from 1
 }
 
-// Job loads a waiting message. ErrConflict: it is not to be sent any more.
-func (q *Queue) Job(ctx context.Context, row int64) (*Job, error) {
+// Job loads a waiting message that sim is to send. ErrConflict: it is not to be
+// sent any more. Parts that went out through another SIM go again: a phone joins
+// parts of one sender only.
+func (q *Queue) Job(ctx context.Context, row int64, sim string) (*Job, error) {
 	var j *Job
 	err := q.db.Read(ctx, func(r db.Querier) error {
 		rec, err := load(r, row)
@@ -97,21 +99,27 @@ func (q *Queue) Job(ctx context.Context, row int64) (*Job, error) {
 		if rec.Status != sms.Queued {
 			return fmt.Errorf("message %s is %s: %w", rec.ID, rec.Status, ErrConflict)
 		}
-		j = &Job{Message: rec.Message}
-		switch {
-		case rec.concatRef >= 0:
+		j = &Job{Message: rec.Message, Next: 1}
+		if rec.Parts == 1 {
+			return nil
+		}
+		if rec.concatRef >= 0 {
 			j.Ref = byte(rec.concatRef)
-		case rec.Parts > 1:
-			var last int
-			err := r.QueryRow(`SELECT ref FROM concat_refs WHERE number = ?`, rec.To).Scan(&last)
-			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			var elsewhere int
+			err := r.QueryRow(`SELECT count(*) FROM parts WHERE message = ? AND confirmed_at IS NOT NULL AND sim <> ?`, row, sim).Scan(&elsewhere)
+			if err == nil && elsewhere == 0 {
+				j.Next, err = firstUnconfirmed(r, row, rec.Parts)
+			}
+			if err != nil || elsewhere == 0 {
 				return err
 			}
-			j.Ref = byte(last + 1)
 		}
-		if j.Next = 1; rec.Attempts > 0 {
-			j.Next, err = firstUnconfirmed(r, row, rec.Parts)
+		var last int
+		err = r.QueryRow(`SELECT ref FROM concat_refs WHERE number = ?`, rec.To).Scan(&last)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = nil
 		}
+		j.Ref = byte(last + 1)
 		return err
 	})
 	return j, err
@@ -215,9 +223,8 @@ func (q *Queue) start(tx *db.Tx, s Start, now time.Time) (bool, error) {
 		r.Attempts++
 		r.Error, r.notBefore = nil, time.Time{}
 		r.Modem, r.From = s.Modem, s.Local
-		if r.Parts > 1 && r.concatRef < 0 {
-			r.concatRef = int(s.Ref)
-			if _, err := tx.Exec(`INSERT OR REPLACE INTO concat_refs (number, ref) VALUES (?, ?)`, r.To, s.Ref); err != nil {
+		if r.Parts > 1 && s.Part == 1 {
+			if err := q.startAnew(tx, r, s.Ref); err != nil {
 				return false, err
 			}
 		}
@@ -237,9 +244,31 @@ func (q *Queue) start(tx *db.Tx, s Start, now time.Time) (bool, error) {
 	}
 	_, err = tx.Exec(`INSERT INTO parts (message, number, modem, sim, sent_at, expected_mr) VALUES (?,?,?,?,?,?)
 		ON CONFLICT DO UPDATE SET modem=excluded.modem, sim=excluded.sim, sent_at=excluded.sent_at,
-		expected_mr=excluded.expected_mr, tp_mr=NULL, awaiting=0, attempts=attempts+1`,
+		expected_mr=excluded.expected_mr, confirmed_at=NULL, tp_mr=NULL, awaiting=0, attempts=attempts+1`,
 		s.Row, s.Part, s.Modem, s.SIM, toMS(now), expected)
 	return err == nil, err
+}
+
+// startAnew begins a message of several parts from its first, under a
+// reference of its own. Parts that went out before go out twice then.
+func (q *Queue) startAnew(tx *db.Tx, r *record, ref byte) error {
+	var before int
+	err := tx.QueryRow(`SELECT count(*) FROM parts WHERE message = ? AND confirmed_at IS NOT NULL`, r.Row).Scan(&before)
+	if err != nil {
+		return err
+	}
+	if before > 0 {
+		r.PossibleDuplicate = true
+		if _, err := tx.Exec(`DELETE FROM parts WHERE message = ?`, r.Row); err != nil {
+			return err
+		}
+	}
+	if r.concatRef == int(ref) {
+		return nil // as before; later messages may have taken the next ones
+	}
+	r.concatRef = int(ref)
+	_, err = tx.Exec(`INSERT OR REPLACE INTO concat_refs (number, ref) VALUES (?, ?)`, r.To, ref)
+	return err
 }
 
 // remember makes sim the one that number keeps.
