@@ -107,7 +107,7 @@ CREATE TABLE parts (
     attempts     INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (message, number)
 ) WITHOUT ROWID;
-CREATE INDEX parts_awaiting ON parts (sim, sent_at) WHERE awaiting = 1;
+CREATE INDEX parts_awaiting ON parts (sim, coalesce(tp_mr, expected_mr, -1), sent_at) WHERE awaiting = 1;
 
 -- The event log. AUTOINCREMENT: a sequence is never used twice, not even after
 -- the newest events were erased with their message.
