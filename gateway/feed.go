@@ -42,6 +42,7 @@ type feed struct {
 // job is a message in a modem's hand.
 type job struct {
 	entry  *entry
+	id     string   // of the message, for logs
 	parts  [][]byte // TPDUs
 	ref    byte     // their concatenation reference
 	first  int      // number of the first part that this hold sends
@@ -216,11 +217,11 @@ func (f *feed) load(e *entry) (*job, error) {
 		why := &sms.Error{Code: "encoding", Title: "The message can't be encoded", Detail: err.Error()}
 		return nil, errors.Join(queue.ErrConflict, f.q.Refuse(e.Row, why))
 	}
-	return &job{entry: e, parts: parts, ref: m.Ref, first: m.Next, chosen: m.Next - 1}, nil
+	return &job{entry: e, id: m.ID, parts: parts, ref: m.Ref, first: m.Next, chosen: m.Next - 1}, nil
 }
 
 func (f *feed) part(j *job) *modem.Part {
-	return &modem.Part{Row: j.entry.Row, Number: j.chosen, Total: len(j.parts), To: j.entry.To, TPDU: j.parts[j.chosen-1]}
+	return &modem.Part{Row: j.entry.Row, MessageID: j.id, Number: j.chosen, Total: len(j.parts), To: j.entry.To, TPDU: j.parts[j.chosen-1]}
 }
 
 // Return takes back a part that was chosen and not begun.
