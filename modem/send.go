@@ -65,7 +65,7 @@ func (m *Modem) sendAll(ctx context.Context, first *Part) *trouble {
 			}
 			m.book(s.outcome)
 			if s.err != nil {
-				m.log.Error("the queue could not begin a part", "message", next.part.MessageID, "error", s.err)
+				m.log.Error("the queue could not begin a part", "msg_id", next.part.MessageID, "error", s.err)
 				m.rest(ctx)
 			}
 			return nil // duties know what is next
@@ -91,7 +91,7 @@ func (m *Modem) book(o *Outcome) {
 		if err == nil {
 			return
 		}
-		m.log.Error("an outcome could not be booked; trying again", "message", o.Part.MessageID, "error", err)
+		m.log.Error("an outcome could not be booked; trying again", "msg_id", o.Part.MessageID, "error", err)
 		if n >= 1 && m.ending() {
 			return // at the next start it is a part that was sent and not confirmed
 		}
