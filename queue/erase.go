@@ -2,10 +2,15 @@ package queue
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"slices"
+	"time"
 
 	"gatewayd/db"
 	"gatewayd/sms"
+	"gatewayd/sms/number"
+	"gatewayd/sms/pdu"
 )
 
 // Cancel cancels a message that no modem was handed yet; else ErrConflict.
@@ -70,39 +75,119 @@ func eraseText(tx *db.Tx, row int64) error {
 // EraseNumber erases everything kept about a number except its consent
 // entries, and returns how many messages that were. Messages still waiting for
 // a modem are erased too; one that a modem has in hand gives ErrConflict.
-func (q *Queue) EraseNumber(ctx context.Context, number string) (int, error) {
-	var count int
-	err := q.write(func(tx *db.Tx) error {
-		var busy int
-		err := tx.QueryRow(`SELECT count(*) FROM messages WHERE number = ? AND status IN ('sending', 'unconfirmed')`, number).Scan(&busy)
+func (q *Queue) EraseNumber(ctx context.Context, of string) (int, error) {
+	count := 0
+	for n := int64(slice); n == slice; {
+		if err := ctx.Err(); err != nil {
+			return count, err
+		}
+		err := q.write(func(tx *db.Tx) (err error) {
+			n, err = eraseMessages(tx, of, q.o.Now())
+			return err
+		})
 		if err != nil {
+			return count, err
+		}
+		count += int(n)
+	}
+	return count, q.eraseLoose(ctx, of)
+}
+
+// eraseMessages erases a slice of a number's messages, and with them their
+// parts, events and PDUs.
+func eraseMessages(tx *db.Tx, of string, now time.Time) (int64, error) {
+	var busy int
+	err := tx.QueryRow(`SELECT count(*) FROM messages WHERE number = ? AND status IN ('sending', 'unconfirmed')`, of).Scan(&busy)
+	if err != nil {
+		return 0, err
+	}
+	if busy > 0 {
+		return 0, fmt.Errorf("%d messages to this number are with a modem; try again in a few minutes: %w", busy, ErrConflict)
+	}
+	var last sql.NullInt64
+	err = tx.QueryRow(`SELECT max(row) FROM (SELECT row FROM messages WHERE number = ? ORDER BY row LIMIT ?)`, of, slice).Scan(&last)
+	if err != nil || !last.Valid {
+		return 0, err
+	}
+	for _, query := range []string{
+		`UPDATE outbound_ring SET processed = ? WHERE processed IS NULL AND address IN
+			(SELECT slot FROM messages WHERE number = ? AND row <= ? AND slot IS NOT NULL)`,
+		`UPDATE inbound_ring SET processed = ? WHERE processed IS NULL AND event IN
+			(SELECT e.seq FROM messages m JOIN events e ON e.message = m.row WHERE m.number = ? AND m.row <= ?)`,
+	} {
+		if _, err := tx.Exec(query, toMS(now), of, last.Int64); err != nil {
+			return 0, err
+		}
+	}
+	return tx.Exec(`DELETE FROM messages WHERE number = ? AND row <= ?`, of, last.Int64)
+}
+
+// eraseLoose erases what is kept about a number and belongs to no message:
+// PDUs of texts that are not complete, repeated ones, reports of nothing.
+func (q *Queue) eraseLoose(ctx context.Context, of string) error {
+	var pdus, reports []int64
+	err := q.db.Read(ctx, func(r db.Querier) error {
+		for _, query := range []string{
+			`SELECT row, pdu FROM received_pdus WHERE message IS NULL AND set_key IS NULL`,
+			`SELECT row, pdu FROM received_pdus WHERE message IS NULL AND set_key IS NOT NULL`,
+		} {
+			err := each(r, query, func(row int64, raw []byte) {
+				deliver, report, err := pdu.Decode(raw)
+				if err == nil && (deliver != nil && deliver.From == of || report != nil && number.Same(report.To, of)) {
+					pdus = append(pdus, row)
+				}
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return each(r, `SELECT row, number FROM early_reports`, func(row int64, to []byte) {
+			if number.Same(string(to), of) {
+				reports = append(reports, row)
+			}
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for rows := range slices.Chunk(pdus, slice) {
+		if err := q.db.Write(func(tx *db.Tx) error { return execEach(tx, `DELETE FROM received_pdus WHERE row = ?`, rows) }); err != nil {
 			return err
 		}
-		if busy > 0 {
-			return fmt.Errorf("%d messages to this number are with a modem; try again in a few minutes: %w", busy, ErrConflict)
-		}
-		now := q.o.Now()
-		for _, ring := range []*ring{q.out, q.in} {
-			if _, err := tx.Exec(`UPDATE `+ring.table+` SET processed = ? WHERE processed IS NULL AND message IN
-				(SELECT row FROM messages WHERE number = ?)`, toMS(now), number); err != nil {
+	}
+	return q.db.Write(func(tx *db.Tx) error {
+		for _, query := range []string{`DELETE FROM concat_refs WHERE number = ?`, `DELETE FROM senders WHERE number = ?`} {
+			if _, err := tx.Exec(query, of); err != nil {
 				return err
 			}
 		}
-		for _, query := range []string{
-			// Parts, events and PDUs go with their message; parts of a longer
-			// text that is not complete have none yet.
-			`DELETE FROM received_pdus WHERE message IS NULL AND set_key LIKE '% ' || ? || ' %'`,
-			`DELETE FROM concat_refs WHERE number = ?`,
-			`DELETE FROM senders WHERE number = ?`,
-			`DELETE FROM early_reports WHERE number = ?`,
-		} {
-			if _, err := tx.Exec(query, number); err != nil {
-				return err
-			}
-		}
-		n, err := tx.Exec(`DELETE FROM messages WHERE number = ?`, number)
-		count = int(n)
-		return err
+		return execEach(tx, `DELETE FROM early_reports WHERE row = ?`, reports)
 	})
-	return count, err
+}
+
+// each reads a query of a row and something.
+func each(r db.Querier, query string, do func(row int64, v []byte)) error {
+	rows, err := r.Query(query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var row int64
+		var v []byte
+		if err := rows.Scan(&row, &v); err != nil {
+			return err
+		}
+		do(row, v)
+	}
+	return rows.Err()
+}
+
+func execEach(tx *db.Tx, query string, rows []int64) error {
+	for _, row := range rows {
+		if _, err := tx.Exec(query, row); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -39,9 +39,10 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 		keep  time.Duration
 		query string
 	}{
-		{keep.Events, `DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?
-			AND seq < (SELECT coalesce(min(CASE WHEN hold > 0 THEN min(hold, seq) ELSE seq END), 9e18) FROM cursors)
-			ORDER BY seq LIMIT 100)`},
+		// The oldest hundred, as far as they may go: looking further would hold
+		// up the writer.
+		{keep.Events, `DELETE FROM events WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM events ORDER BY seq LIMIT 100) WHERE at < ?
+			AND seq < (SELECT coalesce(min(CASE WHEN hold > 0 THEN min(hold, seq) ELSE seq END), 9e18) FROM cursors))`},
 		{keep.Idempotency, `DELETE FROM idempotency WHERE (key_id, key) IN
 			(SELECT key_id, key FROM idempotency WHERE created_at < ? LIMIT 100)`},
 		{reportable, `DELETE FROM early_reports WHERE row IN (SELECT row FROM early_reports WHERE at < ? LIMIT 100)`},
@@ -49,7 +50,7 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 			(SELECT message, number FROM parts WHERE awaiting = 1 AND sent_at < ? LIMIT 100)`},
 		// PDUs without a message that are over: status reports without a part, repeats.
 		{keep.Messages, `DELETE FROM received_pdus WHERE row IN (SELECT row FROM received_pdus
-			WHERE message IS NULL AND set_key IS NULL AND at < ? ORDER BY row LIMIT 100)`},
+			WHERE message IS NULL AND set_key IS NULL AND at < ? LIMIT 100)`},
 	} {
 		if j.keep <= 0 {
 			continue

@@ -276,6 +276,86 @@ func TestErase(t *testing.T) {
 	b.start()
 }
 
+// What belongs to no message of the number goes too: parts, repeated parts, and
+// reports that matched nothing.
+func TestEraseLeavesNothing(t *testing.T) {
+	b := open(t, queue.Options{})
+	const number = "+491733333333"
+	raw := b.texts(number, strings.Repeat("a", 400), 9)
+	b.receive("SM", 1, raw[0])
+	b.receive("SM", 2, raw[0]) // told again by the network
+	b.receive("SM", 3, raw[1])
+	b.report(5, number, 0)
+	b.report(6, "0"+number[3:], 0) // in its national form
+	stays := b.texts("+491734444444", strings.Repeat("b", 200), 9)
+	b.receive("SM", 4, stays[0])
+	if _, err := b.q.EraseNumber(context.Background(), number); err != nil {
+		t.Fatal(err)
+	}
+	err := b.db.Read(context.Background(), func(r db.Querier) error {
+		for query, want := range map[string]int{`SELECT count(*) FROM received_pdus`: 1, `SELECT count(*) FROM early_reports`: 0} {
+			var n int
+			if err := r.QueryRow(query).Scan(&n); err != nil || n != want {
+				t.Errorf("%s: %d, want %d (%v)", query, n, want, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.receive("SM", 5, stays[1])
+	if n := len(b.inbound()); n != 1 {
+		t.Errorf("another number's text is gone too")
+	}
+}
+
+// Erasing much leaves the modems room to book.
+func TestEraseInSlices(t *testing.T) {
+	b := open(t, queue.Options{})
+	const number, all = "+491733333333", 2000
+	drafts := make([]queue.Draft, all)
+	for i := range drafts {
+		drafts[i].Message = sms.Message{To: number, Text: "x"}
+	}
+	if _, _, err := b.q.Submit(context.Background(), drafts, nil); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan int)
+	go func() {
+		n, err := b.q.EraseNumber(context.Background(), number)
+		if err != nil {
+			t.Error(err)
+		}
+		done <- n
+	}()
+	between := 0
+	for {
+		select {
+		case n := <-done:
+			if n != all || between < 3 {
+				t.Errorf("%d erased, with %d commits in between", n, between)
+			}
+			if d := b.rings().Outbound.Depth; d != 0 {
+				t.Errorf("depth %d", d)
+			}
+			return
+		default:
+		}
+		err := b.db.WriteUrgent(func(tx *db.Tx) error {
+			var n int
+			err := tx.QueryRow(`SELECT count(*) FROM messages`).Scan(&n)
+			if n > 0 && n < all {
+				between++
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestPrune(t *testing.T) {
 	b := open(t, queue.Options{})
 	ctx := context.Background()

@@ -180,6 +180,7 @@ CREATE TABLE received_pdus (
 );
 CREATE INDEX received_stored ON received_pdus (sim, storage, position) WHERE deleted_at IS NULL AND storage <> '';
 CREATE INDEX received_waiting ON received_pdus (set_key) WHERE set_key IS NOT NULL AND message IS NULL;
+CREATE INDEX received_loose ON received_pdus (at) WHERE message IS NULL AND set_key IS NULL;
 CREATE INDEX received_hash ON received_pdus (hash);
 CREATE INDEX received_message ON received_pdus (message) WHERE message IS NOT NULL;
 
