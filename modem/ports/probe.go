@@ -97,7 +97,7 @@ const (
 	// before the device's second command port is asked too.
 	hedge = 1500 * time.Millisecond
 	// grace is how long a likelier port may still take after another was found.
-	grace = 500 * time.Millisecond
+	grace = time.Second
 )
 
 // Probe finds the port of d that takes SMS commands, and whose it is. It opens

@@ -136,6 +136,13 @@ func (w *watch) look(now time.Time) {
 		return
 	}
 	devices, err := Scan(w.o.Sys, w.o.Dev, w.o.Named...)
+	for range 3 { // a device that was pulled out meanwhile is half there
+		before := print
+		if print = w.fingerprint(); print == before {
+			break
+		}
+		devices, err = Scan(w.o.Sys, w.o.Dev, w.o.Named...)
+	}
 	if err != nil {
 		if !w.ill {
 			w.o.Log.Error("modems can't be looked for", "error", err)
