@@ -91,7 +91,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.database, err = db.Open(ctx, db.Options{Dir: o.DataDir, SingleConn: o.SingleConn}); err != nil {
 		return nil, err
 	}
-	o.Queue.Log = g.log
+	o.Queue.Log, o.Queue.Region = g.log, o.Region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}

@@ -133,7 +133,7 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 		} {
 			err := each(r, query, func(row int64, raw []byte) {
 				deliver, report, err := pdu.Decode(raw)
-				if err == nil && (deliver != nil && deliver.From == of || report != nil && number.Same(report.To, of)) {
+				if err == nil && (deliver != nil && q.sender(deliver) == of || report != nil && number.Same(report.To, of)) {
 					pdus = append(pdus, row)
 				}
 			})

@@ -41,6 +41,7 @@ type Options struct {
 	ReportWait       time.Duration // 0: 24 hours
 	AssemblyWait     time.Duration // for missing parts of a received message; 0: 24 hours
 	MaxParts         int           // of an outbound message; 0: 10
+	Region           string        // default_region: of senders told in national form; "": as they are
 	Now              func() time.Time
 	Log              *slog.Logger
 }

@@ -11,6 +11,7 @@ import (
 
 	"gatewayd/db"
 	"gatewayd/sms"
+	"gatewayd/sms/number"
 	"gatewayd/sms/pdu"
 )
 
@@ -230,7 +231,7 @@ func (q *Queue) deliver(tx *db.Tx, held []*received, parts []*pdu.Deliver, incom
 		first = parts[i]
 	}
 	r := inbound(held[0])
-	r.From, r.Parts, r.Incomplete, r.Flash = first.From, len(parts), incomplete, first.Class == 0
+	r.From, r.Parts, r.Incomplete, r.Flash = q.sender(first), len(parts), incomplete, first.Class == 0
 	r.SentAt = first.SCTS
 	r.Port = first.DstPort
 	r.Text, r.Data, r.Encoding = pdu.Join(parts)
@@ -248,6 +249,17 @@ func (q *Queue) deliver(tx *db.Tx, held []*received, parts []*pdu.Deliver, incom
 		return err
 	}
 	return q.consent(tx, r)
+}
+
+// sender is a received text's sender as people write to it: some networks tell
+// it in its national form.
+func (q *Queue) sender(d *pdu.Deliver) string {
+	if !d.Alphanumeric {
+		if n, err := number.Parse(d.From, q.o.Region); err == nil {
+			return n
+		}
+	}
+	return d.From
 }
 
 func inbound(p *received) *record {

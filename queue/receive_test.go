@@ -152,6 +152,23 @@ func TestStop(t *testing.T) {
 	b.want(b.submit(phone, "again").ID, sms.Queued)
 }
 
+// A network that tells senders in their national form changes nothing: STOP
+// holds, and the sender is the number that texts to it are sent to.
+func TestNationalSender(t *testing.T) {
+	b := open(t, queue.Options{Region: "DE"})
+	b.receive("SM", 1, b.texts("0"+phone[3:], "STOP", 0)[0])
+	b.want(b.submit(phone, "x").ID, sms.Failed)
+	if got := b.inbound(); len(got) != 1 || got[0].From != phone {
+		t.Errorf("received %+v", got)
+	}
+	for i, from := range []string{"72345", "FONIC", "+15005550006"} {
+		b.receive("SM", i+2, b.texts(from, "x", 0)[0])
+		if got := b.inbound()[i+1].From; got != from {
+			t.Errorf("%s became %s", from, got)
+		}
+	}
+}
+
 func TestInboundRing(t *testing.T) {
 	b := open(t, queue.Options{InboundCapacity: 2})
 	ctx := context.Background()
