@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -285,5 +286,45 @@ func TestTwoModems(t *testing.T) {
 	}
 	if count["m1"]+count["m2"] != 40 || count["m1"] < 12 || count["m2"] < 12 {
 		t.Errorf("the work was shared %v", count)
+	}
+}
+
+// What the command line writes belongs to the owner of data_dir, also when
+// root runs it before the first start.
+func TestKeysBelongToTheOwner(t *testing.T) {
+	s := newSite(t, 1, fast(), "")
+	data := filepath.Join(s.dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	owner := os.Geteuid()
+	if owner == 0 { // as the package's service user would own it
+		owner = 65534
+		if err := os.Chown(data, owner, owner); err != nil {
+			t.Fatal(err)
+		}
+		for dir := s.dir; dir != "/"; dir = filepath.Dir(dir) { // that user must get there
+			if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o001 == 0 {
+				if err := os.Chmod(dir, info.Mode().Perm()|0o011); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if _, errs, status := s.gatewayd("keys", "create", "--config", s.config, "--name", "first", "--scope", "send"); status != 0 {
+		t.Fatal(errs)
+	}
+	files, err := os.ReadDir(data)
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if uid := info.Sys().(*syscall.Stat_t).Uid; int(uid) != owner || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s belongs to %d with mode %v, want %d and no rights for others", f.Name(), uid, info.Mode(), owner)
+		}
 	}
 }
