@@ -217,7 +217,7 @@ func TestClockThatJumps(t *testing.T) {
 		offset.Store(0)
 		settleDown(maxDelay)
 		r.always(200)
-		settleDown(maxDelay)
+		settleDown(maxDelay + maxDelay/4) // and its jitter
 		r.wantInOrder("app.example", alice, 2)
 	})
 }
