@@ -7,27 +7,29 @@ import (
 	"fmt"
 	"path/filepath"
 	"time"
-
-	"gatewayd/sim"
 )
 
 // measureDaemon reads what a daemon with one modem uses: memory when idle and
 // after messages, and processor time and writes for each message from its POST
 // to the network's answer.
 func measureDaemon(ctx context.Context, s settings, t *table) (err error) {
-	network := atOnce()
-	defer network.Close()
-	m := network.AddModem(sim.ModemOptions{Name: "bench"})
-	port, err := m.OpenPTY("")
+	device, err := startSimulator(ctx)
 	if err != nil {
 		return err
 	}
 	p, err := startDaemon(ctx, s.binary, filepath.Join(s.dir, "daemon"),
-		fmt.Sprintf("  list:\n    - {name: bench, port: %s, number: %q, max_per_minute: 0, max_per_day: 0}\n", port, m.Number()))
+		fmt.Sprintf("  list:\n    - {name: bench, port: %s, number: %q, max_per_minute: 0, max_per_day: 0}\n", device.port, device.number))
 	if err != nil {
-		return err
+		_, e := device.end()
+		return errors.Join(err, e)
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
+	defer func() {
+		err = errors.Join(err, p.stop())
+		parts, e := device.end()
+		if err = errors.Join(err, e); err == nil && parts != s.messages {
+			err = fmt.Errorf("the modem was given %d parts, not %d", parts, s.messages)
+		}
+	}()
 	if err := p.until(ctx, time.Minute, "/v1/modems", func(body string) bool {
 		var list struct{ Modems []struct{ State string } }
 		return json.Unmarshal([]byte(body), &list) == nil && len(list.Modems) == 1 && list.Modems[0].State == "ready"
@@ -61,9 +63,6 @@ func measureDaemon(ctx context.Context, s settings, t *table) (err error) {
 	rest, err := p.used()
 	if err != nil {
 		return err
-	}
-	if sent := m.Stats().Sends; sent != s.messages {
-		return fmt.Errorf("the modem was given %d parts, not %d", sent, s.messages)
 	}
 	n := float64(s.messages)
 	t.add(row{figure: "resident memory, one modem, idle", value: fmt.Sprintf("%.1f MB", idle.resident), goal: "≤ 40 MB"})

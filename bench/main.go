@@ -57,7 +57,11 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	flag.StringVar(&s.binary, "binary", "", "the gatewayd to measure; built from this module if not given")
 	flag.StringVar(&s.cpuprofile, "cpuprofile", "", "write a CPU profile of the rounds that send through the gateway to this file")
 	rounds := flag.Int("rounds", 0, "how often each comparison is made")
+	simulator := flag.Bool("simulate", false, "be the simulated modem; the benchmark starts itself so")
 	flag.Parse()
+	if *simulator {
+		return simulate()
+	}
 	if *short {
 		q := quick
 		q.only, q.dir, q.binary, q.cpuprofile = s.only, s.dir, s.binary, s.cpuprofile

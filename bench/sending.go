@@ -12,7 +12,6 @@ import (
 	"gatewayd/gateway"
 	"gatewayd/modem"
 	"gatewayd/queue"
-	"gatewayd/sim"
 	"gatewayd/sms"
 )
 
@@ -20,9 +19,6 @@ const benchText = "Your appointment is on Tuesday at 10:30. Reply STOP to get no
 
 // recipient is one of a thousand numbers in turn.
 func recipient(i int) string { return fmt.Sprintf("+4917012%05d", i%1000) }
-
-// atOnce is a network that answers at once and keeps little.
-func atOnce() *sim.Network { return sim.NewNetwork(sim.NetworkOptions{Keep: 100}) }
 
 // lane is one way to send, over the rounds.
 type lane struct {
@@ -40,13 +36,11 @@ func (l *lane) take(t *tap) {
 // measureSending compares the gateway's send loop with bare ones on the same
 // pseudo-terminal, whose network answers at once.
 func measureSending(ctx context.Context, s settings, t *table) error {
-	network := atOnce()
-	defer network.Close()
-	m := network.AddModem(sim.ModemOptions{Name: "bench"})
-	port, err := m.OpenPTY("")
+	device, err := startSimulator(ctx)
 	if err != nil {
 		return err
 	}
+	defer device.end()
 	row, err := openOneRow(s.dir)
 	if err != nil {
 		return err
@@ -68,10 +62,10 @@ func measureSending(ctx context.Context, s settings, t *table) error {
 			into *lane
 			run  func() (*tap, error)
 		}{
-			{&nothing, func() (*tap, error) { return onPort(port, s.parts, nil) }},
-			{&committing, func() (*tap, error) { return onPort(port, s.parts, commit) }},
+			{&nothing, func() (*tap, error) { return onPort(device.port, s.parts, nil) }},
+			{&committing, func() (*tap, error) { return onPort(device.port, s.parts, commit) }},
 			{&product, func() (*tap, error) {
-				return throughGateway(ctx, filepath.Join(s.dir, fmt.Sprint("send", i)), port, m.Number(), s.parts)
+				return throughGateway(ctx, filepath.Join(s.dir, fmt.Sprint("send", i)), device, s.parts)
 			}},
 		} {
 			seen, err := turn.run()
@@ -105,15 +99,15 @@ func onPort(port string, n int, before func() error) (*tap, error) {
 
 // throughGateway sends n messages of one part, handed in before the start,
 // through a whole gateway without HTTP.
-func throughGateway(ctx context.Context, dir, port, number string, n int) (t *tap, err error) {
+func throughGateway(ctx context.Context, dir string, sim *simulator, n int) (t *tap, err error) {
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	opened := make(chan *tap, 16)
 	g, err := gateway.New(ctx, gateway.Options{DataDir: dir, Version: "bench", Modems: []gateway.ModemOptions{{
-		Name: "bench", Port: port, Number: number,
+		Name: "bench", Port: sim.port, Number: sim.number,
 		Open: func(context.Context) (io.ReadWriteCloser, error) {
-			rwc, err := modem.OpenSerial(port)
+			rwc, err := modem.OpenSerial(sim.port)
 			if err != nil {
 				return nil, err
 			}
