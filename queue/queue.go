@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -79,8 +80,8 @@ type Queue struct {
 	out, in *ring
 
 	// Only functions that run on the database's writer touch these.
-	queuedSeq int64 // the order of waiting messages, last given
-	lastRow   int64 // of messages, last given
+	queuedSeq atomic.Int64 // the order of waiting messages, last given; anybody may read it
+	lastRow   int64        // of messages, last given
 	ids       *ulid.MonotonicEntropy
 
 	mu      sync.Mutex
@@ -101,7 +102,7 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 	err := d.Read(ctx, func(r db.Querier) error {
 		var last sql.NullInt64
 		err := r.QueryRow(`SELECT max(queued_seq) FROM messages WHERE queued_seq IS NOT NULL`).Scan(&last)
-		q.queuedSeq = last.Int64
+		q.queuedSeq.Store(last.Int64)
 		if err != nil {
 			return err
 		}
@@ -174,8 +175,7 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 	switch next {
 	case sms.Queued:
 		if r.queuedSeq == 0 {
-			q.queuedSeq++
-			r.queuedSeq = q.queuedSeq
+			r.queuedSeq = q.queuedSeq.Add(1)
 		}
 	case sms.Sending, sms.Scheduled:
 	default: // nothing is left to send

@@ -137,8 +137,7 @@ func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, st
 	if r.SendAt.After(now) {
 		r.Status = sms.Scheduled
 	} else {
-		q.queuedSeq++
-		r.queuedSeq = q.queuedSeq
+		r.queuedSeq = q.queuedSeq.Add(1)
 	}
 	r.Row = q.nextRow()
 	if r.slot, err = q.claimOutbound(tx, r.Row, now); err != nil {
