@@ -110,9 +110,6 @@ func (d Device) String() string {
 func (d Device) Candidates() []Tty {
 	var all []Tty
 	for _, role := range []Role{AT, SecondAT, Unknown} {
-		if role == Unknown && d.known {
-			break
-		}
 		for _, t := range d.Ttys {
 			if t.Role == role {
 				all = append(all, t)

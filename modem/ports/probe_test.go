@@ -43,11 +43,11 @@ func device(t *testing.T, u usb) Device {
 }
 
 // probe tells how long it took, too.
-func (p *probing) probe(d Device) (Found, error, time.Duration) {
+func (p *probing) probe(d Device) (Found, time.Duration, error) {
 	p.t.Helper()
 	begin := time.Now()
 	f, err := Probe(context.Background(), p.Open, d)
-	return f, err, time.Since(begin)
+	return f, time.Since(begin), err
 }
 
 // unknown has n ttys, and no table knows which is which.
@@ -68,7 +68,7 @@ func TestFoundAmongStrangePorts(t *testing.T) {
 		p.parrot("ttyUSB2")
 		p.sim("ttyUSB3", p.modem)
 		p.streams("ttyUSB4", frames, 100*time.Millisecond)
-		f, err, took := p.probe(device(t, unknown(5)))
+		f, took, err := p.probe(device(t, unknown(5)))
 		if err != nil || f.Port.Name != "ttyUSB3" || took > 3*time.Second {
 			t.Fatalf("%+v, %v after %s", f, err, took)
 		}
@@ -96,7 +96,7 @@ func TestKnownPortsOnly(t *testing.T) {
 					p.parrot(tty.Name)
 				}
 				p.sim(c.tty, p.modem)
-				f, err, took := p.probe(d)
+				f, took, err := p.probe(d)
 				if err != nil || f.Port.Name != c.tty || took > time.Second {
 					t.Fatalf("%+v, %v after %s", f, err, took)
 				}
@@ -111,7 +111,7 @@ func TestSecondPortStandsIn(t *testing.T) {
 	bubble(t, sim.ModemOptions{}, func(t *testing.T, p *probing) {
 		p.mute("ttyUSB2")
 		p.sim("ttyUSB3", p.modem)
-		f, err, took := p.probe(device(t, ec25))
+		f, took, err := p.probe(device(t, ec25))
 		if err != nil || f.Port.Name != "ttyUSB3" || took > 3*time.Second {
 			t.Fatalf("%+v, %v after %s", f, err, took)
 		}
@@ -120,7 +120,7 @@ func TestSecondPortStandsIn(t *testing.T) {
 	// One that fails at once is not waited for.
 	bubble(t, sim.ModemOptions{}, func(t *testing.T, p *probing) {
 		p.sim("ttyUSB3", p.modem)
-		f, err, took := p.probe(device(t, ec25))
+		f, took, err := p.probe(device(t, ec25))
 		if err != nil || f.Port.Name != "ttyUSB3" || took > time.Second {
 			t.Fatalf("%+v, %v after %s", f, err, took)
 		}
@@ -134,7 +134,7 @@ func TestBusy(t *testing.T) {
 	bubble(t, sim.ModemOptions{}, func(t *testing.T, p *probing) {
 		p.fails("ttyUSB2", busy)
 		p.sim("ttyUSB3", p.modem)
-		_, err, took := p.probe(device(t, ec25))
+		_, took, err := p.probe(device(t, ec25))
 		if !errors.Is(err, modem.ErrBusy) || took > 0 || !strings.Contains(err.Error(), "ModemManager (process 700)") {
 			t.Errorf("%v after %s", err, took)
 		}
@@ -143,7 +143,7 @@ func TestBusy(t *testing.T) {
 	bubble(t, sim.ModemOptions{}, func(t *testing.T, p *probing) {
 		p.fails("ttyUSB3", busy)
 		p.sim("ttyUSB2", p.modem)
-		if f, err, _ := p.probe(device(t, ec25)); err != nil || f.Port.Name != "ttyUSB2" {
+		if f, _, err := p.probe(device(t, ec25)); err != nil || f.Port.Name != "ttyUSB2" {
 			t.Errorf("%+v, %v", f, err)
 		}
 	})
@@ -155,7 +155,7 @@ func TestLikelierPortWins(t *testing.T) {
 		p.sim("ttyUSB0", p.modem)
 		p.modem.Fault(func(f *sim.Faults) { f.Slow = map[string]time.Duration{"+CGSN": 300 * time.Millisecond} })
 		p.sim("ttyUSB1", p.net.AddModem(sim.ModemOptions{}))
-		if f, err, took := p.probe(device(t, unknown(2))); err != nil || f.Port.Name != "ttyUSB0" || took > 2*time.Second {
+		if f, took, err := p.probe(device(t, unknown(2))); err != nil || f.Port.Name != "ttyUSB0" || took > 2*time.Second {
 			t.Errorf("%+v, %v after %s", f, err, took)
 		}
 		p.check()
@@ -164,7 +164,7 @@ func TestLikelierPortWins(t *testing.T) {
 	bubble(t, sim.ModemOptions{}, func(t *testing.T, p *probing) {
 		p.mute("ttyUSB0")
 		p.sim("ttyUSB1", p.modem)
-		f, err, took := p.probe(device(t, unknown(2)))
+		f, took, err := p.probe(device(t, unknown(2)))
 		if err != nil || f.Port.Name != "ttyUSB1" || took > 2*time.Second {
 			t.Errorf("%+v, %v after %s", f, err, took)
 		}
@@ -203,7 +203,7 @@ func TestRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, sim.ModemOptions{}, func(t *testing.T, p *probing) {
 				c.put(p)
-				f, err, took := p.probe(device(t, unknown(1)))
+				f, took, err := p.probe(device(t, unknown(1)))
 				var e *Error
 				if !errors.As(err, &e) || !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.why) || took > c.most {
 					t.Errorf("%+v, %v after %s", f, err, took)
@@ -248,7 +248,7 @@ func TestStreamsAreLeftAlone(t *testing.T) {
 func TestSIMStates(t *testing.T) {
 	bubble(t, sim.ModemOptions{PIN: "4711"}, func(t *testing.T, p *probing) {
 		p.sim("ttyUSB2", p.modem)
-		if f, err, _ := p.probe(device(t, ec25)); err != nil || f.SIM != "SIM PIN" || f.IMEI == "" {
+		if f, _, err := p.probe(device(t, ec25)); err != nil || f.SIM != "SIM PIN" || f.IMEI == "" {
 			t.Errorf("%+v, %v", f.Identity, err)
 		}
 		if p.modem.Stats().PINTries != 0 {
@@ -258,7 +258,7 @@ func TestSIMStates(t *testing.T) {
 	})
 	bubble(t, sim.ModemOptions{NoSIM: true}, func(t *testing.T, p *probing) {
 		p.sim("ttyUSB2", p.modem)
-		if f, err, _ := p.probe(device(t, ec25)); err != nil || f.SIM != "none" || f.ICCID != "" || f.IMEI == "" {
+		if f, _, err := p.probe(device(t, ec25)); err != nil || f.SIM != "none" || f.ICCID != "" || f.IMEI == "" {
 			t.Errorf("%+v, %v", f.Identity, err)
 		}
 	})
@@ -303,7 +303,7 @@ func TestOddAnswers(t *testing.T) {
 					}
 				}
 				p.answers("ttyUSB0", odd(answers))
-				f, err, took := p.probe(device(t, unknown(1)))
+				f, took, err := p.probe(device(t, unknown(1)))
 				if err != nil || f.Identity != c.want || took > 3*time.Second {
 					t.Errorf("%+v, %v after %s, want %+v", f.Identity, err, took, c.want)
 				}
@@ -323,7 +323,7 @@ func TestOpenPrompt(t *testing.T) {
 		synctest.Wait()
 		rwc.Close()
 		p.sim("ttyUSB2", p.modem)
-		if f, err, took := p.probe(device(t, ec25)); err != nil || f.IMEI != p.modem.IMEI() || took > 3*time.Second {
+		if f, took, err := p.probe(device(t, ec25)); err != nil || f.IMEI != p.modem.IMEI() || took > 3*time.Second {
 			t.Errorf("%+v, %v after %s", f.Identity, err, took)
 		}
 		if n := len(p.net.Accepted()); n != 0 {
@@ -361,7 +361,7 @@ func TestLateToAnswer(t *testing.T) {
 		p.modem.Fault(func(f *sim.Faults) { f.Mute = true })
 		time.AfterFunc(3*time.Second, func() { p.modem.Fault(func(f *sim.Faults) { f.Mute = false }) })
 		p.sim("ttyUSB0", p.modem)
-		if f, err, took := p.probe(device(t, unknown(1))); err != nil || f.IMEI == "" || took > 6*time.Second {
+		if f, took, err := p.probe(device(t, unknown(1))); err != nil || f.IMEI == "" || took > 6*time.Second {
 			t.Errorf("%+v, %v after %s", f, err, took)
 		}
 	})
@@ -374,7 +374,7 @@ func TestNothingToAsk(t *testing.T) {
 			usb  usb
 			want string
 		}{{hilinkStick, "network card"}, {disc("12d1:1446"), "CD-ROM"}, {ec25.bare(), "is not there"}} {
-			if _, err, _ := p.probe(device(t, c.usb)); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, _, err := p.probe(device(t, c.usb)); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		}

@@ -55,7 +55,7 @@ func usbDevice(sys fs.FS, dev, socket string, dirs []string) []Device {
 		Vendor: hexID(text(sys, dir, "idVendor")), Product: hexID(text(sys, dir, "idProduct")),
 		Manufacturer: text(sys, dir, "manufacturer"), Name: text(sys, dir, "product"), Serial: text(sys, dir, "serial"),
 	}
-	if d.Vendor == "" || d.Product == "" || text(sys, dir, "bDeviceClass") == "09" { // gone meanwhile, or a hub
+	if d.Vendor == "" || d.Product == "" { // gone meanwhile
 		return nil
 	}
 	d.Number, _ = strconv.Atoi(text(sys, dir, "devnum"))

@@ -49,6 +49,7 @@ func TestDevices(t *testing.T) {
 		"Huawei E1750":                 {e1750, Serial, Free, "ttyUSB2 ttyUSB0", ""},
 		"Huawei E3372, stick":          {e3372, Serial, Free, "ttyUSB0 ttyUSB1", ""},
 		"Huawei E171":                  {e171, Serial, Free, "ttyUSB3 ttyUSB0 ttyUSB1 ttyUSB2", ""},
+		"Huawei, a GPS port":           {e398, Serial, Free, "ttyUSB0 ttyUSB2", ""},
 		"Huawei ME909u":                {me909u, Serial, Free, "ttyUSB2 ttyUSB0", ""},
 		"Huawei E220":                  {e220, Serial, Free, "ttyUSB1 ttyUSB0", ""},
 		"Huawei HiLink":                {hilinkStick, NetworkOnly, Free, "", "firmware for stick mode"},

@@ -50,7 +50,6 @@ type usb struct {
 	socket              string // 1-1.2
 	id                  string // 12d1:1506
 	maker, name, serial string
-	class               string // bDeviceClass, "" is 00
 	ifs                 []usbIf
 }
 
@@ -93,11 +92,6 @@ func (t *tree) plug(devices ...usb) {
 			put(files, dir+"/devnum", fmt.Sprintf("%d\n", t.next))
 			put(files, dir+"/idVendor", u.id[:4]+"\n")
 			put(files, dir+"/idProduct", u.id[5:]+"\n")
-			class := u.class
-			if class == "" {
-				class = "00"
-			}
-			put(files, dir+"/bDeviceClass", class+"\n")
 			for name, s := range map[string]string{"manufacturer": u.maker, "product": u.name, "serial": u.serial} {
 				if s != "" {
 					put(files, dir+"/"+name, s+"\n")
@@ -218,10 +212,12 @@ var (
 	e171 = usb{socket: "1-1.2", id: "12d1:1506", name: "HUAWEI Mobile", ifs: []usbIf{ // old firmware says ff everywhere
 		serial(0, vendorSpecific, "option", "ttyUSB0"), serial(1, vendorSpecific, "option", "ttyUSB1"),
 		serial(2, vendorSpecific, "option", "ttyUSB2"), serial(3, vendorSpecific, "option", "ttyUSB3")}}
+	e398 = usb{socket: "1-1.2", id: "12d1:1506", name: "HUAWEI Mobile", ifs: []usbIf{ // one port says what it is
+		serial(0, vendorSpecific, "option", "ttyUSB0"), serial(1, "ff/01/05", "option", "ttyUSB1"), serial(2, vendorSpecific, "option", "ttyUSB2")}}
 	me909u = usb{socket: "1-1.2", id: "12d1:1573", name: "HUAWEI Mobile", ifs: []usbIf{
 		serial(0, "ff/01/10", "option", "ttyUSB0"), {n: 2, codes: "02/06/00", driver: "cdc_ether"},
 		serial(3, "ff/01/13", "option", "ttyUSB1"), serial(4, "ff/01/12", "option", "ttyUSB2"), serial(5, "ff/01/14", "option", "ttyUSB3")}}
-	hilinkStick = usb{socket: "1-1.2", id: "12d1:14dc", maker: "HUAWEI", name: "HUAWEI Mobile", class: "02", ifs: []usbIf{
+	hilinkStick = usb{socket: "1-1.2", id: "12d1:14dc", maker: "HUAWEI", name: "HUAWEI Mobile", ifs: []usbIf{
 		{n: 0, codes: "02/06/00", driver: "cdc_ether"}, {n: 1, codes: "0a/06/00", driver: "cdc_ether"}, {n: 2, codes: "08/06/50", driver: "usb-storage"}}}
 	e220 = usb{socket: "1-1.2", id: "12d1:1003", ifs: []usbIf{
 		serial(0, vendorSpecific, "option", "ttyUSB0"), serial(1, vendorSpecific, "option", "ttyUSB1"), {n: 2, codes: "08/06/50", driver: "usb-storage"}}}
@@ -267,7 +263,7 @@ var (
 	xmm = usb{socket: "1-1.2", id: "8087:07f5", name: "XMM7160", ifs: []usbIf{ // a maker that is in no table
 		{n: 0, codes: "02/0d/00", driver: "cdc_ncm"}, serial(2, "02/02/01", "cdc_acm", "ttyACM0"), serial(4, "02/02/01", "cdc_acm", "ttyACM1")}}
 	keyboard = usb{socket: "1-1.1", id: "046d:c31c", name: "USB Keyboard", ifs: []usbIf{{n: 0, codes: "03/01/01", driver: "usbhid"}}}
-	hub      = usb{socket: "1-1", id: "0424:9514", class: "09", ifs: []usbIf{{n: 0, codes: "09/00/01", driver: "hub"}}}
+	hub      = usb{socket: "1-1", id: "0424:9514", ifs: []usbIf{{n: 0, codes: "09/00/01", driver: "hub"}}}
 )
 
 // disc is a modem that still shows its installation disc.

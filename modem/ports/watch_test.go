@@ -24,11 +24,15 @@ type watching struct {
 	out   <-chan Snapshot
 	looks atomic.Int64
 	log   bytes.Buffer
+	hook  atomic.Pointer[func(name string)] // called for each file that is opened
 }
 
 func (w *watching) Open(name string) (fs.File, error) {
 	if name == ttyClass {
 		w.looks.Add(1)
+	}
+	if hook := w.hook.Load(); hook != nil {
+		(*hook)(name)
 	}
 	return w.tree.Open(name)
 }
@@ -180,6 +184,18 @@ func TestTtysSecondsApart(t *testing.T) {
 		}
 	})
 	watchIn(t, true, nil, func(w *watching) {
+		u := unknown(4)
+		w.tree.plug(u.bare())
+		for i := range 4 {
+			w.tree.tty(u, i, "ttyUSB"+string(rune('0'+i)))
+			w.uevent()
+			w.quiet(300 * time.Millisecond)
+		}
+		if s := w.next(time.Second); told(s.Came) != "1-1.2 ttyUSB0 ttyUSB1 ttyUSB2 ttyUSB3" {
+			t.Errorf("%+v", s)
+		}
+	})
+	watchIn(t, true, nil, func(w *watching) {
 		u := unknown(2)
 		w.tree.plug(u.bare())
 		w.tree.tty(u, 0, "ttyUSB0")
@@ -246,6 +262,22 @@ func TestQuickReplug(t *testing.T) {
 	}
 }
 
+// Pulled out while it is being read: what is half there is not told.
+func TestPulledOutWhileRead(t *testing.T) {
+	watchIn(t, false, []usb{e1750}, func(w *watching) {
+		pull := func(name string) {
+			if strings.HasPrefix(name, usbDevices+"/1-1.2:1.1/") {
+				w.hook.Store(nil)
+				w.tree.unplug("1-1.2")
+			}
+		}
+		w.hook.Store(&pull)
+		if s := w.next(11 * time.Second); told(s.Gone) != "1-1.2 ttyUSB0 ttyUSB1 ttyUSB2" || len(s.Devices)+len(s.Changed) != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // A reader that was away learns what has become of what it knows, not more.
 func TestSlowReader(t *testing.T) {
 	watchIn(t, true, []usb{e1750}, func(w *watching) {
@@ -291,7 +323,7 @@ func TestLooksAreFew(t *testing.T) {
 func TestUeventsEnd(t *testing.T) {
 	watchIn(t, true, nil, func(w *watching) {
 		close(w.wake)
-		w.quiet(10 * time.Second)
+		w.quiet(10*time.Second + 100*time.Millisecond)
 		w.tree.plug(e1750)
 		if s := w.next(time.Second); len(s.Came) != 1 {
 			t.Errorf("%+v", s)
