@@ -52,7 +52,8 @@ type line struct {
 	waiting  []*entry // by Seq
 	// where it stands
 	lane  lane
-	index int // in the lane's heap, -1: not there
+	seq   int64 // of the message that made it stand there: the heap's order must not change under it
+	index int   // in the lane's heap, -1: not there
 	due   time.Time
 	held  int // in the heap of held lines, -1: not there
 }
@@ -285,6 +286,7 @@ func (d *dispatcher) place(l *line) {
 		h = &lineHeap{}
 		d.lanes[l.lane] = h
 	}
+	l.seq = e.Seq
 	heap.Push(h, l)
 }
 
@@ -485,7 +487,7 @@ func (h lineHeap) Less(i, j int) bool {
 	if h[i].priority != h[j].priority {
 		return h[i].priority > h[j].priority
 	}
-	return h[i].waiting[0].Seq < h[j].waiting[0].Seq
+	return h[i].seq < h[j].seq
 }
 func (h lineHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i]; h[i].index, h[j].index = i, j }
 func (h *lineHeap) Push(x any)   { l := x.(*line); l.index = len(*h); *h = append(*h, l) }
