@@ -116,6 +116,7 @@ func (a *API) routes() []route {
 		{"GET", "/v1/events", auth.Read, a.listEvents},
 		{"GET", "/v1/webhooks/deliveries", auth.Read, a.listDeliveries},
 		{"POST", "/v1/webhooks/deliveries/:id/retry", auth.Admin, a.retryDelivery},
+		{"DELETE", "/v1/webhooks/deliveries/:id", auth.Admin, a.dropDelivery},
 		{"GET", "/healthz", "", a.healthz},
 		{"GET", "/readyz", "", a.readyz},
 		{"GET", "/openapi.json", "", a.openAPI},

@@ -327,6 +327,12 @@ func (f *fakeDeliveries) Retry(_ context.Context, id string) (sms.Delivery, erro
 	return sms.Delivery{}, errors.Join(queue.ErrNotFound)
 }
 
+func (f *fakeDeliveries) Drop(ctx context.Context, id string) (sms.Delivery, error) {
+	d, err := f.Retry(ctx, id)
+	d.Status = sms.DeliveryDropped
+	return d, err
+}
+
 // signIn swaps a token for a cookie, as a browser does.
 func (b *box) signInWith(token string) header {
 	b.t.Helper()

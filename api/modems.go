@@ -27,6 +27,8 @@ type Deliveries interface {
 	List(context.Context, sms.DeliveryFilter) ([]sms.Delivery, string, error)
 	// Retry makes a failed delivery due now.
 	Retry(ctx context.Context, id string) (sms.Delivery, error)
+	// Drop ends a delivery that nobody wants any more.
+	Drop(ctx context.Context, id string) (sms.Delivery, error)
 }
 
 func (a *API) modems() []sms.Modem {
@@ -112,17 +114,26 @@ func (a *API) listDeliveries(c echo.Context) error {
 
 // retryDelivery is POST /v1/webhooks/deliveries/{id}/retry.
 func (a *API) retryDelivery(c echo.Context) error {
+	return a.changeDelivery(c, http.StatusAccepted, Deliveries.Retry, "Only a failed delivery can be retried.")
+}
+
+// dropDelivery is DELETE /v1/webhooks/deliveries/{id}.
+func (a *API) dropDelivery(c echo.Context) error {
+	return a.changeDelivery(c, http.StatusOK, Deliveries.Drop, "The delivery is over already.")
+}
+
+func (a *API) changeDelivery(c echo.Context, status int, change func(Deliveries, context.Context, string) (sms.Delivery, error), refused string) error {
 	if a.o.Deliveries == nil {
 		return notFound.because("No webhook is configured.")
 	}
-	d, err := a.o.Deliveries.Retry(context.WithoutCancel(c.Request().Context()), param(c, "id"))
+	d, err := change(a.o.Deliveries, context.WithoutCancel(c.Request().Context()), param(c, "id"))
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
 		return notFound.because("No delivery has this id.")
 	case errors.Is(err, queue.ErrConflict):
-		return conflict.because("Only a failed delivery can be retried.")
+		return conflict.because("%s", refused)
 	case err != nil:
 		return err
 	}
-	return a.json(c, http.StatusAccepted, d)
+	return a.json(c, status, d)
 }

@@ -90,4 +90,7 @@ func TestDeliveries(t *testing.T) {
 	b.ask("POST", "/v1/webhooks/deliveries/dlv_1/retry", bearer(b.admin), "").want(http.StatusAccepted)
 	b.ask("POST", "/v1/webhooks/deliveries/dlv_done/retry", bearer(b.admin), "").problem(conflict)
 	b.ask("POST", "/v1/webhooks/deliveries/nothing/retry", bearer(b.admin), "").problem(notFound)
+	b.ask("DELETE", "/v1/webhooks/deliveries/dlv_1", bearer(b.admin), "").want(http.StatusOK)
+	b.ask("DELETE", "/v1/webhooks/deliveries/dlv_done", bearer(b.admin), "").problem(conflict)
+	b.ask("DELETE", "/v1/webhooks/deliveries/nothing", bearer(b.admin), "").problem(notFound)
 }
