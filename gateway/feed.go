@@ -341,7 +341,7 @@ func (f *feed) abandon() {
 		if j.air == 0 {
 			continue
 		}
-		lost := modem.Outcome{Part: &modem.Part{Row: j.entry.Row, Number: j.air, Total: len(j.parts), To: j.entry.To}, Result: modem.Unknown, ExpectedMR: -1}
+		lost := modem.Outcome{Part: &modem.Part{Row: j.entry.Row, MessageID: j.id, Number: j.air, Total: len(j.parts), To: j.entry.To}, Result: modem.Unknown, ExpectedMR: -1}
 		if err := f.book(lost); err != nil {
 			f.log.Error("an unfinished part could not be booked; the next start settles it", "modem", f.name, "error", err)
 		}

@@ -33,6 +33,10 @@ func (f *feed) verdict(o modem.Outcome) *queue.Verdict {
 		v.Fate = queue.PartUnconfirmed
 	case modem.NotSent:
 		v.Fate = queue.PartRetry // at once, on any modem
+		if j := f.find(o.Part.Row); j != nil && j.entry.Attempts >= soonLimit {
+			// Lest one that no modem will take be always the next.
+			v.Fate, v.NotBefore = f.later(j.entry)
+		}
 	default:
 		v.Fate, v.NotBefore, v.RefusedBy = f.refused(o)
 	}
@@ -76,13 +80,20 @@ func (f *feed) refused(o modem.Outcome) (fate queue.Fate, notBefore time.Time, r
 			return queue.PartRetry, now.Add(soon), ""
 		}
 	}
+	fate, notBefore = f.later(e)
+	return fate, notBefore, refusedBy
+}
+
+// later decides when a message is tried again, or that it was tried long enough.
+func (f *feed) later(e *entry) (fate queue.Fate, notBefore time.Time) {
+	now, attempts := f.d.now(), e.Attempts+1
 	if e.ExpiresAt.IsZero() && attempts > persistence && now.Sub(e.Since) > patience {
-		return queue.PartFailed, time.Time{}, ""
+		return queue.PartFailed, time.Time{}
 	}
 	delay := longDelay
 	if n := attempts - 1; n < 6 {
 		delay = firstDelay << n
 	}
 	// Half of it at random, so that messages held back together don't return together.
-	return queue.PartRetry, now.Add(delay/2 + rand.N(delay/2)), refusedBy
+	return queue.PartRetry, now.Add(delay/2 + rand.N(delay/2))
 }

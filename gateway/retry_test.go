@@ -32,7 +32,7 @@ func TestRefused(t *testing.T) {
 		"the SIM's trouble":                  {sms.Account, 9, queue.Waiting{Since: days(-9)}, queue.PartRetry, soon, ""},
 		"the modem's trouble":                {sms.Fault, 1, queue.Waiting{}, queue.PartRetry, soon, "sim-a"},
 		"of the only modem, again and again": {sms.Fault, 5, queue.Waiting{RefusedBy: "sim-a "}, queue.PartRetry, 4 * time.Minute, "sim-a"},
-		"of the only modem, for a day":       {sms.Fault, 50, queue.Waiting{RefusedBy: "sim-a ", Since: days(-2)}, queue.PartFailed, 0, ""},
+		"of the only modem, for a day":       {sms.Fault, 50, queue.Waiting{RefusedBy: "sim-a ", Since: days(-2)}, queue.PartFailed, 0, "sim-a"},
 		"two modems in trouble":              {sms.Fault, 2, queue.Waiting{RefusedBy: "sim-b "}, queue.PartFailed, 0, ""},
 		"an error in form only":              {sms.Accepted, 1, queue.Waiting{}, queue.PartConfirmed, 0, ""},
 	} {
@@ -53,5 +53,23 @@ func TestRefused(t *testing.T) {
 				t.Errorf("again in %v, want %v or more", d, c.after)
 			}
 		})
+	}
+}
+
+// What never left goes at once again, but not for ever before all others.
+func TestNotSent(t *testing.T) {
+	l := newLines(t)
+	f := l.modem("a")
+	e := &entry{Waiting: queue.Waiting{Row: 1, Since: l.now}}
+	f.jobs = []*job{{entry: e}}
+	for e.Attempts = range 20 {
+		v := f.verdict(modem.Outcome{Part: &modem.Part{Row: 1, Number: 1}, Result: modem.NotSent})
+		if at := v.NotBefore; v.Fate != queue.PartRetry || at.IsZero() != (e.Attempts < soonLimit) || !at.IsZero() && at.Before(l.now.Add(soon)) {
+			t.Errorf("after %d attempts: fate %d, not before %v", e.Attempts, v.Fate, at)
+		}
+	}
+	l.now = l.now.Add(2 * patience)
+	if v := f.verdict(modem.Outcome{Part: &modem.Part{Row: 1, Number: 1}, Result: modem.NotSent}); v.Fate != queue.PartFailed || v.Err == nil {
+		t.Errorf("in the end: %+v", v)
 	}
 }

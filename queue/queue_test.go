@@ -512,6 +512,28 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// One that may have gone out is not told as expired: a report may still come.
+func TestExpiryOfADoubt(t *testing.T) {
+	b := open(t, queue.Options{})
+	m := b.submit("+491701234567", "x", func(d *queue.Draft) { d.ExpiresAt = b.now.Add(3 * time.Minute) })
+	s := b.startOf(m, 1)
+	s.ExpectedMR = 9
+	b.advance(nil, s)
+	b.advance(&queue.Verdict{Row: m.Row, Part: 1, Fate: queue.PartUnconfirmed}, nil)
+	b.now = b.now.Add(2 * time.Minute)
+	b.settle()
+	b.want(m.ID, sms.Queued)
+	b.now = b.now.Add(time.Minute)
+	if _, err := b.q.ExpireDue(b.now); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.want(m.ID, sms.Failed); got.Error.Code != "unconfirmed" || !got.PossibleDuplicate {
+		t.Errorf("%+v, %v", got, got.Error)
+	}
+	b.report(9, m.To, 0)
+	b.want(m.ID, sms.Delivered)
+}
+
 func TestCancel(t *testing.T) {
 	b := open(t, queue.Options{})
 	ctx := context.Background()

@@ -75,6 +75,11 @@ func (q *Queue) ExpireDue(now time.Time) (time.Time, error) {
 }
 
 func (q *Queue) expire(tx *db.Tx, r *record, now time.Time) error {
+	if r.PossibleDuplicate {
+		// It may have gone out before, and a report may still tell.
+		r.Error = unconfirmed("Its first answer was lost, and expires_at came before it could be sent again.")
+		return q.step(tx, r, sms.Failed, now)
+	}
 	detail := "No modem could send it in time."
 	if r.Error != nil {
 		detail += " The last attempt: " + r.Error.Title + " (" + r.Error.Code + ")."
