@@ -1,0 +1,166 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"gatewayd/db"
+	"gatewayd/queue"
+	"gatewayd/sms"
+)
+
+// invariants hold after every commit, whatever happened before: each query
+// counts rows that break one.
+var invariants = map[string]string{
+	"a message's slot is its own": `SELECT count(*) FROM messages m WHERE slot IS NOT NULL AND direction = 'outbound' AND NOT EXISTS
+		(SELECT 1 FROM outbound_ring r WHERE r.address = m.slot AND r.message = m.row AND r.processed IS NULL)`,
+	"a slot in use has its message": `SELECT count(*) FROM outbound_ring r WHERE processed IS NULL AND NOT EXISTS
+		(SELECT 1 FROM messages m WHERE m.row = r.message AND m.slot = r.address)`,
+	"what is not finished has a slot":   `SELECT count(*) FROM messages WHERE slot IS NULL AND status IN ('scheduled', 'queued', 'sending', 'unconfirmed')`,
+	"what is finished has none":         `SELECT count(*) FROM messages WHERE slot IS NOT NULL AND status IN ('delivered', 'undelivered', 'failed', 'expired', 'canceled')`,
+	"a place in the order":              `SELECT count(*) FROM messages WHERE (queued_seq IS NOT NULL) <> (status IN ('queued', 'sending'))`,
+	"no place twice":                    `SELECT count(*) - count(DISTINCT queued_seq) FROM messages WHERE queued_seq IS NOT NULL`,
+	"the newest event tells the status": `SELECT count(*) FROM messages m WHERE 'message.' || status <> (SELECT type FROM events e WHERE e.message = m.row ORDER BY seq DESC LIMIT 1)`,
+	"sent is told before delivered": `SELECT count(*) FROM events d WHERE type = 'message.delivered' AND NOT EXISTS
+		(SELECT 1 FROM events s WHERE s.message = d.message AND s.type = 'message.sent' AND s.seq < d.seq)`,
+	"sent means all parts": `SELECT count(*) FROM messages m WHERE status IN ('sent', 'delivered') AND parts <>
+		(SELECT count(*) FROM parts p WHERE p.message = m.row AND confirmed_at IS NOT NULL)`,
+	"sent twice is marked": `SELECT count(*) FROM messages m WHERE possible_duplicate = 0 AND
+		(SELECT count(*) FROM events e WHERE e.message = m.row AND type = 'message.unconfirmed') > 0 AND
+		(SELECT count(*) FROM events s JOIN events u ON u.message = s.message AND u.type = 'message.unconfirmed' AND s.seq > u.seq
+			WHERE s.message = m.row AND s.type = 'message.sending') > 0 AND parts = 1`,
+}
+
+func TestInvariants(t *testing.T) {
+	for seed := range uint64(2) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			b := open(t, queue.Options{OutboundCapacity: 12, ReportWait: time.Hour})
+			rnd := rand.New(rand.NewPCG(seed, 0))
+			for range 500 {
+				what := b.something(rnd)
+				b.holds(what)
+				if t.Failed() {
+					return
+				}
+			}
+			page, _, err := b.q.List(context.Background(), queue.Filter{Limit: 500})
+			counts := map[sms.Status]int{}
+			for _, m := range page {
+				counts[m.Status]++
+			}
+			t.Log(counts, err)
+		})
+	}
+}
+
+func (b *box) holds(after string) {
+	b.t.Helper()
+	err := b.db.Read(context.Background(), func(r db.Querier) error {
+		for name, query := range invariants {
+			var n int
+			if err := r.QueryRow(query).Scan(&n); err != nil || n != 0 {
+				b.t.Errorf("after %s: %q is broken by %d (%v)", after, name, n, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// something does one thing that may happen to a queue.
+func (b *box) something(rnd *rand.Rand) string {
+	b.t.Helper()
+	ctx := context.Background()
+	b.now = b.now.Add(time.Duration(rnd.IntN(20)) * time.Second)
+	must := func(err error) {
+		b.t.Helper()
+		if err != nil && !errors.Is(err, queue.ErrConflict) && !errors.Is(err, queue.ErrFull) && !errors.Is(err, queue.ErrNotFound) {
+			b.t.Error(err)
+		}
+	}
+	to := fmt.Sprintf("+49170000000%d", rnd.IntN(3))
+	all, _, err := b.q.List(ctx, queue.Filter{Direction: sms.Outbound, Limit: 500})
+	must(err)
+	var m sms.Message
+	if len(all) > 0 {
+		m = all[rnd.IntN(min(len(all), 20))]
+	}
+	switch n := rnd.IntN(20); {
+	case n < 5 || m.Row == 0:
+		drafts := make([]queue.Draft, 1+rnd.IntN(3))
+		for i := range drafts {
+			drafts[i].Message = sms.Message{To: to, Text: strings.Repeat("x", 1+300*rnd.IntN(2)), DeliveryReport: rnd.IntN(4) > 0,
+				OnUnconfirmed: []sms.OnUnconfirmed{sms.Resend, sms.Fail}[rnd.IntN(2)]}
+			if rnd.IntN(5) == 0 {
+				drafts[i].SendAt = b.now.Add(time.Minute)
+			}
+			if rnd.IntN(5) == 0 {
+				drafts[i].ExpiresAt = b.now.Add(3 * time.Minute)
+			}
+		}
+		_, _, err := b.q.Submit(ctx, drafts, nil)
+		must(err)
+		return "submit"
+	case n < 13:
+		return b.work(rnd, m)
+	case n == 13:
+		b.report(byte(rnd.IntN(8)), m.To, []byte{0, 0, 0x20, 0x46}[rnd.IntN(4)])
+		return "report"
+	case n == 14:
+		_, err := b.q.Cancel(ctx, m.ID)
+		must(err)
+		return "cancel"
+	case n == 15:
+		b.restart()
+		return "restart"
+	case n == 16 && rnd.IntN(5) == 0:
+		_, err := b.q.EraseNumber(ctx, to)
+		must(err)
+		return "erase"
+	case n == 17:
+		b.receive("", -1, b.texts(to, []string{"STOP", "START", "START"}[rnd.IntN(3)], 0)[0])
+		return "consent"
+	}
+	for _, due := range []func(time.Time) (time.Time, error){b.q.ReleaseDue, b.q.ExpireDue, b.q.SettleUnconfirmed, b.q.FreeReported} {
+		_, err := due(b.now)
+		must(err)
+	}
+	return "housekeeping"
+}
+
+// work does what a modem may do with a message.
+func (b *box) work(rnd *rand.Rand, m sms.Message) string {
+	b.t.Helper()
+	sim := []string{"8949", "8949", "8949", "other"}[rnd.IntN(4)]
+	j, err := b.q.Job(context.Background(), m.Row, sim)
+	part := 1 + rnd.IntN(m.Parts)
+	if err == nil {
+		part = j.Next
+		s := b.startOf(m, part)
+		s.SIM, s.ExpectedMR, s.Ref = sim, rnd.IntN(8)-1, j.Ref
+		if ok, err := b.q.Advance(nil, s); err != nil {
+			b.t.Error(err)
+		} else if !ok || rnd.IntN(4) == 0 {
+			return "start"
+		}
+	}
+	v := &queue.Verdict{Row: m.Row, Part: part, Fate: queue.Fate(max(0, rnd.IntN(8)-4)), MR: rnd.IntN(8), Err: &sms.Error{Code: "x"}}
+	started := err == nil || m.Attempts > 0 // else no modem could say this
+	if parts, err := b.q.Parts(context.Background(), m.Row); err != nil || len(parts) < part || !started {
+		return "nothing"
+	}
+	if v.Fate == queue.PartUnconfirmed {
+		v.Err = nil
+	}
+	if _, err := b.q.Advance(v, nil); err != nil {
+		b.t.Error(err)
+	}
+	return fmt.Sprintf("fate %d of part %d of a message that was %s", v.Fate, part, m.Status)
+}
