@@ -164,17 +164,7 @@ func (f *feed) Next() *modem.Part {
 		}
 	}
 	for !f.ending {
-		f.d.mu.Lock()
-		if !f.up {
-			f.idle = true
-			f.d.mu.Unlock()
-			return nil
-		}
-		e := f.d.take(f)
-		if e != nil {
-			f.inHand = append(f.inHand, e)
-		}
-		f.d.mu.Unlock()
+		e := f.take()
 		if e == nil {
 			return nil
 		}
@@ -194,6 +184,21 @@ func (f *feed) Next() *modem.Part {
 		return f.part(j)
 	}
 	return nil
+}
+
+// take takes a message in hand, nil if there is none for this modem.
+func (f *feed) take() *entry {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock() // also after a panic, which the modem's supervisor survives
+	if !f.up {
+		f.idle = true
+		return nil
+	}
+	e := f.d.take(f)
+	if e != nil {
+		f.inHand = append(f.inHand, e)
+	}
+	return e
 }
 
 // load reads and encodes a message. One that can't be encoded fails for good:

@@ -75,6 +75,20 @@ func TestStallThatIsOver(t *testing.T) {
 	}
 }
 
+// A panic while one modem chooses leaves the others their lock.
+func TestPanicWhileChoosing(t *testing.T) {
+	l := newLines(t)
+	f := l.modem("a")
+	f.d.now = func() time.Time { panic("on purpose") }
+	func() {
+		defer func() { _ = recover() }()
+		f.Next()
+	}()
+	if !f.d.mu.TryLock() || !f.mu.TryLock() {
+		t.Error("a lock is still held")
+	}
+}
+
 // What a modem's loop that failed had in hand, others send.
 func TestAbandoned(t *testing.T) {
 	inWorld(t, 1, air(), func(w *world) {
