@@ -38,7 +38,7 @@ func (o ModemOptions) withDefaults(index int, net NetworkOptions) ModemOptions {
 		}
 	}
 	or(&o.Name, "sim%d", index+1)
-	or(&o.IMEI, "%s", luhn(fmt.Sprintf("35%012d", 209900000000+index)))
+	or(&o.IMEI, "%s", luhn(fmt.Sprintf("35%012d", 209_900_000_000+int64(index))))
 	or(&o.ICCID, "%s", luhn(fmt.Sprintf("89%s01%012d", net.Country, index+1)))
 	or(&o.IMSI, "26201%010d", index+1)
 	or(&o.Number, "+%s1555%07d", net.Country, index+1)
