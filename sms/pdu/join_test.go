@@ -224,7 +224,7 @@ func TestJoinWhatIsMissing(t *testing.T) {
 		{"two alphabets", []*pdu.Deliver{parted(sms.GSM7, 1, 2, 'a', 0x1B), parted(sms.UCS2, 2, 2, 0x04, 0x4F)}, "a я", sms.GSM7},
 		{"half a pair, then septets", []*pdu.Deliver{parted(sms.UCS2, 1, 2, 0, 'a', 0xD8, 0x3D), parted(sms.GSM7, 2, 2, 'b')}, "a\ufffdb", sms.UCS2},
 		{"an escape does not jump", []*pdu.Deliver{parted(sms.GSM7, 1, 3, 0x1B), parted(sms.UCS2, 2, 3, 0x04, 0x4F), parted(sms.GSM7, 3, 3, 'e')}, " яe", sms.GSM7},
-		{"a total that can't be", []*pdu.Deliver{parted(sms.GSM7, 1, 1<<50, 'a')}, "a[…]", sms.GSM7},
+		{"a total that can't be", []*pdu.Deliver{parted(sms.GSM7, 1, 1<<30, 'a')}, "a[…]", sms.GSM7},
 		{"two tables", []*pdu.Deliver{parted(sms.GSM7, 1, 2, 0x0B), turkish}, "ØĞ", sms.GSM7},
 		{"octets among text", []*pdu.Deliver{parted(sms.Octet, 1, 2, 'a'), parted(sms.GSM7, 2, 2, 'b')}, "[…]b", sms.UCS2},
 		{"not septets", []*pdu.Deliver{{Encoding: sms.GSM7, UD: []byte{0x80 | 'a'}}}, "a", sms.GSM7},
