@@ -147,30 +147,30 @@ func (c *chaos) check() {
 	for _, m := range c.sent {
 		got := c.message(m.ID)
 		counts[got.Status]++
-		n := saw[m.Text]
+		n, name := saw[m.Text], m.Text[:min(len(m.Text), 12)]
 		switch got.Status {
 		case sms.Sent, sms.Delivered:
 			if n == 0 {
-				c.t.Errorf("%q is %s and the network never had it", m.Text[:12], got.Status)
+				c.t.Errorf("%q is %s and the network never had it", name, got.Status)
 			}
 		case sms.Canceled:
 			if n > 0 {
-				c.t.Errorf("%q was canceled and went out", m.Text[:12])
+				c.t.Errorf("%q was canceled and went out", name)
 			}
 		case sms.Failed:
 			if n > 0 && got.Error.Code != "unconfirmed" {
-				c.t.Errorf("%q failed (%v) and went out", m.Text[:12], got.Error)
+				c.t.Errorf("%q failed (%v) and went out", name, got.Error)
 			}
 		default:
-			c.t.Errorf("%q is %s in the end (%v), attempts %d, modem %s", m.Text[:12], got.Status, got.Error, got.Attempts, got.Modem)
+			c.t.Errorf("%q is %s in the end (%v), attempts %d, modem %s", name, got.Status, got.Error, got.Attempts, got.Modem)
 		}
 		if n > 1 && !got.PossibleDuplicate {
-			c.t.Errorf("%q went out %d times and is not marked", m.Text[:12], n)
+			c.t.Errorf("%q went out %d times and is not marked", name, n)
 		}
 		if n == 1 && got.Attempts == 1 && !c.pinned[m.ID] {
 			at := row{m.To, m.Priority}
 			if i := first[m.Text]; i < last[at] {
-				c.t.Errorf("%q was overtaken", m.Text[:12])
+				c.t.Errorf("%q was overtaken", name)
 			} else {
 				last[at] = i
 			}

@@ -295,12 +295,13 @@ func TestUnconfirmedIsSettled(t *testing.T) {
 	t.Run("on_unconfirmed fail", func(t *testing.T) {
 		b := open(t, queue.Options{})
 		m := doubtful(b, func(d *queue.Draft) { d.OnUnconfirmed = sms.Fail })
+		at := b.now
 		b.now = b.now.Add(2 * time.Minute)
 		b.settle()
 		if got := b.want(m.ID, sms.Failed); got.PossibleDuplicate {
 			t.Error("marked possible_duplicate though it was never resent")
 		}
-		b.report(9, "+491701234567", 0)
+		b.reportOf(9, at, 0)
 		b.want(m.ID, sms.Delivered)
 	})
 	t.Run("late answer while the resend waits", func(t *testing.T) {
@@ -520,6 +521,7 @@ func TestExpiryOfADoubt(t *testing.T) {
 	s.ExpectedMR = 9
 	b.advance(nil, s)
 	b.advance(&queue.Verdict{Row: m.Row, Part: 1, Fate: queue.PartUnconfirmed}, nil)
+	at := b.now
 	b.now = b.now.Add(2 * time.Minute)
 	b.settle()
 	b.want(m.ID, sms.Queued)
@@ -530,7 +532,7 @@ func TestExpiryOfADoubt(t *testing.T) {
 	if got := b.want(m.ID, sms.Failed); got.Error.Code != "unconfirmed" || !got.PossibleDuplicate {
 		t.Errorf("%+v, %v", got, got.Error)
 	}
-	b.report(9, m.To, 0)
+	b.reportOf(9, at, 0)
 	b.want(m.ID, sms.Delivered)
 }
 

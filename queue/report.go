@@ -26,25 +26,28 @@ func (q *Queue) report(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) (i
 		return 0, err
 	}
 	if r == nil {
-		_, err := tx.Insert(`INSERT INTO early_reports (sim, tp_mr, number, tp_st, at) VALUES (?,?,?,?,?)`,
-			sim, rep.MR, rep.To, rep.Status, toMS(now))
+		_, err := tx.Insert(`INSERT INTO early_reports (sim, tp_mr, number, tp_st, scts, at) VALUES (?,?,?,?,?,?)`,
+			sim, rep.MR, rep.To, rep.Status, nullMS(rep.SCTS), toMS(now))
 		return 0, err
 	}
 	return r.Row, q.applyReport(tx, r, part, int(rep.MR), rep.Status, now)
 }
 
-// Bounds of how far from a part's start the service centre may say that it got
-// it, where only that and the number tell whose report it is. They are narrow: a
-// report credited wrongly is a message lost, one not credited a repetition.
-const acceptedBefore, acceptedAfter = 5 * time.Second, 5 * time.Minute
+// Bounds of how far from a part's start the service centre says that it got it,
+// if it is that part. They are narrow: a report credited wrongly is a message
+// lost, one not credited a repetition.
+const acceptedBefore, acceptedAfter = 5 * time.Second, 90 * time.Second
 
-// reported finds the part that a report is about, nil if there is none: of
-// those with its TP-MR and recipient, since references are used again, the one
-// that was sent nearest to the time that the service centre names. A part whose
-// TP-MR was never told counts with the one expected; without that, number and
-// time must do.
+func accepted(took time.Duration) bool { return -acceptedBefore <= took && took <= acceptedAfter }
+
+// reported finds the part that a report is about, nil if there is none. The
+// recipient and the TP-MR must agree, and since TP-MRs are used again, the time
+// that the service centre names decides: first comes a part with that TP-MR from
+// about that time; then one from about that time whose TP-MR was never told,
+// unless another was expected, and while that one is on the air its answer is
+// waited for; then, for clocks are wrong, one with that TP-MR from any time.
 func (q *Queue) reported(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) (*record, int, error) {
-	rows, err := tx.Query(`SELECT p.message, p.number, coalesce(p.tp_mr, p.expected_mr) IS NOT NULL, p.sent_at, m.number
+	rows, err := tx.Query(`SELECT p.message, p.number, p.tp_mr IS NOT NULL, p.confirmed_at IS NULL AND m.status = 'sending', p.sent_at, m.number
 		FROM parts p JOIN messages m ON m.row = p.message
 		WHERE p.awaiting = 1 AND p.sim = ? AND coalesce(p.tp_mr, p.expected_mr, -1) IN (?, -1) AND p.sent_at > ?
 		ORDER BY p.sent_at DESC, p.number DESC`, sim, rep.MR, toMS(now.Add(-reportable)))
@@ -53,27 +56,35 @@ func (q *Queue) reported(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) 
 	}
 	defer rows.Close()
 	var row int64
-	var part int
-	var exact bool
+	var part, rank int
+	var onAir bool
 	var nearest time.Duration
 	for rows.Next() {
 		var m, sentAt int64
 		var n int
-		var known bool
+		var told, air bool
 		var to string
-		if err := rows.Scan(&m, &n, &known, &sentAt, &to); err != nil {
+		if err := rows.Scan(&m, &n, &told, &air, &sentAt, &to); err != nil {
 			return nil, 0, err
 		}
 		took := rep.SCTS.Sub(fromMS(sentAt))
-		if !number.Same(to, rep.To) || !known && (took < -acceptedBefore || took > acceptedAfter) {
+		then := accepted(took)
+		if !number.Same(to, rep.To) || !told && !then {
 			continue
 		}
+		r := 1
+		switch {
+		case told && then:
+			r = 3
+		case !told:
+			r = 2
+		}
 		// The first is the newest: it counts when there is no time to go by.
-		if row == 0 || known && !exact || known == exact && !rep.SCTS.IsZero() && took.Abs() < nearest {
-			row, part, exact, nearest = m, n, known, took.Abs()
+		if r > rank || r == rank && !rep.SCTS.IsZero() && took.Abs() < nearest {
+			row, part, rank, onAir, nearest = m, n, r, air, took.Abs()
 		}
 	}
-	if err := rows.Err(); err != nil || row == 0 {
+	if err := rows.Err(); err != nil || row == 0 || onAir {
 		return nil, 0, err
 	}
 	rows.Close()
@@ -81,47 +92,61 @@ func (q *Queue) reported(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) 
 	return r, part, err
 }
 
-// applyEarly looks for a report that came before its part's reference was known.
+// applyEarly looks for a report that came before it was known what became of
+// its part.
 func (q *Queue) applyEarly(tx *db.Tx, r *record, part int, now time.Time) error {
 	var sim string
-	var mr sql.NullInt64
+	var mr int
 	var sentAt int64
-	err := tx.QueryRow(`SELECT sim, coalesce(tp_mr, expected_mr), sent_at FROM parts WHERE message = ? AND number = ? AND awaiting = 1`,
+	err := tx.QueryRow(`SELECT sim, coalesce(tp_mr, expected_mr, -1), sent_at FROM parts WHERE message = ? AND number = ? AND awaiting = 1`,
 		r.Row, part).Scan(&sim, &mr, &sentAt)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && !mr.Valid {
+	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	early, status, err := earlyReport(tx, sim, mr.Int64, sentAt, r.To)
-	if err != nil || early == 0 {
+	early, err := earlyReport(tx, sim, mr, sentAt, r.To)
+	if err != nil || early == nil {
 		return err
 	}
-	if _, err := tx.Exec(`DELETE FROM early_reports WHERE row = ?`, early); err != nil {
+	if _, err := tx.Exec(`DELETE FROM early_reports WHERE row = ?`, early.row); err != nil {
 		return err
 	}
-	return q.applyReport(tx, r, part, int(mr.Int64), status, now)
+	return q.applyReport(tx, r, part, early.mr, early.status, now)
+}
+
+type early struct {
+	row    int64
+	mr     int
+	status byte
 }
 
 // earlyReport finds the newest report for a number that came since a part was
-// sent; row 0: there is none.
-func earlyReport(tx *db.Tx, sim string, mr, since int64, to string) (row int64, status byte, err error) {
-	rows, err := tx.Query(`SELECT row, tp_st, number FROM early_reports WHERE sim = ? AND tp_mr = ? AND at >= ? ORDER BY row DESC`, sim, mr, since)
+// sent, nil if there is none. Without the part's TP-MR the time must agree.
+func earlyReport(tx *db.Tx, sim string, mr int, since int64, to string) (*early, error) {
+	lowest, highest := mr, mr
+	if mr < 0 {
+		lowest, highest = 0, 255
+	}
+	rows, err := tx.Query(`SELECT row, tp_mr, tp_st, number, coalesce(scts, 0) FROM early_reports
+		WHERE sim = ? AND tp_mr BETWEEN ? AND ? AND at >= ? ORDER BY row DESC`, sim, lowest, highest, since)
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
+		var e early
 		var of string
-		if err := rows.Scan(&row, &status, &of); err != nil {
-			return 0, 0, err
+		var scts int64
+		if err := rows.Scan(&e.row, &e.mr, &e.status, &of, &scts); err != nil {
+			return nil, err
 		}
-		if number.Same(to, of) {
-			return row, status, nil
+		if number.Same(to, of) && (mr >= 0 || accepted(fromMS(scts).Sub(fromMS(since)))) {
+			return &e, nil
 		}
 	}
-	return 0, 0, rows.Err()
+	return nil, rows.Err()
 }
 
 // applyReport books a report on a part and what follows for its message.

@@ -58,6 +58,58 @@ func TestReportSettlesByTime(t *testing.T) {
 	b.want(m.ID, sms.Delivered)
 }
 
+// A modem that refused a part may give its reference to the next. The report
+// that comes before the next one's answer is booked is not the refused one's.
+func TestReportAndAnUnusedReference(t *testing.T) {
+	b := open(t, queue.Options{})
+	doubtful := b.submit(reported, "x")
+	s := b.startOf(doubtful, 1)
+	s.ExpectedMR = 9
+	b.advance(nil, s)
+	b.advance(&queue.Verdict{Row: doubtful.Row, Part: 1, Fate: queue.PartUnconfirmed}, nil)
+	b.now = b.now.Add(40 * time.Second)
+	next := b.submit(reported, "y")
+	b.begin(next, 1)
+	at := b.now.Add(time.Second)
+	b.now = b.now.Add(2 * time.Second)
+	b.reportOf(9, at, 0)
+	b.want(doubtful.ID, sms.Unconfirmed)
+	b.advance(&queue.Verdict{Row: next.Row, Part: 1, Fate: queue.PartConfirmed, MR: 9}, nil)
+	b.want(next.ID, sms.Delivered)
+	b.want(doubtful.ID, sms.Unconfirmed)
+
+	// One that never left waits for no report.
+	third := b.submit(reported, "z")
+	b.begin(third, 1)
+	b.advance(&queue.Verdict{Row: third.Row, Part: 1, Fate: queue.PartRetry}, nil)
+	b.now = b.now.Add(time.Second)
+	b.reportOf(11, b.now, 0)
+	b.want(third.ID, sms.Queued)
+}
+
+// A report that came before the doubt settles it at once, also without a
+// reference.
+func TestEarlyReportSettles(t *testing.T) {
+	b := open(t, queue.Options{})
+	m := b.submit(reported, "x")
+	b.begin(m, 1)
+	b.reportOf(9, b.now.Add(-time.Hour), 0) // an old one, told again
+	at := b.now.Add(2 * time.Second)
+	b.now = b.now.Add(5 * time.Second)
+	b.reportOf(77, at, 0)
+	b.want(m.ID, sms.Sending)
+	b.now = b.now.Add(time.Minute)
+	b.advance(&queue.Verdict{Row: m.Row, Part: 1, Fate: queue.PartUnconfirmed}, nil)
+	b.want(m.ID, sms.Delivered)
+	b.wantTold(m.ID, "queued", "sending", "unconfirmed", "sent", "delivered")
+
+	m = b.submit(reported, "y")
+	b.begin(m, 1)
+	b.reportOf(10, b.now.Add(-time.Hour), 0)
+	b.advance(&queue.Verdict{Row: m.Row, Part: 1, Fate: queue.PartUnconfirmed}, nil)
+	b.want(m.ID, sms.Unconfirmed)
+}
+
 // References begin again after 256 parts; the time tells whose report it is.
 func TestReportAfterWrapAround(t *testing.T) {
 	b := open(t, queue.Options{})

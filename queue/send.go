@@ -247,10 +247,10 @@ func (q *Queue) start(tx *db.Tx, s Start, now time.Time) (bool, error) {
 	if s.ExpectedMR >= 0 {
 		expected = s.ExpectedMR
 	}
-	_, err = tx.Exec(`INSERT INTO parts (message, number, modem, sim, sent_at, expected_mr) VALUES (?,?,?,?,?,?)
+	_, err = tx.Exec(`INSERT INTO parts (message, number, modem, sim, sent_at, expected_mr, awaiting) VALUES (?,?,?,?,?,?,?)
 		ON CONFLICT DO UPDATE SET modem=excluded.modem, sim=excluded.sim, sent_at=excluded.sent_at,
-		expected_mr=excluded.expected_mr, confirmed_at=NULL, tp_mr=NULL, awaiting=0, attempts=attempts+1`,
-		s.Row, s.Part, s.Modem, s.SIM, toMS(now), expected)
+		expected_mr=excluded.expected_mr, confirmed_at=NULL, tp_mr=NULL, awaiting=excluded.awaiting, attempts=attempts+1`,
+		s.Row, s.Part, s.Modem, s.SIM, toMS(now), expected, r.DeliveryReport)
 	return err == nil, err
 }
 
@@ -300,6 +300,11 @@ func (q *Queue) book(tx *db.Tx, v Verdict, now time.Time) error {
 	r.Error = v.Err
 	if v.RefusedBy != "" && !contains(r.refusedBy, v.RefusedBy) {
 		r.refusedBy += v.RefusedBy + " "
+	}
+	if v.Fate != PartUnconfirmed {
+		if _, err := tx.Exec(`UPDATE parts SET awaiting = 0 WHERE message = ? AND number = ? AND confirmed_at IS NULL`, v.Row, v.Part); err != nil {
+			return err
+		}
 	}
 	switch v.Fate {
 	case PartRetry:

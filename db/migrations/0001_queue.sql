@@ -191,6 +191,7 @@ CREATE TABLE early_reports (
     tp_mr  INTEGER NOT NULL,
     number TEXT NOT NULL,
     tp_st  INTEGER NOT NULL,
+    scts   INTEGER,          -- when the service centre got the part
     at     INTEGER NOT NULL
 );
 CREATE INDEX early_reports_sim ON early_reports (sim, tp_mr);
