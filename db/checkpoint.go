@@ -5,12 +5,12 @@ import "context"
 const (
 	// checkpointAt is the length of the write-ahead log, in pages, from which
 	// it is copied into the database file.
-	checkpointAt = 1000
+	checkpointAt = 2000
 	// lookEvery is how many commits pass between two looks at that length.
 	lookEvery = 64
 	// backstop is SQLite's own limit, in pages: should our checkpoints ever
 	// fall behind, the writer does one itself.
-	backstop = 16 << 10
+	backstop = 32 << 10
 )
 
 // checkpoint copies the write-ahead log into the database from a connection of

@@ -366,7 +366,7 @@ func TestPragmas(t *testing.T) {
 	}
 	if err := d.Write(func(tx *Tx) error {
 		return errors.Join(pragma(tx, "journal_mode", "wal"), pragma(tx, "synchronous", "2"), // FULL
-			pragma(tx, "foreign_keys", "1"), pragma(tx, "secure_delete", "1"))
+			pragma(tx, "foreign_keys", "1"), pragma(tx, "secure_delete", "1"), pragma(tx, "page_size", "2048"))
 	}); err != nil {
 		t.Error(err)
 	}
