@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gatewayd/gateway"
 	"gatewayd/modem"
 	"gatewayd/queue"
@@ -41,6 +43,11 @@ func measureSending(ctx context.Context, s settings, t *table) error {
 		return err
 	}
 	defer device.end()
+	release, err := hold(device.port)
+	if err != nil {
+		return err
+	}
+	defer release()
 	row, err := openOneRow(s.dir)
 	if err != nil {
 		return err
@@ -87,12 +94,26 @@ func measureSending(ctx context.Context, s settings, t *table) error {
 	return nil
 }
 
+// hold keeps a terminal open between those who use it in turn: the simulator
+// undoes what the last one left behind, and what it says meanwhile is lost.
+func hold(port string) (release func(), err error) {
+	f, err := os.OpenFile(port, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+// patience is how long a round may take before it is given up.
+const patience = 2 * time.Minute
+
 // onPort runs a bare loop on the port.
 func onPort(port string, n int, before func() error) (*tap, error) {
 	rwc, err := modem.OpenSerial(port)
 	if err != nil {
 		return nil, err
 	}
+	defer time.AfterFunc(patience, func() { rwc.Close() }).Stop()
 	t, err := bareLoop(rwc, n, before)
 	return t, errors.Join(err, rwc.Close())
 }
@@ -134,8 +155,8 @@ func throughGateway(ctx context.Context, dir string, sim *simulator, n int) (t *
 		cancel()
 		err = errors.Join(err, <-done)
 	}()
-	patience := time.NewTimer(2 * time.Minute)
-	defer patience.Stop()
+	over := time.NewTimer(patience)
+	defer over.Stop()
 	for {
 		all := make(chan struct{})
 		if t != nil {
@@ -145,8 +166,8 @@ func throughGateway(ctx context.Context, dir string, sim *simulator, n int) (t *
 		case t = <-opened:
 		case <-all:
 			return t, nil
-		case <-patience.C:
-			return nil, fmt.Errorf("%d messages were not sent within two minutes", n)
+		case <-over.C:
+			return nil, fmt.Errorf("%d messages were not sent within %v", n, patience)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
