@@ -103,14 +103,13 @@ func (c *chaos) trouble() {
 		}
 	case 1:
 		m.Reset()
-	case 2:
-		m.Fault(func(f *sim.Faults) { f.Silent, f.Lost = 1, lost })
+	case 2: // one of these at a time: a late answer tells of nothing that was lost
+		m.Fault(func(f *sim.Faults) { *f = sim.Faults{Silent: 1, Lost: lost} })
 	case 3:
-		m.Fault(func(f *sim.Faults) {
-			f.Late, f.LateBy, f.Lost = 1, time.Duration(30+c.rnd.IntN(150))*time.Second, false
-		})
+		late := time.Duration(30+c.rnd.IntN(150)) * time.Second
+		m.Fault(func(f *sim.Faults) { *f = sim.Faults{Late: 1, LateBy: late} })
 	case 4:
-		m.Fault(func(f *sim.Faults) { f.OKOnly, f.Lost = 1, lost })
+		m.Fault(func(f *sim.Faults) { *f = sim.Faults{OKOnly: 1, Lost: lost} })
 	case 5:
 		m.Fault(func(f *sim.Faults) { f.Reject, f.SendError = 1, code })
 	case 6:

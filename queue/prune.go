@@ -47,7 +47,7 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 			(SELECT key_id, key FROM idempotency WHERE created_at < ? LIMIT 100)`},
 		{reportable, `DELETE FROM early_reports WHERE row IN (SELECT row FROM early_reports WHERE at < ? LIMIT 100)`},
 		{reportable, `UPDATE parts SET awaiting = 0 WHERE (message, number) IN
-			(SELECT message, number FROM parts WHERE awaiting = 1 AND sent_at < ? LIMIT 100)`},
+			(SELECT message, number FROM parts WHERE awaiting > 0 AND sent_at < ? LIMIT 100)`},
 		// PDUs without a message that are over: status reports without a part, repeats.
 		{keep.Messages, `DELETE FROM received_pdus WHERE row IN (SELECT row FROM received_pdus
 			WHERE message IS NULL AND set_key IS NULL AND at < ? LIMIT 100)`},

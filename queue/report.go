@@ -16,21 +16,27 @@ import (
 // centres keep messages for days, rarely for more than a week.
 const reportable = 8 * 24 * time.Hour
 
-// report books a status report: it is matched with the part that has its
-// TP-MR and recipient on that SIM, newest first. One that matches no part yet
-// is kept, since it may come before +CMGS. It returns the message's row, 0 for
-// none.
+// report books a status report with the part that it is about. One that matches
+// no part yet is kept, since it may come before +CMGS. It returns the message's
+// row, 0 for none.
 func (q *Queue) report(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) (int64, error) {
-	r, part, err := q.reported(tx, sim, rep, now)
+	p, err := reported(tx, sim, rep, now)
 	if err != nil {
 		return 0, err
 	}
-	if r == nil {
+	if p == nil || p.onAir {
 		_, err := tx.Insert(`INSERT INTO early_reports (sim, tp_mr, number, tp_st, scts, at) VALUES (?,?,?,?,?,?)`,
 			sim, rep.MR, rep.To, rep.Status, nullMS(rep.SCTS), toMS(now))
 		return 0, err
 	}
-	return r.Row, q.applyReport(tx, r, part, int(rep.MR), rep.Status, now)
+	if p.over {
+		return p.message, nil // told again
+	}
+	r, err := load(tx, p.message)
+	if err != nil {
+		return 0, err
+	}
+	return r.Row, q.applyReport(tx, r, p.number, int(rep.MR), rep.Status, now)
 }
 
 // Bounds of how far from a part's start the service centre says that it got it,
@@ -40,56 +46,62 @@ const acceptedBefore, acceptedAfter = 5 * time.Second, 90 * time.Second
 
 func accepted(took time.Duration) bool { return -acceptedBefore <= took && took <= acceptedAfter }
 
+// candidate is a part that a report may be about.
+type candidate struct {
+	message int64
+	number  int
+	to      string
+	took    time.Duration // from its start until the service centre got what is reported
+	told    bool          // its TP-MR is known
+	onAir   bool          // its answer is not booked yet
+	over    bool          // its last report has come
+}
+
 // reported finds the part that a report is about, nil if there is none. The
-// recipient and the TP-MR must agree, and since TP-MRs are used again, the time
-// that the service centre names decides: first comes a part with that TP-MR from
-// about that time; then one from about that time whose TP-MR was never told,
-// unless another was expected, and while that one is on the air its answer is
-// waited for; then, for clocks are wrong, one with that TP-MR from any time.
-func (q *Queue) reported(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) (*record, int, error) {
-	rows, err := tx.Query(`SELECT p.message, p.number, p.tp_mr IS NOT NULL, p.confirmed_at IS NULL AND m.status = 'sending', p.sent_at, m.number
-		FROM parts p JOIN messages m ON m.row = p.message
-		WHERE p.awaiting = 1 AND p.sim = ? AND coalesce(p.tp_mr, p.expected_mr, -1) IN (?, -1) AND p.sent_at > ?
+// recipient and the TP-MR must agree, and since TP-MRs are used again and reports
+// told again, the time that the service centre names decides: first comes a part
+// with that TP-MR from about that time, reported already or not; then one from
+// about that time whose TP-MR was never told, unless another was expected; then,
+// for clocks are wrong, one with that TP-MR from any time.
+func reported(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) (*candidate, error) {
+	rows, err := tx.Query(`SELECT p.message, p.number, m.number, p.sent_at, p.tp_mr IS NOT NULL,
+		p.confirmed_at IS NULL AND m.status = 'sending', p.awaiting = 2 FROM parts p JOIN messages m ON m.row = p.message
+		WHERE p.awaiting > 0 AND p.sim = ? AND coalesce(p.tp_mr, p.expected_mr, -1) IN (?, -1) AND p.sent_at > ?
 		ORDER BY p.sent_at DESC, p.number DESC`, sim, rep.MR, toMS(now.Add(-reportable)))
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer rows.Close()
-	var row int64
-	var part, rank int
-	var onAir bool
-	var nearest time.Duration
+	var best *candidate
 	for rows.Next() {
-		var m, sentAt int64
-		var n int
-		var told, air bool
-		var to string
-		if err := rows.Scan(&m, &n, &told, &air, &sentAt, &to); err != nil {
-			return nil, 0, err
+		var c candidate
+		var sentAt int64
+		if err := rows.Scan(&c.message, &c.number, &c.to, &sentAt, &c.told, &c.onAir, &c.over); err != nil {
+			return nil, err
 		}
-		took := rep.SCTS.Sub(fromMS(sentAt))
-		then := accepted(took)
-		if !number.Same(to, rep.To) || !told && !then {
-			continue
-		}
-		r := 1
-		switch {
-		case told && then:
-			r = 3
-		case !told:
-			r = 2
-		}
+		c.took = rep.SCTS.Sub(fromMS(sentAt))
 		// The first is the newest: it counts when there is no time to go by.
-		if r > rank || r == rank && !rep.SCTS.IsZero() && took.Abs() < nearest {
-			row, part, rank, onAir, nearest = m, n, r, air, took.Abs()
+		if number.Same(c.to, rep.To) && c.rank() > 0 && (best == nil || c.rank() > best.rank() ||
+			c.rank() == best.rank() && !rep.SCTS.IsZero() && c.took.Abs() < best.took.Abs()) {
+			best = &c
 		}
 	}
-	if err := rows.Err(); err != nil || row == 0 || onAir {
-		return nil, 0, err
+	return best, rows.Err()
+}
+
+// rank orders candidates; 0: it is none.
+func (c *candidate) rank() int {
+	switch then := accepted(c.took); {
+	case c.told && then:
+		return 4
+	case then && !c.over:
+		return 3
+	case c.told && !c.over:
+		return 2
+	case c.told:
+		return 1
 	}
-	rows.Close()
-	r, err := load(tx, row)
-	return r, part, err
+	return 0
 }
 
 // applyEarly looks for a report that came before it was known what became of
@@ -156,9 +168,12 @@ func (q *Queue) applyReport(tx *db.Tx, r *record, part, mr int, status byte, now
 	if err := q.confirm(tx, r, part, mr, now); err != nil {
 		return err
 	}
-	final := outcome != pdu.StillTrying
+	final, awaiting := outcome != pdu.StillTrying, 1
+	if final {
+		awaiting = 2
+	}
 	if _, err := tx.Exec(`UPDATE parts SET tp_st = ?, reported_at = ?, awaiting = ? WHERE message = ? AND number = ?`,
-		status, toMS(now), !final, r.Row, part); err != nil {
+		status, toMS(now), awaiting, r.Row, part); err != nil {
 		return err
 	}
 	if !final {

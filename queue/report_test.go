@@ -87,6 +87,31 @@ func TestReportAndAnUnusedReference(t *testing.T) {
 	b.want(third.ID, sms.Queued)
 }
 
+// A network that hears no acknowledgement tells a report again. The repetition
+// is not another message's.
+func TestRepeatedReport(t *testing.T) {
+	b := open(t, queue.Options{})
+	doubtful := b.sent(-1)
+	b.now = b.now.Add(20 * time.Second)
+	next := b.sent(3)
+	at := b.now.Add(time.Second)
+	for range 3 {
+		b.now = b.now.Add(10 * time.Second)
+		b.reportOf(3, at, 0)
+	}
+	b.want(next.ID, sms.Delivered)
+	b.want(doubtful.ID, sms.Unconfirmed)
+	b.wantTold(next.ID, "queued", "sending", "sent", "delivered")
+	// Nor is it that of a part on the air.
+	m := b.submit(reported, "x")
+	b.begin(m, 1)
+	b.reportOf(3, at, 0)
+	b.advance(&queue.Verdict{Row: m.Row, Part: 1, Fate: queue.PartConfirmed, MR: 3}, nil)
+	b.want(m.ID, sms.Sent)
+	b.reportOf(3, b.now, 0)
+	b.want(m.ID, sms.Delivered)
+}
+
 // A report that came before the doubt settles it at once, also without a
 // reference.
 func TestEarlyReportSettles(t *testing.T) {

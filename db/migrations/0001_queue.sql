@@ -103,11 +103,11 @@ CREATE TABLE parts (
     confirmed_at INTEGER,
     reported_at  INTEGER,
     tp_st        INTEGER,          -- of the newest status report
-    awaiting     INTEGER NOT NULL DEFAULT 0, -- 1: a status report may still come
+    awaiting     INTEGER NOT NULL DEFAULT 0, -- 1: a status report may come; 2: only a repetition; 0: nothing is expected
     attempts     INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (message, number)
 ) WITHOUT ROWID;
-CREATE INDEX parts_awaiting ON parts (sim, coalesce(tp_mr, expected_mr, -1), sent_at) WHERE awaiting = 1;
+CREATE INDEX parts_awaiting ON parts (sim, coalesce(tp_mr, expected_mr, -1), sent_at) WHERE awaiting > 0;
 
 -- The event log. AUTOINCREMENT: a sequence is never used twice, not even after
 -- the newest events were erased with their message.
