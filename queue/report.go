@@ -39,12 +39,8 @@ func (q *Queue) report(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) (i
 	return r.Row, q.applyReport(tx, r, p.number, int(rep.MR), rep.Status, now)
 }
 
-// Bounds of how far from a part's start the service centre says that it got it,
-// if it is that part. They are narrow: a report credited wrongly is a message
-// lost, one not credited a repetition.
-const acceptedBefore, acceptedAfter = 5 * time.Second, 90 * time.Second
-
-func accepted(took time.Duration) bool { return -acceptedBefore <= took && took <= acceptedAfter }
+// Bounds of how far from a part's start the service centre says that it got it.
+const acceptedBefore, acceptedAfter = 2 * time.Second, 90 * time.Second
 
 // candidate is a part that a report may be about.
 type candidate struct {
@@ -52,6 +48,7 @@ type candidate struct {
 	number  int
 	to      string
 	took    time.Duration // from its start until the service centre got what is reported
+	longest time.Duration // that this can have taken
 	told    bool          // its TP-MR is known
 	onAir   bool          // its answer is not booked yet
 	over    bool          // its last report has come
@@ -60,11 +57,13 @@ type candidate struct {
 // reported finds the part that a report is about, nil if there is none. The
 // recipient and the TP-MR must agree, and since TP-MRs are used again and reports
 // told again, the time that the service centre names decides: first comes a part
-// with that TP-MR from about that time, reported already or not; then one from
-// about that time whose TP-MR was never told, unless another was expected; then,
-// for clocks are wrong, one with that TP-MR from any time.
+// with that TP-MR from about that time, reported already or not; then one whose
+// TP-MR was never told, unless another was expected, and that was on the air at
+// that time, for nothing else was then; then, for clocks are wrong, one with that
+// TP-MR from any time. A report credited wrongly is a message lost, one not
+// credited a repetition.
 func reported(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) (*candidate, error) {
-	rows, err := tx.Query(`SELECT p.message, p.number, m.number, p.sent_at, p.tp_mr IS NOT NULL,
+	rows, err := tx.Query(`SELECT p.message, p.number, m.number, p.sent_at, coalesce(p.doubted_at, 0), p.tp_mr IS NOT NULL,
 		p.confirmed_at IS NULL AND m.status = 'sending', p.awaiting = 2 FROM parts p JOIN messages m ON m.row = p.message
 		WHERE p.awaiting > 0 AND p.sim = ? AND coalesce(p.tp_mr, p.expected_mr, -1) IN (?, -1) AND p.sent_at > ?
 		ORDER BY p.sent_at DESC, p.number DESC`, sim, rep.MR, toMS(now.Add(-reportable)))
@@ -75,11 +74,14 @@ func reported(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) (*candidate
 	var best *candidate
 	for rows.Next() {
 		var c candidate
-		var sentAt int64
-		if err := rows.Scan(&c.message, &c.number, &c.to, &sentAt, &c.told, &c.onAir, &c.over); err != nil {
+		var sentAt, doubtedAt int64
+		if err := rows.Scan(&c.message, &c.number, &c.to, &sentAt, &doubtedAt, &c.told, &c.onAir, &c.over); err != nil {
 			return nil, err
 		}
-		c.took = rep.SCTS.Sub(fromMS(sentAt))
+		c.took, c.longest = rep.SCTS.Sub(fromMS(sentAt)), acceptedAfter
+		if !c.told && !c.onAir {
+			c.longest = fromMS(doubtedAt).Sub(fromMS(sentAt))
+		}
 		// The first is the newest: it counts when there is no time to go by.
 		if number.Same(c.to, rep.To) && c.rank() > 0 && (best == nil || c.rank() > best.rank() ||
 			c.rank() == best.rank() && !rep.SCTS.IsZero() && c.took.Abs() < best.took.Abs()) {
@@ -91,7 +93,7 @@ func reported(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) (*candidate
 
 // rank orders candidates; 0: it is none.
 func (c *candidate) rank() int {
-	switch then := accepted(c.took); {
+	switch then := -acceptedBefore <= c.took && c.took <= c.longest; {
 	case c.told && then:
 		return 4
 	case then && !c.over:
@@ -135,7 +137,8 @@ type early struct {
 }
 
 // earlyReport finds the newest report for a number that came since a part was
-// sent, nil if there is none. Without the part's TP-MR the time must agree.
+// sent, nil if there is none. Without the part's TP-MR it must be for something
+// that the service centre got since.
 func earlyReport(tx *db.Tx, sim string, mr int, since int64, to string) (*early, error) {
 	lowest, highest := mr, mr
 	if mr < 0 {
@@ -154,7 +157,7 @@ func earlyReport(tx *db.Tx, sim string, mr int, since int64, to string) (*early,
 		if err := rows.Scan(&e.row, &e.mr, &e.status, &of, &scts); err != nil {
 			return nil, err
 		}
-		if number.Same(to, of) && (mr >= 0 || accepted(fromMS(scts).Sub(fromMS(since)))) {
+		if number.Same(to, of) && (mr >= 0 || scts >= since-acceptedBefore.Milliseconds()) {
 			return &e, nil
 		}
 	}

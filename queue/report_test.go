@@ -20,6 +20,7 @@ func (b *box) sent(mr int) sms.Message {
 	v := &queue.Verdict{Row: m.Row, Part: 1, Fate: queue.PartConfirmed, MR: mr}
 	if mr < 0 {
 		v.Fate = queue.PartUnconfirmed
+		b.now = b.now.Add(time.Minute)
 	}
 	b.advance(v, nil)
 	return m
@@ -54,7 +55,9 @@ func TestReportSettlesByTime(t *testing.T) {
 	m := b.sent(-1)
 	b.reportOf(77, b.now.Add(-10*time.Minute), 0)
 	b.want(m.ID, sms.Unconfirmed)
-	b.reportOf(78, b.now.Add(3*time.Second).In(time.FixedZone("", 2*3600)), 0)
+	b.reportOf(78, b.now.Add(3*time.Second), 0) // another was on the air by then
+	b.want(m.ID, sms.Unconfirmed)
+	b.reportOf(79, b.now.Add(-57*time.Second).In(time.FixedZone("", 2*3600)), 0)
 	b.want(m.ID, sms.Delivered)
 }
 

@@ -249,7 +249,7 @@ func (q *Queue) start(tx *db.Tx, s Start, now time.Time) (bool, error) {
 	}
 	_, err = tx.Exec(`INSERT INTO parts (message, number, modem, sim, sent_at, expected_mr, awaiting) VALUES (?,?,?,?,?,?,?)
 		ON CONFLICT DO UPDATE SET modem=excluded.modem, sim=excluded.sim, sent_at=excluded.sent_at,
-		expected_mr=excluded.expected_mr, confirmed_at=NULL, tp_mr=NULL, awaiting=excluded.awaiting, attempts=attempts+1`,
+		expected_mr=excluded.expected_mr, confirmed_at=NULL, doubted_at=NULL, tp_mr=NULL, awaiting=excluded.awaiting, attempts=attempts+1`,
 		s.Row, s.Part, s.Modem, s.SIM, toMS(now), expected, r.DeliveryReport)
 	return err == nil, err
 }
@@ -324,7 +324,8 @@ func (q *Queue) doubt(tx *db.Tx, r *record, part int, now time.Time) error {
 	if err := tx.QueryRow(`SELECT sent_at FROM parts WHERE message = ? AND number = ?`, r.Row, part).Scan(&sentAt); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(`UPDATE parts SET awaiting = ? WHERE message = ? AND number = ?`, r.DeliveryReport, r.Row, part); err != nil {
+	_, err := tx.Exec(`UPDATE parts SET awaiting = ?, doubted_at = ? WHERE message = ? AND number = ?`, r.DeliveryReport, toMS(now), r.Row, part)
+	if err != nil {
 		return err
 	}
 	r.unconfirmedAt = fromMS(sentAt)

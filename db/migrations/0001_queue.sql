@@ -101,6 +101,7 @@ CREATE TABLE parts (
     expected_mr  INTEGER,          -- the TP-MR it would get, while none is known
     tp_mr        INTEGER,
     confirmed_at INTEGER,
+    doubted_at   INTEGER,          -- its answer was given up
     reported_at  INTEGER,
     tp_st        INTEGER,          -- of the newest status report
     awaiting     INTEGER NOT NULL DEFAULT 0, -- 1: a status report may come; 2: only a repetition; 0: nothing is expected
