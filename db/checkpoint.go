@@ -1,6 +1,11 @@
 package db
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
 
 const (
 	// checkpointAt is the length of the write-ahead log, in pages, from which
@@ -60,4 +65,50 @@ func (d *DB) committed() {
 		default: // it is at it
 		}
 	}
+}
+
+// Scrub makes the write-ahead log forget what was erased. It is copied into the
+// database, which overwrites what it deletes, and cut to nothing. Reads under way
+// delay that, so it tries until ctx ends.
+func (d *DB) Scrub(ctx context.Context) error {
+	for {
+		if d.checkpoints != nil { // most of it beside the writer
+			_, _ = d.checkpoints.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+		}
+		done := make(chan error, 1)
+		select {
+		case d.scrubs <- done:
+		case <-d.quit:
+			return ErrClosed
+		}
+		err := <-done
+		if !errors.Is(err, errReading) {
+			return err
+		}
+		again := time.NewTimer(100 * time.Millisecond)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return err
+		}
+	}
+}
+
+var errReading = errors.New("somebody reads the write-ahead log")
+
+// truncate cuts the log to nothing. It runs between two transactions and waits
+// for nobody.
+func (d *DB) truncate() error {
+	ctx := context.Background()
+	if _, err := d.conn.ExecContext(ctx, "PRAGMA busy_timeout=0"); err != nil {
+		return err
+	}
+	var busy, length, copied int
+	err := d.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &length, &copied)
+	if err == nil && busy != 0 {
+		err = errReading
+	}
+	_, e := d.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout=%d", busyTimeout.Milliseconds()))
+	return errors.Join(err, e)
 }

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -45,6 +46,7 @@ type DB struct {
 	readers *sql.DB // nil with SingleConn
 	urgent  chan *job
 	normal  chan *job
+	scrubs  chan chan error
 	quit    chan struct{}
 	done    chan struct{}
 	group   int
@@ -83,7 +85,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 
 	d := &DB{
 		path:   path,
-		urgent: make(chan *job), normal: make(chan *job),
+		urgent: make(chan *job), normal: make(chan *job), scrubs: make(chan chan error),
 		quit: make(chan struct{}), done: make(chan struct{}),
 		group: o.Group, stmts: map[string]*sql.Stmt{},
 		reading: make(chan struct{}, reads),
@@ -153,9 +155,12 @@ func (d *DB) disconnect() error {
 	return errors.Join(errs...)
 }
 
+// busyTimeout is how long a lock of another process is waited for.
+const busyTimeout = 10 * time.Second
+
 func dsn(path string, readOnly bool) string {
 	v := url.Values{}
-	v.Set("_busy_timeout", "10000")
+	v.Set("_busy_timeout", strconv.FormatInt(busyTimeout.Milliseconds(), 10))
 	v.Set("_foreign_keys", "on")
 	// Small caches: the hot pages of a ring are few, and a Pi has little memory.
 	v.Set("_cache_size", "-4000")
@@ -225,6 +230,9 @@ func (d *DB) write() {
 			select {
 			case first = <-d.urgent:
 			case first = <-d.normal:
+			case done := <-d.scrubs:
+				done <- d.truncate()
+				continue
 			case <-d.quit:
 				return
 			}

@@ -60,7 +60,17 @@ func (q *Queue) Redact(ctx context.Context, id string) (*sms.Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.scrub(ctx)
 	return &m, nil
+}
+
+// scrub has the write-ahead log forget what was erased.
+func (q *Queue) scrub(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := q.db.Scrub(ctx); err != nil {
+		q.log.Warn("what was erased is still in the database's log; it is overwritten with time", "error", err)
+	}
 }
 
 // eraseText erases what a message says, wherever it is kept.
@@ -90,7 +100,9 @@ func (q *Queue) EraseNumber(ctx context.Context, of string) (int, error) {
 		}
 		count += int(n)
 	}
-	return count, q.eraseLoose(ctx, of)
+	err := q.eraseLoose(ctx, of)
+	q.scrub(ctx)
+	return count, err
 }
 
 // eraseMessages erases a slice of a number's messages, and with them their

@@ -274,6 +274,17 @@ func TestErase(t *testing.T) {
 	if d := b.rings(); d.Outbound.Depth != 0 || d.Inbound.Depth != 0 {
 		t.Errorf("slots left: %+v", d)
 	}
+	for _, name := range []string{b.db.Path(), b.db.Path() + "-wal"} {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, gone := range []string{secret, number, number[1:], "an answer"} {
+			if strings.Contains(string(file), gone) {
+				t.Errorf("%s still holds %q", name, gone)
+			}
+		}
+	}
 	b.submit("+491701234567", "next")
 	if e, err := b.q.EventsAfter(ctx, 0, 10); err != nil || len(e) != 1 || e[0].Seq < 5 {
 		t.Errorf("the sequence of erased events is used again: %+v (%v)", e, err)
