@@ -129,7 +129,7 @@ func (a *API) modemBy(nameOrNumber string) (sms.Modem, bool) {
 	if a.o.Modems == nil {
 		return sms.Modem{}, false
 	}
-	if m, ok := a.o.Modems.Get(nameOrNumber); ok {
+	if m, ok := a.o.Modems.Get(nameOrNumber); ok && !m.Unidentified {
 		return m, true
 	}
 	n, err := number.Parse(nameOrNumber, a.o.Region)

@@ -283,6 +283,8 @@ type fakeModems struct {
 	all   []sms.Modem
 	reset []string
 	err   error
+
+	forgotten []string
 }
 
 func (f *fakeModems) List() []sms.Modem { return f.all }
@@ -298,6 +300,11 @@ func (f *fakeModems) Get(name string) (sms.Modem, bool) {
 
 func (f *fakeModems) Reset(name string) error {
 	f.reset = append(f.reset, name)
+	return f.err
+}
+
+func (f *fakeModems) Forget(name string) error {
+	f.forgotten = append(f.forgotten, name)
 	return f.err
 }
 

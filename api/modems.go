@@ -18,6 +18,9 @@ type Modems interface {
 	Get(name string) (sms.Modem, bool)
 	// Reset asks a modem to restart. It returns before that is done.
 	Reset(name string) error
+	// Forget drops what is remembered of a modem that is not plugged in; its
+	// error says why it can't.
+	Forget(name string) error
 }
 
 // Deliveries is what the API sees of the webhooks. Its errors are those of
@@ -77,6 +80,20 @@ func (a *API) resetModem(c echo.Context) error {
 		m = now
 	}
 	return a.json(c, http.StatusAccepted, m)
+}
+
+// forgetModem is DELETE /v1/modems/{name}.
+func (a *API) forgetModem(c echo.Context) error {
+	m, err := a.modem(c)
+	if err != nil {
+		return err
+	}
+	if err := a.o.Modems.Forget(m.Name); err != nil {
+		p := conflict.because("The modem can't be forgotten: %s.", err)
+		p.cause = err
+		return p
+	}
+	return c.NoContent(http.StatusNoContent)
 }
 
 // getQueue is GET /v1/queue.

@@ -33,6 +33,31 @@ func TestModems(t *testing.T) {
 	}
 }
 
+func TestForgetModem(t *testing.T) {
+	b := newBox(t, settings{})
+	b.ask("DELETE", "/v1/modems/backup", bearer(b.admin), "").want(204)
+	if len(b.modems.forgotten) != 1 || b.modems.forgotten[0] != "backup" {
+		t.Errorf("forgotten: %v", b.modems.forgotten)
+	}
+	b.ask("DELETE", "/v1/modems/backup", bearer(b.send), "").problem(wrongScope)
+	b.ask("DELETE", "/v1/modems/nobody", bearer(b.admin), "").problem(notFound)
+	b.modems.err = errors.New("it is plugged in; unplug it first")
+	if p := b.ask("DELETE", "/v1/modems/office", bearer(b.admin), "").problem(conflict); !strings.Contains(p.Detail, "unplug it first") {
+		t.Errorf("detail %q", p.Detail)
+	}
+}
+
+// Something that is plugged in and is no modem can be seen, and not be sent by.
+func TestUnidentifiedDevice(t *testing.T) {
+	b := newBox(t, settings{})
+	b.modems.all = append(b.modems.all, sms.Modem{Name: "usb-1-1", Unidentified: true, State: sms.ModemFailed, Reason: "HiLink."})
+	b.get("/v1/modems/usb-1-1").want(200)
+	b.post("/v1/messages", b.send, `{"to":"+491701234567","text":"x","from":"usb-1-1"}`).problem(invalidFields, "from")
+	if page := b.get("/").want(200).Body.String(); !strings.Contains(page, "HiLink.") || strings.Contains(page, "<option>usb-1-1") {
+		t.Error("the page does not show it, or offers to send by it")
+	}
+}
+
 func TestModemNamesAreEscapedInPaths(t *testing.T) {
 	b := newBox(t, settings{})
 	b.modems.all = []sms.Modem{{Name: "a/b ü+c", State: sms.Ready}}

@@ -72,6 +72,7 @@ type summaryView struct {
 }
 
 type modemView struct {
+	Usable                       bool // a message can name it
 	Name                         string
 	Pill                         pill
 	Reason, Advice               string
@@ -242,7 +243,7 @@ func viewModem(m sms.Modem) modemView {
 		p = pill{string(m.State), warn}
 	}
 	v := modemView{
-		Name: m.Name, Pill: p, Reason: m.Reason, Advice: m.Advice,
+		Name: m.Name, Usable: !m.Unidentified, Pill: p, Reason: m.Reason, Advice: m.Advice,
 		Operator: m.Operator, Technology: m.Technology, Number: m.Number, Roaming: m.Registration == "roaming",
 		Counts: []countView{
 			{"sent", m.Counters.PartsSent}, {"failed", m.Counters.PartsFailed},

@@ -149,7 +149,7 @@ webhooks:
 		t.Errorf("webhook: %+v", w)
 	}
 	// A setting that does nothing says so.
-	if len(c.Warnings) != 6 {
+	if len(c.Warnings) != 4 {
 		t.Errorf("warnings: %q", c.Warnings)
 	}
 	for _, w := range c.Warnings {

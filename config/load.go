@@ -323,14 +323,12 @@ func (l *loader) together() {
 
 // notYet says which accepted settings have no effect in this version.
 func (l *loader) notYet() {
-	for i, m := range l.c.Modems.List {
+	for i := range l.c.Modems.List {
 		at := fmt.Sprintf("modems.list[%d]", i)
 		for _, k := range []struct {
 			key string
 			set bool
 		}{
-			{"imei: a modem is found by its port only", m.IMEI != ""},
-			{"iccid: a modem is found by its port only", m.ICCID != ""},
 			{"max_per_minute: limits are not watched", l.lines[at+".max_per_minute"] > 0},
 			{"max_per_day: limits are not watched", l.lines[at+".max_per_day"] > 0},
 			{"max_per_month: limits are not watched", l.lines[at+".max_per_month"] > 0},

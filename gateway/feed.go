@@ -366,6 +366,14 @@ func (f *feed) end() {
 	f.stall.Stop()
 }
 
+// leave takes the modem out of the choice for good.
+func (f *feed) leave() {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.d.feeds = slices.DeleteFunc(f.d.feeds, func(x *feed) bool { return x == f })
+	f.d.wake()
+}
+
 func (f *feed) simNow() string {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -34,6 +33,7 @@ type Options struct {
 	Queue       queue.Options
 	Retention   queue.Retention
 	Modems      []ModemOptions
+	Discovery   *Discovery // nil: modems are where Modems says, or nowhere
 	Webhooks    []webhook.Endpoint
 	Listener    net.Listener // where HTTP is served
 	Certificate *tls.Certificate
@@ -46,15 +46,6 @@ type Options struct {
 	Transport  http.RoundTripper
 }
 
-// ModemOptions describe one modem.
-type ModemOptions struct {
-	Name   string
-	Port   string
-	Open   func(context.Context) (io.ReadWriteCloser, error) // nil: the serial port Port
-	PIN    string
-	Number string // the SIM's own number, if known
-}
-
 // Gateway is one daemon.
 type Gateway struct {
 	o        Options
@@ -63,7 +54,9 @@ type Gateway struct {
 	queue    *queue.Queue
 	keys     *auth.Keys
 	dispatch *dispatcher
-	modems   modems
+	modems   *modems
+	known    known
+	metrics  *modem.Metrics
 	webhooks *webhook.Webhooks
 	server   *http.Server
 }
@@ -97,9 +90,10 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	g.keys = auth.New(g.database)
 	g.dispatch = newDispatcher(now)
-	metrics := modem.NewMetrics(registry)
-	for _, m := range o.Modems {
-		g.modems = append(g.modems, g.newModem(m, metrics))
+	g.metrics = modem.NewMetrics(registry)
+	g.known = known{g.database, now}
+	if err := g.listModems(ctx); err != nil {
+		return nil, errors.Join(err, g.database.Close())
 	}
 	g.webhooks, err = webhook.New(webhook.Options{
 		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
@@ -116,6 +110,33 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		g.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.Certificate}, MinVersion: tls.VersionTLS12}
 	}
 	return g, nil
+}
+
+// listModems makes the modems that are configured, and those that were here
+// before and may come back.
+func (g *Gateway) listModems(ctx context.Context) error {
+	g.modems = newModems(g.known)
+	for _, m := range g.o.Modems {
+		g.modems.add(g.newModem(m, true))
+	}
+	before, err := g.known.modems(ctx)
+	if err != nil {
+		return err
+	}
+	for _, k := range before {
+		g.modems.know(k)
+		if g.o.Discovery != nil && g.o.Discovery.Use && g.modems.named(k.Name) == nil && !g.configured(k) {
+			g.modems.add(g.newModem(ModemOptions{Name: k.Name}, false))
+		}
+	}
+	return nil
+}
+
+// configured tells whether a modem that was here goes by another name now.
+func (g *Gateway) configured(k knownModem) bool {
+	return g.modems.find(func(a *attached) bool {
+		return a.o.IMEI == k.IMEI || a.o.ICCID != "" && a.o.ICCID == k.ICCID
+	}) != nil
 }
 
 // Keys are the gateway's API keys.
@@ -149,8 +170,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 
 	sending := sync.WaitGroup{}
-	for _, m := range g.modems {
-		sending.Go(func() { m.supervise(ctx, g.log) })
+	g.modems.run(func(a *attached) {
+		ctx, stop := context.WithCancel(ctx)
+		a.stop = stop
+		sending.Go(func() { a.supervise(ctx, g.log) })
+	})
+	if g.o.Discovery != nil {
+		sending.Go(func() { g.find(ctx) })
 	}
 	group.Go(func() error {
 		<-ctx.Done()
@@ -158,7 +184,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		stopReaders()
 		return nil
 	})
-	g.log.Info("gateway started", "version", g.o.Version, "modems", len(g.modems), "webhooks", len(g.o.Webhooks))
+	g.log.Info("gateway started", "version", g.o.Version, "modems", len(g.o.Modems), "webhooks", len(g.o.Webhooks))
 
 	return group.Wait()
 }

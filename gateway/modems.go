@@ -2,40 +2,105 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatewayd/modem"
+	"gatewayd/modem/ports"
 	"gatewayd/sms"
 )
 
-// attached is one modem with its outbox.
-type attached struct {
-	name  string
-	modem *modem.Modem
-	feed  *feed
+// ModemOptions describe one modem. Of Port, IMEI and ICCID one says which it is.
+type ModemOptions struct {
+	Name   string
+	Port   string
+	IMEI   string
+	ICCID  string
+	Open   func(context.Context) (io.ReadWriteCloser, error) // nil: the serial port where it is
+	PIN    string
+	Number string // the SIM's own number, if known
 }
 
-func (g *Gateway) newModem(o ModemOptions, metrics *modem.Metrics) *attached {
+// attached is one modem with its outbox.
+type attached struct {
+	o      ModemOptions
+	listed bool // in the configuration
+	modem  *modem.Modem
+	feed   *feed
+	port   atomic.Pointer[string] // where it is plugged in, as far as that is known
+	stop   context.CancelFunc     // ends its loop; nil: it does not run
+	noted  knownModem             // what is remembered of it; its own goroutine's
+	at     time.Time              // since when
+}
+
+// newModem makes a modem that is at port, "" if that is yet to be found out.
+func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	log := g.log.With("modem", o.Name)
+	a := &attached{o: o, listed: listed, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
+	a.port.Store(&a.o.Port)
 	if o.Open == nil {
-		o.Open = func(context.Context) (io.ReadWriteCloser, error) { return modem.OpenSerial(o.Port) }
+		o.Open = func(context.Context) (io.ReadWriteCloser, error) { return g.openPort(*a.port.Load()) }
 	}
-	a := &attached{name: o.Name, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
 	a.modem = modem.New(modem.Options{
-		Name: o.Name, Port: o.Port, Open: o.Open, PIN: o.PIN, Number: o.Number,
-		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: metrics,
+		Name: o.Name, Port: o.Port, Where: func() string { return *a.port.Load() }, Open: o.Open, PIN: o.PIN, PINs: g.known, Number: o.Number,
+		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics,
 		OnState: func(m sms.Modem) {
 			a.feed.update(m)
-			if err := g.queue.AppendModemState(m); err != nil {
-				log.Error("the modem's new state could not be written to the event log", "state", m.State, "error", err)
-			}
+			g.tell(m)
+			g.remember(a, m)
 		},
 	})
 	return a
+}
+
+// tell writes a modem's new state to the event log.
+func (g *Gateway) tell(m sms.Modem) {
+	if err := g.queue.AppendModemState(m); err != nil {
+		g.log.Error("a modem's new state could not be written to the event log", "modem", m.Name, "state", m.State, "error", err)
+	}
+}
+
+// openPort opens a serial port, and says who has it if somebody else has.
+func (g *Gateway) openPort(path string) (io.ReadWriteCloser, error) {
+	if path == "" {
+		return nil, modem.ErrNotPluggedIn
+	}
+	d := g.o.Discovery
+	if d != nil && d.Open != nil {
+		return d.Open(path)
+	}
+	rwc, err := modem.OpenSerial(path)
+	if errors.Is(err, modem.ErrBusy) && d != nil {
+		own := func(h ports.Holder) bool { return h.PID == os.Getpid() }
+		return nil, &ports.BusyError{Path: path, Holders: slices.DeleteFunc(d.Machine.Holders(path), own)}
+	}
+	return rwc, err
+}
+
+// seenEvery is how often it is noted that a modem is still here.
+const seenEvery = 24 * time.Hour
+
+// remember keeps the name that goes with an IMEI, for the next time.
+func (g *Gateway) remember(a *attached, m sms.Modem) {
+	k := knownModem{IMEI: m.IMEI, Name: m.Name, ICCID: m.ICCID}
+	now := g.dispatch.now()
+	if k.IMEI == "" || k == a.noted && now.Sub(a.at) < seenEvery || k.ICCID == "" && m.State == sms.Probing {
+		return
+	}
+	if err := g.known.remember(k); err != nil {
+		g.log.Error("the modem's name could not be stored; it may get another one after a restart", "modem", m.Name, "error", err)
+		return
+	}
+	a.noted, a.at = k, now
+	g.modems.know(k)
 }
 
 // supervise runs the modem's loop and restarts it should it ever fail, so that
@@ -49,10 +114,8 @@ func (a *attached) supervise(ctx context.Context, log *slog.Logger) {
 			return
 		}
 		a.feed.abandon()
-		log.Error("the modem's loop failed and is started again", "modem", a.name, "error", err, "in", wait)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
+		log.Error("the modem's loop failed and is started again", "modem", a.o.Name, "error", err, "in", wait)
+		if !sleep(ctx, wait) {
 			return
 		}
 	}
@@ -67,35 +130,167 @@ func (a *attached) runOnce(ctx context.Context) (err error) {
 	return a.modem.Run(ctx)
 }
 
-// modems is what the API sees of them.
-type modems []*attached
+// modems are all modems, and what the API sees of them.
+type modems struct {
+	mu     sync.Mutex
+	all    []*attached
+	others map[string]sms.Modem // plugged in and not, or not yet, a modem; by the device's key
+	names  map[string]string    // by IMEI
+	sims   map[string]string    // by IMEI, the SIM that was in it last
+	start  func(*attached)      // nil until they run
+	known  known
+}
 
-// List returns a picture of every modem, in the order of the configuration.
-func (ms modems) List() []sms.Modem {
-	all := make([]sms.Modem, len(ms))
-	for i, a := range ms {
-		all[i] = a.modem.Snapshot()
+func newModems(k known) *modems {
+	return &modems{others: map[string]sms.Modem{}, names: map[string]string{}, sims: map[string]string{}, known: k}
+}
+
+// add takes a modem in, and starts it if the others run.
+func (ms *modems) add(a *attached) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	ms.all = append(ms.all, a)
+	if ms.start != nil {
+		ms.start(a)
+	}
+}
+
+// run starts all modems, and those that are added later.
+func (ms *modems) run(start func(*attached)) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	ms.start = start
+	for _, a := range ms.all {
+		start(a)
+	}
+}
+
+func (ms *modems) know(k knownModem) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	for imei, name := range ms.names {
+		if name == k.Name {
+			delete(ms.names, imei)
+		}
+	}
+	ms.names[k.IMEI], ms.sims[k.IMEI] = k.Name, k.ICCID
+}
+
+// find returns the first modem that is as wanted, nil if none is.
+func (ms *modems) find(wanted func(*attached) bool) *attached {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if i := slices.IndexFunc(ms.all, wanted); i >= 0 {
+		return ms.all[i]
+	}
+	return nil
+}
+
+func (ms *modems) named(name string) *attached {
+	return ms.find(func(a *attached) bool { return a.o.Name == name })
+}
+
+// remembered returns the name and the SIM that go with an IMEI.
+func (ms *modems) remembered(imei string) (name, iccid string) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	return ms.names[imei], ms.sims[imei]
+}
+
+// show has something that is plugged in and no modem be seen; false if it is
+// seen so already.
+func (ms *modems) show(key string, m sms.Modem) bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if old := ms.others[key]; old.State == m.State && old.Reason == m.Reason {
+		return false
+	}
+	ms.others[key] = m
+	return true
+}
+
+// hide takes it off again, and returns it as it was.
+func (ms *modems) hide(key string) (sms.Modem, bool) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	m, ok := ms.others[key]
+	delete(ms.others, key)
+	return m, ok
+}
+
+// List returns a picture of every modem, in the order of the configuration,
+// then those that were found, then what is plugged in besides.
+func (ms *modems) List() []sms.Modem {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	all := make([]sms.Modem, 0, len(ms.all)+len(ms.others))
+	for _, a := range ms.all {
+		all = append(all, a.modem.Snapshot())
+	}
+	keys := make([]string, 0, len(ms.others))
+	for key := range ms.others {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		all = append(all, ms.others[key])
 	}
 	return all
 }
 
 // Get returns the picture of one modem.
-func (ms modems) Get(name string) (sms.Modem, bool) {
-	for _, a := range ms {
-		if a.name == name {
-			return a.modem.Snapshot(), true
+func (ms *modems) Get(name string) (sms.Modem, bool) {
+	if a := ms.named(name); a != nil {
+		return a.modem.Snapshot(), true
+	}
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	for _, m := range ms.others {
+		if m.Name == name {
+			return m, true
 		}
 	}
 	return sms.Modem{}, false
 }
 
 // Reset makes a modem start afresh.
-func (ms modems) Reset(name string) error {
-	for _, a := range ms {
-		if a.name == name {
-			a.modem.Reset()
-			return nil
+func (ms *modems) Reset(name string) error {
+	a := ms.named(name)
+	if a == nil {
+		return errors.New("it is not in use")
+	}
+	a.modem.Reset()
+	return nil
+}
+
+// Forget drops what is remembered of a modem: its name, unless the
+// configuration has it, and that its SIM refused a PIN.
+func (ms *modems) Forget(name string) error {
+	a := ms.named(name)
+	if a == nil {
+		return errors.New("unplug it; nothing is remembered of it")
+	}
+	m := a.modem.Snapshot()
+	if !a.listed && m.State != sms.Absent {
+		return errors.New("it is plugged in; unplug it first")
+	}
+	if err := ms.known.forget(name, modem.SIMOf(m)); err != nil {
+		return err
+	}
+	if a.listed {
+		return nil
+	}
+	ms.mu.Lock()
+	ms.all = slices.DeleteFunc(ms.all, func(b *attached) bool { return a == b })
+	for imei, n := range ms.names {
+		if n == name {
+			delete(ms.names, imei)
 		}
 	}
-	return fmt.Errorf("there is no modem %q", name)
+	ms.mu.Unlock()
+	if a.stop != nil {
+		a.stop()
+	}
+	a.feed.leave()
+	return nil
 }

@@ -121,10 +121,10 @@ func (m *Modem) sendableAgain() {
 func (m *Modem) notAModem(err error) *trouble {
 	switch {
 	case errors.Is(err, at.ErrSilent):
-		return &trouble{state: sms.ModemFailed, reason: "Nothing on " + m.o.Port + " answers AT commands.", retry: retryAlien, err: err,
+		return &trouble{state: sms.ModemFailed, reason: "Nothing on " + m.now.Port + " answers AT commands.", retry: retryAlien, err: err,
 			advice: "Check that this is the modem's AT port and that the modem has power; many modems show several ports."}
 	case errors.Is(err, at.ErrParrot):
-		return &trouble{state: sms.ModemFailed, reason: m.o.Port + " answers AT, but is not the port that takes SMS commands.", retry: retryAlien, err: err,
+		return &trouble{state: sms.ModemFailed, reason: m.now.Port + " answers AT, but is not the port that takes SMS commands.", retry: retryAlien, err: err,
 			advice: "Try the modem's other ports, such as the one whose name ends in if02 or if03."}
 	case errors.Is(err, context.Canceled):
 		return nil

@@ -19,6 +19,20 @@ import (
 
 const pinTries = 3
 
+// PINs remembers, on disk, which PIN was entered on which SIM and not accepted.
+type PINs interface {
+	Tried(sim, pin string) (bool, error)
+	// Try is called before the PIN is entered: a crash must not cost a second try.
+	Try(sim, pin string) error
+	Accepted(sim, pin string) error
+}
+
+type pinsInMemory map[string]bool
+
+func (p pinsInMemory) Tried(sim, pin string) (bool, error) { return p[sim+" "+pin], nil }
+func (p pinsInMemory) Try(sim, pin string) error           { p[sim+" "+pin] = true; return nil }
+func (p pinsInMemory) Accepted(sim, pin string) error      { delete(p, sim+" "+pin); return nil }
+
 // unlock sees to it that the SIM is there and open.
 func (m *Modem) unlock(ctx context.Context) (*trouble, error) {
 	var err error
@@ -40,6 +54,7 @@ func (m *Modem) unlock(ctx context.Context) (*trouble, error) {
 		case err != nil && answer(err) == nil:
 			return nil, err
 		case err == nil && state == "READY":
+			m.settlePIN()
 			return nil, nil
 		case state == "SIM PIN", code == 11:
 			if entered { // it needs a while to notice
@@ -114,6 +129,8 @@ func pinTrouble(reason, advice string) *trouble {
 	return &trouble{state: sms.PINRequired, reason: reason, advice: advice, retry: retryPIN}
 }
 
+const pinAdvice = "Correct pin in the configuration and restart gatewayd, or switch the PIN off with a phone."
+
 // enterPIN enters the configured PIN, if it has not failed on this SIM before.
 func (m *Modem) enterPIN(ctx context.Context) (*trouble, error) {
 	if m.o.PIN == "" {
@@ -122,10 +139,14 @@ func (m *Modem) enterPIN(ctx context.Context) (*trouble, error) {
 	if n, err := strconv.ParseUint(m.o.PIN, 10, 32); err != nil || len(m.o.PIN) < 4 || len(m.o.PIN) > 8 || n > 99999999 {
 		return pinTrouble("The configured PIN is not four to eight digits.", "Correct pin in the configuration."), nil
 	}
-	key := m.sim() + " " + m.o.PIN
-	if m.tried[key] {
+	sim := m.sim()
+	tried, err := m.o.PINs.Tried(sim, m.o.PIN)
+	if err != nil {
+		return pinTrouble("Whether the PIN was tried before can't be read, so it is not entered: "+err.Error()+".", "Check the disk."), nil
+	}
+	if tried {
 		return pinTrouble("The configured PIN was refused by this SIM; it is not tried again.",
-			"Correct pin in the configuration and restart gatewayd, or enter the right PIN in a phone."), nil
+			pinAdvice), nil
 	}
 	left, err := m.triesLeft(ctx)
 	if err != nil {
@@ -139,20 +160,37 @@ func (m *Modem) enterPIN(ctx context.Context) (*trouble, error) {
 		return pinTrouble(fmt.Sprintf("The SIM asks for its PIN and has only %d of %d tries left, so none is used up.", left, pinTries),
 			"Enter the right PIN in a phone, which brings all tries back, and check pin in the configuration."), nil
 	}
-	m.tried[key] = true // before it is written: a crash must not cost a second try
+	if err := m.o.PINs.Try(sim, m.o.PIN); err != nil {
+		return pinTrouble("That the PIN is tried can't be stored, so it is not entered: "+err.Error()+".", "Check the disk."), nil
+	}
+	m.entered = sim
 	_, err = m.port.Do(ctx, at.Command{Line: `AT+CPIN="` + m.o.PIN + `"`, Name: "AT+CPIN=…", Timeout: 30 * time.Second})
 	switch {
 	case err == nil:
-		delete(m.tried, key)
+		m.settlePIN()
 		return nil, nil
-	case answer(err) == nil:
+	case answer(err) == nil: // in doubt, until the SIM says how it is
 		return nil, err
-	case cmeCode(err) == 12:
+	}
+	m.entered = ""
+	if cmeCode(err) == 12 {
 		return m.pukTrouble(), nil
 	}
 	m.log.Warn("the SIM refused the configured PIN", "error", err)
 	return pinTrouble("The SIM refused the configured PIN; it is not tried again.",
-		"Correct pin in the configuration and restart gatewayd, or enter the right PIN in a phone."), nil
+		pinAdvice), nil
+}
+
+// settlePIN notes that the PIN which was entered last was right. Its answer may
+// have been lost; an open SIM is answer enough.
+func (m *Modem) settlePIN() {
+	if m.entered == "" {
+		return
+	}
+	if err := m.o.PINs.Accepted(m.entered, m.o.PIN); err != nil {
+		m.log.Error("that the PIN was accepted can't be stored; it will not be entered again", "error", err)
+	}
+	m.entered = ""
 }
 
 // triesLeft asks how many tries the PIN has, -1 if the modem does not say:

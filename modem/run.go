@@ -18,9 +18,11 @@ import (
 // Options are what a modem needs.
 type Options struct {
 	Name    string
-	Port    string // for people to read
+	Port    string        // for people to read
+	Where   func() string // Port as it is now, for a modem that moves; nil: it does not
 	Open    func(context.Context) (io.ReadWriteCloser, error)
 	PIN     string
+	PINs    PINs   // nil: remembered until Run ends
 	Number  string // the SIM's own, if known
 	Outbox  Outbox
 	Inbox   Inbox
@@ -38,6 +40,7 @@ type Modem struct {
 	picture atomic.Pointer[sms.Modem]
 	count   counters
 	reset   chan struct{}
+	wake    chan struct{}
 
 	// ---
 
@@ -60,9 +63,9 @@ type Modem struct {
 	doubt     *doubt // the part whose answer may still come
 	up        bool   // bring-up is done
 	upSince   time.Time
-	sessions  int             // of the port so far
-	losses    int             // sessions in a row that ended badly
-	tried     map[string]bool // SIM and PIN: true once it was refused or in doubt
+	sessions  int    // of the port so far
+	losses    int    // sessions in a row that ended badly
+	entered   string // the SIM that got a PIN and has not said yet what it thinks of it
 
 	// Receiving.
 	announced []announcement
@@ -94,9 +97,12 @@ func New(o Options) *Modem {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
+	if o.PINs == nil {
+		o.PINs = pinsInMemory{}
+	}
 	m := &Modem{
 		o: o, log: o.Log.With("modem", o.Name), meters: o.Metrics.of(o.Name),
-		reset: make(chan struct{}, 1), tried: map[string]bool{}, lastMR: -1,
+		reset: make(chan struct{}, 1), wake: make(chan struct{}, 1), lastMR: -1,
 	}
 	m.now = sms.Modem{Name: o.Name, Port: o.Port, Number: o.Number, State: sms.Absent, Reason: "Not started yet.", Since: time.Now()}
 	m.publish()
@@ -111,6 +117,15 @@ func (m *Modem) Reset() {
 	}
 }
 
+// Wake has a port that could not be used tried again now: something was plugged
+// in or out. A modem that works does not mind.
+func (m *Modem) Wake() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
 // Run drives the modem until ctx is over; whatever happens to the port, it
 // opens it again. A part on the air gets eight seconds to be answered then.
 func (m *Modem) Run(ctx context.Context) error {
@@ -119,11 +134,7 @@ func (m *Modem) Run(ctx context.Context) error {
 	defer m.clerk.leave()
 	m.timer = time.NewTimer(time.Hour)
 	defer m.timer.Stop()
-	for first := true; ctx.Err() == nil; first = false {
-		if !first {
-			m.count.restarts.Add(1)
-			m.meters.restarts.Inc()
-		}
+	for ctx.Err() == nil {
 		t := m.session(ctx)
 		if ctx.Err() != nil {
 			break
@@ -148,15 +159,27 @@ func (m *Modem) pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-m.timer.C:
 	case <-m.reset:
+	case <-m.wake:
 	case <-ctx.Done():
 	}
 }
 
 // session opens the port, brings the modem up, and works until that ends.
 func (m *Modem) session(ctx context.Context) *trouble {
+	select {
+	case <-m.wake: // what it told of is seen now
+	default:
+	}
+	if m.o.Where != nil {
+		m.now.Port = m.o.Where()
+	}
 	rwc, err := m.o.Open(ctx)
 	if err != nil {
 		return m.openTrouble(err)
+	}
+	if m.sessions > 0 {
+		m.count.restarts.Add(1)
+		m.meters.restarts.Inc()
 	}
 	if m.o.Trace != nil {
 		rwc = traced{rwc, trace.New(rwc, trace.WithReadFormat("< %q"), trace.WithWriteFormat("> %q"),
@@ -269,7 +292,9 @@ func (m *Modem) urgent(now time.Time) bool {
 // one question is polled then. It returns why the session must end.
 func (m *Modem) duties(ctx context.Context, busy bool) *trouble {
 	for {
-		m.port.Drain()
+		if err := m.port.Drain(); err != nil {
+			m.lose(err)
+		}
 		if n := m.port.Resyncs(); n != m.resyncs {
 			m.resyncs, m.sweepDue = n, true // an announcement may have been lost
 		}

@@ -42,7 +42,9 @@ func (m *Modem) sendAll(ctx context.Context, first *Part) *trouble {
 	next := pack(first)
 	var previous *Outcome
 	for next != nil {
-		m.port.Drain()
+		if err := m.port.Drain(); err != nil {
+			m.lose(err)
+		}
 		if m.urgent(time.Now()) || ctx.Err() != nil {
 			m.book(previous)
 			previous = nil

@@ -15,6 +15,10 @@ import (
 // ErrBusy says that another program holds the port.
 var ErrBusy = errors.New("another program holds the port")
 
+// ErrNotPluggedIn is what Open returns while the modem, wherever it may be
+// plugged in, is not to be seen.
+var ErrNotPluggedIn = errors.New("not plugged in")
+
 // errNotSerial says that the path is there and is no serial port.
 var errNotSerial = errors.New("not a serial port")
 

@@ -71,20 +71,27 @@ func (m *Modem) enter(state sms.ModemState, reason, advice string) {
 func (m *Modem) openTrouble(err error) *trouble {
 	t := &trouble{retry: retryPort, err: err}
 	switch {
+	case errors.Is(err, ErrNotPluggedIn):
+		t.state, t.reason = sms.Absent, "It is not plugged in."
+		t.advice = "Plug it in; any socket will do."
 	case errors.Is(err, fs.ErrNotExist):
-		t.state, t.reason = sms.Absent, "There is no port "+m.o.Port+"."
+		t.state, t.reason = sms.Absent, "There is no port "+m.now.Port+"."
 		t.advice = "Plug the modem in, or correct its port in the configuration."
 	case errors.Is(err, ErrBusy):
-		t.state, t.reason = sms.BusyElsewhere, "Another program holds "+m.o.Port+"."
+		t.state, t.reason = sms.BusyElsewhere, "Another program holds "+m.now.Port+"."
+		var by interface{ HeldBy() string }
+		if errors.As(err, &by) && by.HeldBy() != "" {
+			t.reason = m.now.Port + " is held by " + by.HeldBy() + "."
+		}
 		t.advice = "Stop the other program: often it is ModemManager, or a second gateway."
 	case errors.Is(err, fs.ErrPermission):
-		t.state, t.reason, t.retry = sms.ModemFailed, "No permission to open "+m.o.Port+".", retryAlien
+		t.state, t.reason, t.retry = sms.ModemFailed, "No permission to open "+m.now.Port+".", retryAlien
 		t.advice = "Add the user that runs gatewayd to the group dialout."
 	case errors.Is(err, errNotSerial):
-		t.state, t.reason, t.retry = sms.ModemFailed, m.o.Port+" is not a serial port.", retryAlien
+		t.state, t.reason, t.retry = sms.ModemFailed, m.now.Port+" is not a serial port.", retryAlien
 		t.advice = "Set port to the modem's serial device, such as one in /dev/serial/by-id."
 	default:
-		t.state, t.reason, t.retry = sms.ModemFailed, fmt.Sprintf("%s can't be opened: %v.", m.o.Port, err), 0
+		t.state, t.reason, t.retry = sms.ModemFailed, fmt.Sprintf("%s can't be opened: %v.", m.now.Port, err), 0
 		t.advice = "Unplug the modem and plug it in again."
 	}
 	return t
@@ -95,7 +102,7 @@ func (m *Modem) openTrouble(err error) *trouble {
 func (m *Modem) lossTrouble(err error) *trouble {
 	switch {
 	case errors.Is(err, at.ErrGone):
-		return &trouble{state: sms.Absent, reason: "The port " + m.o.Port + " went away.",
+		return &trouble{state: sms.Absent, reason: "The port " + m.now.Port + " went away.",
 			advice: "Check the cable and the power supply; the modem is used again as soon as it is back.", err: err}
 	case errors.Is(err, at.ErrSilent):
 		return &trouble{state: sms.Healing, reason: "The modem stopped answering.",

@@ -31,6 +31,7 @@ const (
 // replaced.
 type Modem struct {
 	Name         string
+	Unidentified bool // something plugged in that is no modem, or not yet: nothing is sent through it
 	State        ModemState
 	Reason       string    // why, in words; "" when ready
 	Advice       string    // what to do about it, in words
@@ -54,6 +55,7 @@ type Modem struct {
 
 type modemJSON struct {
 	Name         string     `json:"name"`
+	Identified   bool       `json:"identified"`
 	State        ModemState `json:"state"`
 	Reason       string     `json:"reason"`
 	Advice       string     `json:"advice"`
@@ -78,7 +80,7 @@ type modemJSON struct {
 // MarshalJSON writes every field; one without a value is null.
 func (m Modem) MarshalJSON() ([]byte, error) {
 	return json.Marshal(modemJSON{
-		Name: m.Name, State: m.State, Reason: m.Reason, Advice: m.Advice, Since: timeOrNil(m.Since),
+		Name: m.Name, Identified: !m.Unidentified, State: m.State, Reason: m.Reason, Advice: m.Advice, Since: timeOrNil(m.Since),
 		Port: orNil(m.Port), Manufacturer: orNil(m.Manufacturer), Model: orNil(m.Model),
 		Firmware: orNil(m.Firmware), IMEI: orNil(m.IMEI), IMSI: orNil(m.IMSI), ICCID: orNil(m.ICCID),
 		Number: orNil(m.Number), SMSC: orNil(m.SMSC), Operator: orNil(m.Operator),
@@ -94,7 +96,7 @@ func (m *Modem) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*m = Modem{
-		Name: w.Name, State: w.State, Reason: w.Reason, Advice: w.Advice, Since: value(w.Since),
+		Name: w.Name, Unidentified: !w.Identified, State: w.State, Reason: w.Reason, Advice: w.Advice, Since: value(w.Since),
 		Port: value(w.Port), Manufacturer: value(w.Manufacturer), Model: value(w.Model),
 		Firmware: value(w.Firmware), IMEI: value(w.IMEI), IMSI: value(w.IMSI), ICCID: value(w.ICCID),
 		Number: value(w.Number), SMSC: value(w.SMSC), Operator: value(w.Operator),

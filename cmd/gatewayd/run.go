@@ -13,6 +13,7 @@ import (
 
 	"gatewayd/config"
 	"gatewayd/gateway"
+	"gatewayd/modem/ports"
 	"gatewayd/queue"
 	"gatewayd/webhook"
 )
@@ -51,8 +52,8 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(o.Modems) == 0 {
-				log.Warn("no modem is configured; messages are accepted and wait: name one with its port under modems.list")
+			if len(o.Modems) == 0 && !c.Modems.Discover {
+				log.Warn("no modem is configured and none is looked for; messages are accepted and wait: set modems.discover, or name one under modems.list")
 			}
 			return serve(cmd.Context(), o)
 		},
@@ -87,8 +88,11 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		MetricsOpen: c.HTTP.MetricsOpen,
 		Version:     version, Log: log,
 	}
+	o.Discovery = &gateway.Discovery{Machine: ports.Local(), Use: c.Modems.Discover}
 	for _, m := range c.Modems.List {
-		o.Modems = append(o.Modems, gateway.ModemOptions{Name: m.Name, Port: m.Port, PIN: m.PIN.Reveal(), Number: m.Number})
+		o.Modems = append(o.Modems, gateway.ModemOptions{
+			Name: m.Name, Port: m.Port, IMEI: m.IMEI, ICCID: m.ICCID, PIN: m.PIN.Reveal(), Number: m.Number,
+		})
 	}
 	for _, w := range c.Webhooks {
 		o.Webhooks = append(o.Webhooks, webhook.Endpoint{

@@ -147,24 +147,27 @@ func (p *Port) write(b []byte) error {
 }
 
 // Drain takes what has come already, so that nothing older than the next
-// command can be read as its answer.
-func (p *Port) Drain() {
+// command can be read as its answer. It fails with Cause once the port is gone.
+func (p *Port) Drain() error {
 	for {
 		select {
 		case t := <-p.tokens:
 			p.Take(t)
+			continue
 		default:
-			return
 		}
+		if p.cause != nil {
+			return p.Cause()
+		}
+		return nil
 	}
 }
 
 // Begin writes a command. Its answer is found by giving Take the tokens until
 // it says Done; the owner keeps the time and calls Abandon when it is over.
 func (p *Port) Begin(c Command) error {
-	p.Drain()
-	if p.cause != nil {
-		return p.Cause()
+	if err := p.Drain(); err != nil {
+		return err
 	}
 	if p.stale {
 		return fmt.Errorf("%s: the port is out of step", c.name())
@@ -219,7 +222,9 @@ func (p *Port) Resume() {
 
 // Do runs a command to its end, after Resync if the port is out of step.
 func (p *Port) Do(ctx context.Context, c Command) ([]string, error) {
-	p.Drain()
+	if err := p.Drain(); err != nil {
+		return nil, err
+	}
 	if p.stale {
 		if err := p.Resync(ctx, 3); err != nil {
 			return nil, err

@@ -221,11 +221,16 @@ func (e *BusyError) Error() string {
 	if len(e.Holders) == 0 {
 		return e.Path + ": " + modem.ErrBusy.Error()
 	}
+	return e.Path + " is held by " + e.HeldBy()
+}
+
+// HeldBy names the programs; "" if they are not known.
+func (e *BusyError) HeldBy() string {
 	names := make([]string, len(e.Holders))
 	for i, h := range e.Holders {
 		names[i] = h.String()
 	}
-	return e.Path + " is held by " + strings.Join(names, ", ")
+	return strings.Join(names, ", ")
 }
 
 // Unwrap makes errors.Is(err, modem.ErrBusy) true.

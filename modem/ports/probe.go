@@ -70,7 +70,7 @@ func Why(err error) string {
 		if len(busy.Holders) == 0 {
 			return "another program holds it"
 		}
-		return "held by " + strings.TrimPrefix(busy.Error(), busy.Path+" is held by ")
+		return "held by " + busy.HeldBy()
 	case errors.Is(err, modem.ErrBusy):
 		return "another program holds it"
 	case errors.Is(err, fs.ErrPermission):
