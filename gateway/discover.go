@@ -20,6 +20,8 @@ type Discovery struct {
 	Open    ports.Opener // nil: modem.OpenSerial, where nobody else has the port
 	// Wake tells that something may have been plugged in or out; nil: the kernel does.
 	Wake func(context.Context) (<-chan struct{}, error)
+	// PowerCycle switches a device off and on; nil: nobody here may.
+	PowerCycle func(context.Context, ports.Device) error
 }
 
 // Pauses before a device that could not be identified is asked again.
@@ -106,6 +108,7 @@ func (s *sight) leave() {
 	}
 	if s.modem != nil {
 		s.modem.port.Store(&s.modem.o.Port) // back to where the configuration expects it
+		s.modem.device.Store(nil)
 		s.modem.modem.Wake()
 		s.modem = nil
 	}
@@ -283,12 +286,29 @@ func (f *finder) seat(a *attached, port string, s *sight) {
 	s.modem, s.tries = a, 0
 	before := *a.port.Load()
 	a.port.Store(&port)
+	device := s.device
+	a.device.Store(&device)
 	f.log.Info("modem found", "modem", a.o.Name, "port", port, "device", s.device.String(), "socket", s.device.Key)
 	if before != port && before != "" && a.modem.Snapshot().State != sms.Absent {
 		a.modem.Reset() // it works at another port
 		return
 	}
 	a.modem.Wake()
+}
+
+// powerCycle switches a modem off and on, whatever it is in.
+func (g *Gateway) powerCycle(a *attached) func(context.Context) error {
+	if g.o.Discovery == nil || g.o.Discovery.PowerCycle == nil {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		d := a.device.Load()
+		if d == nil || d.Socket() == "" {
+			return errors.New("it is in no USB socket")
+		}
+		g.log.Warn("a modem is switched off and on", "modem", a.o.Name, "socket", d.Socket())
+		return g.o.Discovery.PowerCycle(ctx, *d)
+	}
 }
 
 // show has a device be seen that is no modem, or not yet.

@@ -35,10 +35,11 @@ type attached struct {
 	listed bool // in the configuration
 	modem  *modem.Modem
 	feed   *feed
-	port   atomic.Pointer[string] // where it is plugged in, as far as that is known
-	stop   context.CancelFunc     // ends its loop; nil: it does not run
-	noted  knownModem             // what is remembered of it; its own goroutine's
-	at     time.Time              // since when
+	port   atomic.Pointer[string]       // where it is plugged in, as far as that is known
+	device atomic.Pointer[ports.Device] // that it is; nil: none, or not on USB
+	stop   context.CancelFunc           // ends its loop; nil: it does not run
+	noted  knownModem                   // what is remembered of it; its own goroutine's
+	at     time.Time                    // since when
 }
 
 // newModem makes a modem that is at port, "" if that is yet to be found out.

@@ -88,7 +88,7 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		MetricsOpen: c.HTTP.MetricsOpen,
 		Version:     version, Log: log,
 	}
-	o.Discovery = &gateway.Discovery{Machine: ports.Local(), Use: c.Modems.Discover}
+	o.Discovery = &gateway.Discovery{Machine: ports.Local(), Use: c.Modems.Discover, PowerCycle: powerCycle()}
 	for _, m := range c.Modems.List {
 		o.Modems = append(o.Modems, gateway.ModemOptions{
 			Name: m.Name, Port: m.Port, IMEI: m.IMEI, ICCID: m.ICCID, PIN: m.PIN.Reveal(), Number: m.Number,
