@@ -111,6 +111,7 @@ func (a *API) routes() []route {
 		{"DELETE", "/v1/numbers/:number", auth.Admin, a.eraseNumber},
 		{"GET", "/v1/modems", auth.Read, a.listModems},
 		{"GET", "/v1/modems/:name", auth.Read, a.getModem},
+		{"GET", "/v1/modems/:name/transcript", auth.Admin, a.transcribeModem},
 		{"DELETE", "/v1/modems/:name", auth.Admin, a.forgetModem},
 		{"POST", "/v1/modems/:name/reset", auth.Admin, a.resetModem},
 		{"GET", "/v1/queue", auth.Read, a.getQueue},

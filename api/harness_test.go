@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -300,6 +301,13 @@ func (f *fakeModems) Get(name string) (sms.Modem, bool) {
 
 func (f *fakeModems) Reset(name string) error {
 	f.reset = append(f.reset, name)
+	return f.err
+}
+
+func (f *fakeModems) Transcript(name string, masked bool, w io.Writer) error {
+	if f.err == nil {
+		fmt.Fprintf(w, "%s masked=%t", name, masked)
+	}
 	return f.err
 }
 

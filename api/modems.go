@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -18,6 +20,8 @@ type Modems interface {
 	Get(name string) (sms.Modem, bool)
 	// Reset asks a modem to restart. It returns before that is done.
 	Reset(name string) error
+	// Transcript writes what went over a modem's port lately.
+	Transcript(name string, masked bool, w io.Writer) error
 	// Forget drops what is remembered of a modem that is not plugged in; its
 	// error says why it can't.
 	Forget(name string) error
@@ -80,6 +84,26 @@ func (a *API) resetModem(c echo.Context) error {
 		m = now
 	}
 	return a.json(c, http.StatusAccepted, m)
+}
+
+// transcribeModem is GET /v1/modems/{name}/transcript.
+func (a *API) transcribeModem(c echo.Context) error {
+	q := newQuery(c)
+	masked := q.oneOf("masked", "true", "false") != "false"
+	if err := q.done(); err != nil {
+		return err
+	}
+	m, err := a.modem(c)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := a.o.Modems.Transcript(m.Name, masked, &b); err != nil {
+		p := conflict.because("The modem has no transcript: %s.", err)
+		p.cause = err
+		return p
+	}
+	return c.Blob(http.StatusOK, "text/plain; charset=utf-8", b.Bytes())
 }
 
 // forgetModem is DELETE /v1/modems/{name}.

@@ -47,6 +47,20 @@ func TestForgetModem(t *testing.T) {
 	}
 }
 
+func TestTranscript(t *testing.T) {
+	b := newBox(t, settings{})
+	for query, want := range map[string]string{"": "office masked=true", "?masked=true": "office masked=true", "?masked=false": "office masked=false"} {
+		if got := b.ask("GET", "/v1/modems/office/transcript"+query, bearer(b.admin), "").want(200).Body.String(); got != want {
+			t.Errorf("%q: %q", query, got)
+		}
+	}
+	b.get("/v1/modems/office/transcript").problem(wrongScope)
+	b.ask("GET", "/v1/modems/office/transcript?masked=maybe", bearer(b.admin), "").problem(invalidFields, "masked")
+	b.ask("GET", "/v1/modems/nobody/transcript", bearer(b.admin), "").problem(notFound)
+	b.modems.err = errors.New("it is not in use")
+	b.ask("GET", "/v1/modems/office/transcript", bearer(b.admin), "").problem(conflict)
+}
+
 // Something that is plugged in and is no modem can be seen, and not be sent by.
 func TestUnidentifiedDevice(t *testing.T) {
 	b := newBox(t, settings{})

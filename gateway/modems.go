@@ -15,6 +15,7 @@ import (
 
 	"gatewayd/modem"
 	"gatewayd/modem/ports"
+	"gatewayd/modem/transcript"
 	"gatewayd/sms"
 )
 
@@ -31,28 +32,34 @@ type ModemOptions struct {
 
 // attached is one modem with its outbox.
 type attached struct {
-	o      ModemOptions
-	listed bool // in the configuration
-	modem  *modem.Modem
-	feed   *feed
-	port   atomic.Pointer[string]       // where it is plugged in, as far as that is known
-	device atomic.Pointer[ports.Device] // that it is; nil: none, or not on USB
-	stop   context.CancelFunc           // ends its loop; nil: it does not run
-	noted  knownModem                   // what is remembered of it; its own goroutine's
-	at     time.Time                    // since when
+	o        ModemOptions
+	listed   bool // in the configuration
+	modem    *modem.Modem
+	feed     *feed
+	port     atomic.Pointer[string]       // where it is plugged in, as far as that is known
+	device   atomic.Pointer[ports.Device] // that it is; nil: none, or not on USB
+	dialogue *transcript.Ring
+	stop     context.CancelFunc // ends its loop; nil: it does not run
+	noted    knownModem         // what is remembered of it; its own goroutine's
+	at       time.Time          // since when
 }
+
+// dialogueKept is how many bytes of a modem's dialogue are kept in memory: some
+// quarter of an hour of a modem that is idle, ten messages of one that sends.
+const dialogueKept = 64 << 10
 
 // newModem makes a modem that is at port, "" if that is yet to be found out.
 func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	log := g.log.With("modem", o.Name)
 	a := &attached{o: o, listed: listed, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
+	a.dialogue = transcript.NewRing(dialogueKept)
 	a.port.Store(&a.o.Port)
 	if o.Open == nil {
 		o.Open = func(context.Context) (io.ReadWriteCloser, error) { return g.openPort(*a.port.Load()) }
 	}
 	a.modem = modem.New(modem.Options{
 		Name: o.Name, Port: o.Port, Where: func() string { return *a.port.Load() }, Open: o.Open, PIN: o.PIN, PINs: g.known, Number: o.Number,
-		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics,
+		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics, Record: a.dialogue.Add,
 		OnState: func(m sms.Modem) {
 			a.feed.update(m)
 			g.tell(m)
@@ -262,6 +269,17 @@ func (ms *modems) Reset(name string) error {
 	}
 	a.modem.Reset()
 	return nil
+}
+
+// Transcript writes what went over a modem's port lately.
+func (ms *modems) Transcript(name string, masked bool, w io.Writer) error {
+	a := ms.named(name)
+	if a == nil {
+		return errors.New("it is not in use")
+	}
+	m := a.modem.Snapshot()
+	entries, begin := a.dialogue.Entries()
+	return transcript.Of(m, entries, begin, masked).Write(w)
 }
 
 // Forget drops what is remembered of a modem: its name, unless the

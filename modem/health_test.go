@@ -2,6 +2,8 @@ package modem_test
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gatewayd/modem"
+	"gatewayd/modem/transcript"
 	"gatewayd/sms"
 )
 
@@ -290,15 +293,62 @@ func TestMetricsAreBounded(t *testing.T) {
 	}
 }
 
-// The trace has every byte both ways, and is off unless asked for.
-func TestTrace(t *testing.T) {
-	var b bytes.Buffer
-	with(t, nil, func(o *modem.Options) { o.Trace = &b }, func(r *rig) {
-		r.state(sms.Ready)
-		r.stop()
-		if s := b.String(); !strings.Contains(s, `> "AT+CSQ\r"`) || !strings.Contains(s, `+CSQ: 20,99`) {
-			t.Error(s)
+// A recording has every byte both ways, and plays back as the modem that it was.
+func TestRecordingPlaysBack(t *testing.T) {
+	var whole transcript.Transcript
+	with(t, nil, func(o *modem.Options) {
+		ring := transcript.NewRing(1 << 20)
+		o.Record = ring.Add
+		o.OnState = func(m sms.Modem) {
+			if m.State == sms.Ready {
+				entries, begin := ring.Entries()
+				whole = transcript.Of(m, entries, begin, true)
+			}
 		}
+	}, func(r *rig) {
+		time.Sleep(time.Minute)
+		r.stop()
+	})
+	var text strings.Builder
+	if err := whole.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	if s := text.String(); !strings.Contains(s, `> "AT+CSQ\r"`) || !strings.Contains(s, `+CSQ: 20,99`) || strings.Contains(s, "491710000000") {
+		t.Error(s)
+	}
+	plays(t, strings.NewReader(text.String()), sms.Ready)
+}
+
+// plays runs a modem against a transcript until it has come to a state.
+func plays(t *testing.T, r io.Reader, want sms.ModemState) {
+	t.Helper()
+	recording, err := transcript.Read(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		reached := make(chan sms.Modem, 100)
+		player := transcript.NewPlayer(recording)
+		m := modem.New(modem.Options{
+			Name: "played", Port: "transcript", Outbox: newBox(), Inbox: &inbox{},
+			Open:    func(context.Context) (io.ReadWriteCloser, error) { return player, nil },
+			OnState: func(m sms.Modem) { reached <- m },
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		over := time.After(5 * time.Minute)
+		for state := sms.Absent; state != want; {
+			select {
+			case m := <-reached:
+				state = m.State
+				t.Logf("%s: %s", m.State, m.Reason)
+			case <-over:
+				t.Fatalf("it is %s after five minutes, want %s; the recording has no answer to %q", state, want, player.Unknown())
+			}
+		}
+		cancel()
+		<-done
 	})
 }
 

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log"
 	"log/slog"
 	"sync/atomic"
 	"time"
-
-	"github.com/warthog618/modem/trace"
 
 	"gatewayd/modem/at"
 	"gatewayd/sms"
@@ -29,7 +26,9 @@ type Options struct {
 	OnState func(sms.Modem) // called by Run's goroutine when state or reason change
 	Log     *slog.Logger
 	Metrics *Metrics
-	Trace   io.Writer // gets every byte of the port, numbers and texts too
+	// Record gets every byte of the port, numbers, texts and PINs too; out: to
+	// the modem. It is called from two goroutines.
+	Record func(out bool, b []byte)
 }
 
 // Modem drives one modem. All fields below the line belong to Run's goroutine.
@@ -181,9 +180,8 @@ func (m *Modem) session(ctx context.Context) *trouble {
 		m.count.restarts.Add(1)
 		m.meters.restarts.Inc()
 	}
-	if m.o.Trace != nil {
-		rwc = traced{rwc, trace.New(rwc, trace.WithReadFormat("< %q"), trace.WithWriteFormat("> %q"),
-			trace.WithLogger(log.New(m.o.Trace, m.o.Name+" ", log.LstdFlags|log.Lmicroseconds)))}
+	if m.o.Record != nil {
+		rwc = recorded{rwc, m.o.Record}
 	}
 	m.port = at.Attach(rwc, m.log, m.unsolicited)
 	defer func() {
@@ -205,10 +203,23 @@ func (m *Modem) session(ctx context.Context) *trouble {
 	return m.work(ctx)
 }
 
-// traced is a port whose bytes are written down.
-type traced struct {
-	io.Closer
-	*trace.Trace
+// recorded is a port whose bytes are kept.
+type recorded struct {
+	io.ReadWriteCloser
+	record func(out bool, b []byte)
+}
+
+func (r recorded) Read(p []byte) (int, error) {
+	n, err := r.ReadWriteCloser.Read(p)
+	if n > 0 {
+		r.record(false, p[:n])
+	}
+	return n, err
+}
+
+func (r recorded) Write(p []byte) (int, error) {
+	r.record(true, p) // before the answer can come
+	return r.ReadWriteCloser.Write(p)
 }
 
 // fresh forgets what held for the last session only.

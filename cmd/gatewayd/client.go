@@ -107,6 +107,10 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 	if res.StatusCode >= 300 {
 		return problem(res.StatusCode, answer, c)
 	}
+	if raw, ok := out.(*[]byte); ok {
+		*raw = answer
+		return nil
+	}
 	return json.Unmarshal(answer, out)
 }
 

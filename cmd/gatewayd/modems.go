@@ -81,6 +81,7 @@ Exit status 0 only if at least one can send.`,
 		},
 	}
 	t.flags(cmd)
+	cmd.AddCommand(recordCommand())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with IMEI and ICCID in full")
 	return cmd
 }
