@@ -53,8 +53,10 @@ type History struct {
 
 // Modems says which modems are used.
 type Modems struct {
-	Discover bool
-	List     []Modem
+	Discover    bool
+	CanaryEvery time.Duration // between test messages to each modem; 0: none
+	CanaryWait  time.Duration // until one that has not arrived is lost
+	List        []Modem
 }
 
 // Modem is one modem; exactly one of Port, IMEI and ICCID finds it.
@@ -65,6 +67,8 @@ type Modem struct {
 	ICCID                 string
 	PIN                   Secret // from pin or pin_file
 	Number                string // E.164, "" unknown
+	SMSC                  string // E.164 of the service centre, "": the SIM's
+	AllowRoaming          bool
 	MaxPerMinute          int    // 0: no limit, as in the three below
 	MaxPerDay             int
 	MaxPerMonth           int

@@ -45,7 +45,7 @@ func defaults() *Config {
 		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
 		Queue:   Queue{OutboundCapacity: 100000, InboundCapacity: 100000, UnconfirmedWait: 2 * time.Minute, ReportWait: 24 * time.Hour},
 		History: History{Keep: 8760 * time.Hour, KeepTexts: 8760 * time.Hour},
-		Modems:  Modems{Discover: true},
+		Modems:  Modems{Discover: true, CanaryWait: 5 * time.Minute},
 	}
 }
 
@@ -100,7 +100,7 @@ func TestExampleUncommented(t *testing.T) {
 	if len(c.Modems.List) != 1 || len(c.Webhooks) != 1 {
 		t.Fatalf("%d modems and %d webhooks in the sample", len(c.Modems.List), len(c.Webhooks))
 	}
-	m := Modem{Name: "office", Port: "/dev/serial/by-id/usb-HUAWEI_Mobile-if00-port0", Number: "+491700000000", MaxPerMinute: 15, MaxPerDay: 1000}
+	m := Modem{Name: "office", Port: "/dev/serial/by-id/usb-HUAWEI_Mobile-if00-port0", Number: "+491700000000", AllowRoaming: true, MaxPerMinute: 15, MaxPerDay: 1000}
 	if c.Modems.List[0] != m {
 		t.Errorf("the sample modem is %+v", c.Modems.List[0])
 	}
@@ -164,6 +164,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		"data_dir": "/tmp", "default_region": "DE", "http.listen": "0.0.0.0:1", "http.tls.certificate": "", "http.tls.key": "",
 		"http.metrics_open": "true", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
 		"queue.report_wait": "4s", "history.keep": "5h", "history.keep_texts": "4h", "modems.discover": "false",
+		"modems.canary.every": "6h", "modems.canary.wait": "7m",
 	}
 	var env []string
 	for _, f := range scalarFields(&Config{}) {
@@ -179,6 +180,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		HTTP:    HTTP{Listen: "0.0.0.0:1", MetricsOpen: true},
 		Queue:   Queue{1, 2, 3 * time.Second, 4 * time.Second},
 		History: History{5 * time.Hour, 4 * time.Hour},
+		Modems:  Modems{CanaryEvery: 6 * time.Hour, CanaryWait: 7 * time.Minute},
 	}
 	want.Warnings = c.Warnings
 	same(t, c, want)

@@ -25,6 +25,7 @@ type hub struct {
 	sticks map[string]*stick
 	wake   chan struct{}
 	opened []string
+	cycled []string // sockets
 }
 
 // stick is a device in a socket; without a modem it is something else.
@@ -43,8 +44,21 @@ func newHub() *hub {
 func (h *hub) discovery(use bool) *Discovery {
 	return &Discovery{
 		Machine: ports.Machine{Sys: h, Dev: "/none/dev"}, Use: use, Open: h.open,
-		Wake: func(context.Context) (<-chan struct{}, error) { return h.wake, nil },
+		Wake:       func(context.Context) (<-chan struct{}, error) { return h.wake, nil },
+		PowerCycle: h.powerCycle,
 	}
+}
+
+// powerCycle switches a socket's power off and on, which ends every hang.
+func (h *hub) powerCycle(_ context.Context, d ports.Device) error {
+	h.mu.Lock()
+	s := h.sticks[d.Socket()]
+	h.cycled = append(h.cycled, d.Socket())
+	h.mu.Unlock()
+	h.unplug(d.Socket())
+	s.modem.Fault(func(f *sim.Faults) { f.Mute = false })
+	h.plug(d.Socket(), d.ID(), s.modem)
+	return nil
 }
 
 func (h *hub) Open(name string) (fs.File, error) {

@@ -152,6 +152,8 @@ func (m *Modem) store(pdu, storage string, index int) bool {
 	} else {
 		m.count.received.Add(1)
 		m.meters.messages.Inc()
+		m.deaf = false
+		m.healed(provenByMessage)
 	}
 	return true
 }

@@ -18,10 +18,9 @@ import (
 const (
 	promptLimit   = 15 * time.Second
 	resultLimit   = 60 * time.Second
-	quectelLimit  = 120 * time.Second // their manual: determined by the network
-	okLimit       = 5 * time.Second   // from +CMGS to its OK
-	giveBackAfter = 20 * time.Second  // without an answer, what waits goes to others
-	lastGrace     = 8 * time.Second   // for a part on the air when the process ends
+	okLimit       = 5 * time.Second  // from +CMGS to its OK
+	giveBackAfter = 20 * time.Second // without an answer, what waits goes to others
+	lastGrace     = 8 * time.Second  // for a part on the air when the process ends
 	parkMin       = 5 * time.Minute
 	parkMax       = time.Hour
 	holdFor       = 10 * time.Second
@@ -53,6 +52,7 @@ func (m *Modem) sendAll(ctx context.Context, first *Part) *trouble {
 				return t
 			}
 		}
+		m.keepLink(ctx, next.part)
 		s := m.send(ctx, previous, next)
 		if s.booked {
 			previous = nil
@@ -301,13 +301,6 @@ func (m *Modem) await(ctx context.Context, s *sending) {
 	}
 }
 
-func (m *Modem) resultLimit() time.Duration {
-	if strings.Contains(strings.ToUpper(m.now.Manufacturer), "QUECTEL") {
-		return quectelLimit
-	}
-	return resultLimit
-}
-
 // giveBack lets others have the part that waits behind one without an answer.
 func (m *Modem) giveBack(s *sending) {
 	if s.follow != nil {
@@ -381,6 +374,7 @@ func (m *Modem) confirmed(o *Outcome, mr int) {
 	o.Result, o.MR, o.ExpectedMR = Confirmed, mr, -1
 	m.lastMR = mr
 	m.run.success()
+	m.healed(provenBySending)
 	m.faults, m.unanswers, m.losses, m.parkFor = 0, 0, 0, 0
 	m.tally(o)
 }
@@ -397,6 +391,7 @@ func (m *Modem) unknown(o *Outcome, why string, cause error) {
 // refused draws the conclusions of a refusal for the modem itself.
 func (m *Modem) refused(o *Outcome) {
 	m.unanswers = 0
+	m.noLink = m.noLink || o.Err.Code == "cms-528" // Quectel: not while its link is kept open
 	m.run.read(o.Err, o.Part.To)
 	m.tally(o)
 	switch o.Err.Class {
@@ -415,8 +410,7 @@ func (m *Modem) refused(o *Outcome) {
 // fault counts faults; three in a row are cured by starting the modem afresh.
 func (m *Modem) fault() {
 	if m.faults++; m.faults >= 3 && m.sick == nil {
-		m.sick = &trouble{state: sms.Healing, reason: "The modem failed three times in a row.",
-			advice: "It is started afresh. If this goes on, check its power supply and plug it in again."}
+		m.sick = &trouble{state: sms.Healing, reason: "The modem failed three times in a row.", advice: powerAdvice, ill: failing}
 	}
 }
 

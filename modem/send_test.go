@@ -334,3 +334,55 @@ const (
 	deliver = "07919471010000000404A1321000001010200010800003C2E231"
 	report  = "079194710100000006010C91947110325476101020001080001010200010800000"
 )
+
+// A panic where a part is booked ends neither the daemon nor the part.
+func TestPanicOfTheOutbox(t *testing.T) {
+	converse(t, func(r *rig) {
+		r.box.panics = 1
+		p := part("a", 1)
+		r.box.add(p)
+		r.hear(cmd)
+		r.modem().Say("\r\n> ") // and nobody writes a PDU
+		r.takes(p)
+		r.say("+CMGS: 1", "OK")
+		if o := r.outcomes(1)[0]; o.Result != modem.Confirmed {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
+// Parts that follow each other keep the link, if the modem can; each message
+// asks once.
+func TestLinkIsKeptForLongMessages(t *testing.T) {
+	long := func() (all []*modem.Part) {
+		for i, name := range []string{"a", "b", "c"} {
+			p := part(name, 1)
+			p.Number, p.Total = i+1, 3
+			all = append(all, p)
+		}
+		return all
+	}
+	for _, answer := range []string{"OK", "ERROR"} {
+		converse(t, func(r *rig) {
+			parts := long()
+			r.box.add(parts...)
+			r.hear("AT+CMMS=1")
+			r.say(answer)
+			for _, p := range parts {
+				r.takes(p)
+				r.say("+CMGS: 1", "OK")
+			}
+			r.outcomes(3)
+			again := long()
+			for _, p := range again {
+				p.Row = 2
+			}
+			r.box.add(again...)
+			if answer == "OK" {
+				r.hear("AT+CMMS=1")
+				r.say("OK")
+			}
+			r.takes(again[0])
+		})
+	}
+}

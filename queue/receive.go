@@ -235,6 +235,9 @@ func (q *Queue) deliver(tx *db.Tx, held []*received, parts []*pdu.Deliver, incom
 	r.SentAt = first.SCTS
 	r.Port = first.DstPort
 	r.Text, r.Data, r.Encoding = pdu.Join(parts)
+	if q.o.Canary != nil && q.o.Canary(r.Text) {
+		return nil
+	}
 	for _, p := range held {
 		r.PossibleDuplicate = r.PossibleDuplicate || p.duplicate
 	}

@@ -33,11 +33,19 @@ var full = sms.Message{
 var modem = sms.Modem{
 	Name: "office", State: sms.Ready, Reason: "r", Advice: "a", Since: at, Port: "/dev/ttyUSB2", Manufacturer: "huawei",
 	Model: "E173", Firmware: "11.126", IMEI: "352099001761481", IMSI: "262011234567890", ICCID: "8949020000012345678",
-	Number: "+491707654321", SMSC: "+491722270000", Operator: "Telekom.de", Technology: "LTE", Registration: "home",
-	Signal:   &sms.Signal{DBm: -77, Percent: 58, Quality: "good"},
-	Storage:  &sms.Storage{Name: "SM", Used: 1, Total: 23},
+	Unidentified: true,
+	Number:       "+491707654321", SMSC: "+491722270000", Operator: "Telekom.de", Technology: "LTE", Registration: "home",
+	Signal:  &sms.Signal{DBm: -77, Percent: 58, Quality: "good"},
+	Storage: &sms.Storage{Name: "SM", Used: 1, Total: 23},
+	Healing: sms.HealingRecord{
+		Steps: []sms.HealingStep{{Step: "reopen", Tried: 2, Healed: 1}},
+		Last:  []sms.HealingAttempt{{At: at.UTC().Truncate(time.Millisecond), Step: "reopen", Reason: "r", Outcome: "healed", Seconds: 2.5}},
+	},
+	Canary:   &sms.Canary{At: at.UTC().Truncate(time.Millisecond), From: "cellar", Outcome: "arrived", Seconds: &seconds},
 	Counters: sms.Counters{PartsSent: 1, PartsFailed: 2, Unconfirmed: 3, Received: 4, Reports: 5, Restarts: 6, LateAnswers: 7},
 }
+
+var seconds = 7.5
 
 // TestGolden pins the names and forms that the contract promises. Whoever must
 // change these files breaks a user's program.

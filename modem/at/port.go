@@ -135,9 +135,12 @@ func (p *Port) write(b []byte) error {
 	}
 	p.guard.Reset(writeLimit)
 	n, err := p.rwc.Write(b)
-	p.guard.Stop()
+	intime := p.guard.Stop()
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
+	}
+	if err != nil && !intime {
+		err = fmt.Errorf("%w: %w", ErrHung, err)
 	}
 	if err != nil {
 		p.cause = fmt.Errorf("write: %w", err)
@@ -199,6 +202,13 @@ func (p *Port) Abandon() {
 	}
 	p.stop()
 	p.stale = true
+}
+
+// Shout writes a line to a modem that answers nothing, which may hear it all
+// the same. The port is out of step after that.
+func (p *Port) Shout(line string) error {
+	p.stale = true
+	return p.write([]byte(line + "\r"))
 }
 
 // Data writes the data that the modem asked for, without ending it.
