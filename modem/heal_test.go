@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,24 +75,21 @@ func TestLadderOfAFailingModem(t *testing.T) {
 
 // A modem that is silent hears the commands perhaps; then its power is switched.
 func TestLadderOfASilentModem(t *testing.T) {
-	cycles := 0
-	var r *rig
+	var cycles atomic.Int32
 	with(t, nil, func(o *modem.Options) {
 		o.Known = true
 		o.PowerCycle = func(context.Context) error {
-			cycles++
-			r.knows("*", "-")
+			cycles.Add(1)
 			return nil
 		}
-	}, func(rig *rig) {
-		r = rig
+	}, func(r *rig) {
 		r.state(sms.Ready)
 		r.mu.Lock()
 		r.answers = map[string]string{"*": ""} // heard, and not a word
 		r.mu.Unlock()
 		r.state(sms.Healing)
 		r.until("switched off and on", 10*time.Minute, func() bool {
-			if cycles == 0 {
+			if cycles.Load() == 0 {
 				return false
 			}
 			for k, v := range usual() {
