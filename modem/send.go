@@ -185,6 +185,10 @@ func (m *Modem) awaitPrompt(ctx context.Context, s *sending) (refusal error) {
 	return refusal
 }
 
+// PortGone is the code of a part that was not sent because its port went away:
+// no fault of the message's, however often it happens.
+const PortGone = "port-gone"
+
 var errNoPrompt = fmt.Errorf("no prompt: %w", at.ErrTimeout)
 
 // notSent judges a part that never left.
@@ -204,6 +208,10 @@ func (m *Modem) notSent(o *Outcome, refusal error) {
 		o.Err = classify(e, m.now.Manufacturer, 0)
 	case errors.Is(refusal, context.Canceled), errors.Is(refusal, context.DeadlineExceeded):
 		o.Err = &sms.Error{Code: "stopped", Title: "the gateway stopped", Detail: "The message had not left the gateway.", Class: sms.Now}
+		m.tally(o)
+		return
+	case errors.Is(refusal, at.ErrGone) && !errors.Is(refusal, at.ErrHung):
+		o.Err = &sms.Error{Code: PortGone, Title: "the modem was unplugged", Detail: "The message had not left the gateway. It is sent again at once.", Class: sms.Now}
 		m.tally(o)
 		return
 	default:
