@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -19,55 +18,6 @@ import (
 	"gatewayd/sim"
 	"gatewayd/sms"
 )
-
-// settled waits until every message has its final status, or is sent, and
-// checks it against what the network had: nothing lost, nothing twice without
-// a mark. It returns how many are marked, and how many of those have failed
-// because the only resend was not answered either.
-func (w *world) settled(sent []sms.Message, within time.Duration) (marked, doubtful int) {
-	w.t.Helper()
-	deadline := time.After(within)
-	for _, m := range sent {
-		for {
-			changed := w.g.Queue().Changed()
-			if got := w.message(m.ID); slices.Contains([]sms.Status{sms.Sent, sms.Delivered, sms.Undelivered, sms.Failed, sms.Expired}, got.Status) {
-				break
-			}
-			select {
-			case <-changed:
-			case <-deadline:
-				got := w.message(m.ID)
-				w.t.Fatalf("after %v %q is %s (%v), attempts %d", within, got.Text, got.Status, got.Error, got.Attempts)
-			}
-		}
-	}
-	times := map[string]int{}
-	for _, s := range w.net.Accepted() {
-		if s.Complete {
-			times[s.Text]++
-		}
-	}
-	for _, m := range sent {
-		got := w.message(m.ID)
-		if got.PossibleDuplicate {
-			marked++
-		}
-		n := times[m.Text]
-		if got.Status == sms.Failed && got.PossibleDuplicate && got.Attempts == 2 && got.Error.Code == "unconfirmed" {
-			doubtful++ // twice nobody could know, which is what it says
-			continue
-		}
-		switch {
-		case n == 0:
-			w.t.Errorf("%q is %s (%v), and the network never had it", m.Text, got.Status, got.Error)
-		case n > 1 && !got.PossibleDuplicate:
-			w.t.Errorf("%q went out %d times and is not marked", m.Text, n)
-		case got.Status != sms.Sent && got.Status != sms.Delivered:
-			w.t.Errorf("%q is %s (%v)", m.Text, got.Status, got.Error)
-		}
-	}
-	return marked, doubtful
-}
 
 // Two hundred times a stick is pulled out, at any moment, and plugged in again
 // somewhere else under another name, while messages go through.
@@ -90,7 +40,7 @@ func TestReplugs(t *testing.T) {
 			sockets[i] = fmt.Sprintf("1-%d", 3+cycle)
 			h.plug(sockets[i], e3372, w.modems[i])
 		}
-		marked, doubtful := w.settled(sent, 30*time.Minute)
+		marked, doubtful := w.settled(trial{doubt: true}, sent, 0, 30*time.Minute)
 		t.Logf("%d messages through 200 unplugs, %d of them marked possible_duplicate, %d of those in doubt twice", len(sent), marked, doubtful)
 		if got := len(w.g.modems.List()); got != 2 {
 			t.Errorf("there are %v", w.names())
@@ -153,7 +103,7 @@ func TestReplugsOnTerminals(t *testing.T) {
 		})
 	}
 	pulled.Wait()
-	marked, doubtful := w.settled(sent, 2*time.Minute)
+	marked, doubtful := w.settled(trial{doubt: true}, sent, 0, 2*time.Minute)
 	t.Logf("%d messages through %d unplugs, %d of them marked possible_duplicate, %d of those in doubt twice", len(sent), modems*cycles, marked, doubtful)
 	w.end()
 	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
