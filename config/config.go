@@ -43,6 +43,7 @@ type Queue struct {
 	InboundCapacity  int
 	UnconfirmedWait  time.Duration
 	ReportWait       time.Duration
+	AssemblyWait     time.Duration
 }
 
 // History is how long messages and their texts are kept.

@@ -15,6 +15,7 @@ const (
 	KindPush    Kind = "wap-push"         // Message.Push, if it could be read
 	KindMMS     Kind = "mms-notification" // a multimedia message waits to be fetched: Message.MMS
 	KindWaiting Kind = "message-waiting"  // a voicemail or the like waits: Message.Waiting; Text may say more
+	KindUnknown Kind = "undecodable"      // its PDUs are kept; Message.Error says what is wrong with them
 )
 
 // Push is what a WAP push says (WAP-235, WAP-167, WAP-168). Data has all of it.

@@ -88,6 +88,17 @@ func decode(raw []byte) (deliver *Deliver, report *Report, err error) {
 	}
 }
 
+// Essence is what of a received PDU stays the same when the network delivers it
+// again: all but the service centre's address, and the two bits that tell of the
+// moment (TP-MMS: more waits; TP-LP: a loop).
+func Essence(raw []byte) []byte {
+	_, t, err := cutSMSC(raw)
+	if err != nil {
+		return raw
+	}
+	return append([]byte{t[0] &^ 0x0C}, t[1:]...)
+}
+
 // cutSMSC splits the service centre's address from the TPDU. Its length counts
 // octets, other than in the TPDU's own addresses.
 func cutSMSC(raw []byte) (smsc string, tpdu []byte, err error) {
