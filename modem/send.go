@@ -182,8 +182,15 @@ func (m *Modem) awaitPrompt(ctx context.Context, s *sending) (refusal error) {
 	for refusal == nil && len(m.port.Tokens()) > 0 {
 		take(<-m.port.Tokens())
 	}
+	if refusal == nil && s.booked && !s.dropped && m.echoesAnew() {
+		m.forgot() // in text mode the PDU would be the text
+		m.port.Abandon()
+		refusal = errForgot
+	}
 	return refusal
 }
+
+var errForgot = errors.New("the modem has forgotten its settings")
 
 var errNoPrompt = fmt.Errorf("no prompt: %w", at.ErrTimeout)
 
@@ -398,6 +405,7 @@ func (m *Modem) unknown(o *Outcome, why string, cause error) {
 func (m *Modem) refused(o *Outcome) {
 	m.unanswers = 0
 	m.run.read(o.Err, o.Part.To)
+	m.roomNeeded(o.Err)
 	m.tally(o)
 	switch o.Err.Class {
 	case sms.Account:
