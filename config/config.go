@@ -43,6 +43,7 @@ type Queue struct {
 	InboundCapacity  int
 	UnconfirmedWait  time.Duration
 	ReportWait       time.Duration
+	AssemblyWait     time.Duration
 }
 
 // History is how long messages and their texts are kept.
@@ -69,7 +70,7 @@ type Modem struct {
 	Number                string // E.164, "" unknown
 	SMSC                  string // E.164 of the service centre, "": the SIM's
 	AllowRoaming          bool
-	MaxPerMinute          int    // 0: no limit, as in the three below
+	MaxPerMinute          int // 0: no limit, as in the three below
 	MaxPerDay             int
 	MaxPerMonth           int
 	MaxRecipientsPerMonth int

@@ -355,8 +355,16 @@ func (m *Modem) chooseStorage(ctx context.Context) (*trouble, error) {
 	if err != nil && answer(err) == nil {
 		return nil, err
 	}
-	if len(lines) > 0 && strings.Contains(firstGroup(info.TrimPrefix(lines[0], "+CPMS")), `"SR"`) {
-		m.reportMem = "SR"
+	if len(lines) > 0 {
+		offered := firstGroup(info.TrimPrefix(lines[0], "+CPMS"))
+		if strings.Contains(offered, `"SR"`) {
+			m.reportMem = "SR"
+		}
+		for _, name := range [...]string{"SM", "ME"} {
+			if strings.Contains(offered, `"`+name+`"`) {
+				m.rx.offered = append(m.rx.offered, name)
+			}
+		}
 	}
 	for try := range 10 {
 		if try > 0 {
@@ -446,10 +454,6 @@ func (m *Modem) look(ctx context.Context) (*trouble, error) {
 		}
 	}
 	return nil, nil
-}
-
-func (m *Modem) firstSweep(ctx context.Context) (*trouble, error) {
-	return nil, m.sweep(ctx)
 }
 
 // iccidCommands: there is no standard one. The last reads the file itself.

@@ -122,7 +122,7 @@ func (m *Modem) giveUp(ctx context.Context, t *trouble) {
 	l := &m.ladder
 	l.ill, l.next, l.trial = nil, t.ill.from, time.Time{}
 	if t.ill.over == provenByNetwork {
-		m.lookAgain = time.Now().Add(parkedFor)
+		m.radioRest = time.Now().Add(parkedFor)
 		m.pause(ctx, time.Millisecond)
 		return
 	}
@@ -221,7 +221,7 @@ func (m *Modem) healed(p proof) {
 	l.ill, l.until = nil, time.Time{}
 	l.trial = time.Now().Add(probation)
 	m.attempted("healed")
-	m.lookAgain = time.Time{}
+	m.radioRest = time.Time{}
 }
 
 // resynced counts the gentlest step, which needs no climb.
@@ -286,7 +286,7 @@ const (
 
 // lookForIllness tells whether the radio is to be healed.
 func (m *Modem) lookForIllness(now time.Time) *trouble {
-	if m.reg.registered() || m.reg.denied() || m.reg.emergencyOnly() || m.lost.IsZero() || now.Before(m.lookAgain) {
+	if m.reg.registered() || m.reg.denied() || m.reg.emergencyOnly() || m.lost.IsZero() || now.Before(m.radioRest) {
 		return nil
 	}
 	t := &trouble{state: sms.Healing, advice: "Check the antenna and where the modem stands."}

@@ -246,6 +246,9 @@ func fromUCS2(s string) string {
 // a missed acknowledgement switches that off in silence.
 func (m *Modem) check(ctx context.Context) error {
 	m.checkAt = time.Now().Add(checkEvery)
+	if err := m.remembers(ctx); err != nil || m.sick != nil {
+		return err
+	}
 	lines, err := m.ask(ctx, at.Command{Line: "AT+CNMI?", Prefix: "+CNMI", Timeout: pollTimeout})
 	if err != nil {
 		if answer(err) != nil {
@@ -264,6 +267,29 @@ func (m *Modem) check(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// remembers asks for settings that only a reset can have changed: PDU mode, and
+// codes in errors if they were there before.
+func (m *Modem) remembers(ctx context.Context) error {
+	for _, name := range [...]string{"+CMGF", "+CMEE"} {
+		lines, err := m.ask(ctx, at.Command{Line: "AT" + name + "?", Prefix: name, Timeout: pollTimeout})
+		if err != nil && answer(err) == nil {
+			return err
+		}
+		if err != nil || len(lines) == 0 {
+			continue
+		}
+		on := strings.TrimSpace(info.TrimPrefix(lines[0], name)) != "0"
+		switch {
+		case name == "+CMGF" && on, name == "+CMEE" && !on && m.rx.cmee:
+			m.forgot()
+			return nil
+		case name == "+CMEE":
+			m.rx.cmee = on
+		}
+	}
+	return nil
 }
 
 // sameAnnouncing compares mt and ds, which decide what is announced and how.

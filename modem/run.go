@@ -63,7 +63,7 @@ type Modem struct {
 	holdEnd   time.Time     // no service for a part: nothing is sent until then
 	ladder    ladder
 	lost      time.Time // since when there is no network; zero: there is one
-	lookAgain time.Time // so long nothing is done about that
+	radioRest time.Time // so long nothing is done about that
 	deaf      bool      // what the network had for it did not arrive
 	sick      *trouble  // ends the session
 	faults    int       // class Fault in a row
@@ -95,6 +95,7 @@ type Modem struct {
 	resyncs   int   // of the port, when it was last swept
 	blocked   error // why Inbox refuses
 	retryAt   time.Time
+	rx        receiving
 
 	// Polling.
 	pollAt, checkAt, sweepAt time.Time
@@ -254,7 +255,7 @@ func (m *Modem) fresh() {
 	m.sick, m.faults, m.unanswers, m.lastMR = nil, 0, 0, -1
 	m.linked, m.noLink = 0, false
 	m.reg = registration{-1, -1, -1}
-	m.announced, m.acks, m.ackForm, m.sweepDue = nil, 0, "", false
+	m.announced, m.acks, m.ackForm, m.sweepDue, m.rx = nil, 0, "", false, receiving{}
 	m.holdEnd, m.retryAt, m.pollSoon = time.Time{}, time.Time{}, false
 	switch m.now.State {
 	case sms.NoSIM, sms.PINRequired, sms.PUKRequired, sms.ModemFailed, sms.Healing, sms.Deaf, sms.Parked:
@@ -319,7 +320,7 @@ func resetTrouble() *trouble {
 
 func (m *Modem) nextDue() time.Time {
 	next := m.pollAt
-	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.retryAt} {
+	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.retryAt, m.tidyDue()} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -344,6 +345,9 @@ func (m *Modem) duties(ctx context.Context, busy bool) *trouble {
 		}
 		if n := m.port.Resyncs(); n != m.resyncs {
 			m.resyncs, m.sweepDue = n, true // an announcement may have been lost
+		}
+		if m.echoesAnew() {
+			m.forgot()
 		}
 		select {
 		case <-m.reset:
@@ -394,7 +398,7 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 	case len(m.announced) > 0 && m.retryAt.IsZero():
 		return true, m.fetch(ctx)
 	case m.sweepDue && m.retryAt.IsZero(), !now.Before(m.sweepAt):
-		return true, m.sweep(ctx)
+		return true, m.sweep(ctx, !m.sweepDue)
 	case m.parked != nil && !now.Before(m.parkEnd):
 		m.parked, m.parkEnd = nil, time.Time{}
 		return true, nil
@@ -405,6 +409,8 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 		return !busy, m.check(ctx)
 	case m.pollSoon, !now.Before(m.pollAt):
 		return false, m.poll(ctx, busy)
+	case !m.tidyDue().IsZero() && !now.Before(m.tidyDue()):
+		return len(m.announced) > 0, m.tidy(ctx)
 	}
 	return false, nil
 }

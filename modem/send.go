@@ -182,12 +182,19 @@ func (m *Modem) awaitPrompt(ctx context.Context, s *sending) (refusal error) {
 	for refusal == nil && len(m.port.Tokens()) > 0 {
 		take(<-m.port.Tokens())
 	}
+	if refusal == nil && s.booked && !s.dropped && m.echoesAnew() {
+		m.forgot() // in text mode the PDU would be the text
+		m.port.Abandon()
+		refusal = errForgot
+	}
 	return refusal
 }
 
 // PortGone is the code of a part that was not sent because its port went away:
 // no fault of the message's, however often it happens.
 const PortGone = "port-gone"
+
+var errForgot = errors.New("the modem has forgotten its settings")
 
 var errNoPrompt = fmt.Errorf("no prompt: %w", at.ErrTimeout)
 
@@ -401,6 +408,7 @@ func (m *Modem) refused(o *Outcome) {
 	m.unanswers = 0
 	m.noLink = m.noLink || o.Err.Code == "cms-528" // Quectel: not while its link is kept open
 	m.run.read(o.Err, o.Part.To)
+	m.roomNeeded(o.Err)
 	m.tally(o)
 	switch o.Err.Class {
 	case sms.Account:

@@ -176,7 +176,7 @@ func TestBeforeCtrlZ(t *testing.T) {
 		"bad length":           {func(r *rig) { r.hear(cmd); r.say("+CMS ERROR: 304") }, modem.Refused, "cms-304"},
 		"SIM busy":             {func(r *rig) { r.hear(cmd); r.say("+CMS ERROR: 314") }, modem.Refused, "cms-314"},
 		"network timeout":      {func(r *rig) { r.hear(cmd); r.say("+CMS ERROR: 332") }, modem.NotSent, "cms-332"},
-		"pulled before prompt": {func(r *rig) { r.hear(cmd); r.modem().Wire().Unplug() }, modem.NotSent, "not-sent"},
+		"pulled before prompt": {func(r *rig) { r.hear(cmd); r.modem().Wire().Unplug() }, modem.NotSent, modem.PortGone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			converse(t, func(r *rig) {
@@ -270,7 +270,7 @@ func TestAPartBehindASilentOneGoesBack(t *testing.T) {
 }
 
 // Announced messages are fetched before the next part, and the outcome is
-// booked before that.
+// booked before that. Deleting them can wait: one goes before each part.
 func TestAnnouncedMessageBetweenTwoParts(t *testing.T) {
 	converse(t, func(r *rig) {
 		a, b := part("a", 1), part("b", 2)
@@ -282,18 +282,18 @@ func TestAnnouncedMessageBetweenTwoParts(t *testing.T) {
 			t.Errorf("not booked before the fetch: %+v", got)
 		}
 		r.say("+CMGR: 0,,18", deliver, "OK")
-		r.hear("AT+CMGD=3")
+		r.hear("AT+CMGR=4")
 		if got := r.inbox.all(); len(got) != 1 || got[0].Storage != "SM" || got[0].Index != 3 || got[0].ICCID != "89490200001234567890" {
 			t.Errorf("stored %+v", got)
 		}
-		r.say("OK")
-		r.hear("AT+CMGR=4")
 		r.say("+CMGR: 0,,25", report, "OK")
-		r.hear("AT+CMGD=4")
+		r.hear("AT+CMGD=3")
 		r.say("OK")
 		r.takes(b)
 		r.say("+CMGS: 2", "OK")
 		r.outcomes(2)
+		r.hear("AT+CMGD=4")
+		r.say("OK")
 		if s := r.m.Snapshot().Counters; s.Received != 1 || s.Reports != 1 {
 			t.Errorf("counters %+v", s)
 		}

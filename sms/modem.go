@@ -35,6 +35,7 @@ type Modem struct {
 	State        ModemState
 	Reason       string    // why, in words; "" when ready
 	Advice       string    // what to do about it, in words
+	Warning      string    // what will become a trouble although it works, in words; "" for nothing
 	Since        time.Time // when State began
 	Port         string
 	Manufacturer string
@@ -61,6 +62,7 @@ type modemJSON struct {
 	State        ModemState    `json:"state"`
 	Reason       string        `json:"reason"`
 	Advice       string        `json:"advice"`
+	Warning      *string       `json:"warning"`
 	Since        *time.Time    `json:"since"`
 	Port         *string       `json:"port"`
 	Manufacturer *string       `json:"manufacturer"`
@@ -85,7 +87,7 @@ type modemJSON struct {
 // entries is empty.
 func (m Modem) MarshalJSON() ([]byte, error) {
 	return json.Marshal(modemJSON{
-		Name: m.Name, Identified: !m.Unidentified, State: m.State, Reason: m.Reason, Advice: m.Advice, Since: timeOrNil(m.Since),
+		Name: m.Name, Identified: !m.Unidentified, State: m.State, Reason: m.Reason, Advice: m.Advice, Warning: orNil(m.Warning), Since: timeOrNil(m.Since),
 		Port: orNil(m.Port), Manufacturer: orNil(m.Manufacturer), Model: orNil(m.Model),
 		Firmware: orNil(m.Firmware), IMEI: orNil(m.IMEI), IMSI: orNil(m.IMSI), ICCID: orNil(m.ICCID),
 		Number: orNil(m.Number), SMSC: orNil(m.SMSC), Operator: orNil(m.Operator),
@@ -101,7 +103,7 @@ func (m *Modem) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*m = Modem{
-		Name: w.Name, Unidentified: !w.Identified, State: w.State, Reason: w.Reason, Advice: w.Advice, Since: value(w.Since),
+		Name: w.Name, Unidentified: !w.Identified, State: w.State, Reason: w.Reason, Advice: w.Advice, Warning: value(w.Warning), Since: value(w.Since),
 		Port: value(w.Port), Manufacturer: value(w.Manufacturer), Model: value(w.Model),
 		Firmware: value(w.Firmware), IMEI: value(w.IMEI), IMSI: value(w.IMSI), ICCID: value(w.ICCID),
 		Number: value(w.Number), SMSC: value(w.SMSC), Operator: value(w.Operator),

@@ -82,7 +82,7 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		DataDir: c.DataDir, Region: c.DefaultRegion,
 		Queue: queue.Options{
 			OutboundCapacity: c.Queue.OutboundCapacity, InboundCapacity: c.Queue.InboundCapacity,
-			UnconfirmedWait: c.Queue.UnconfirmedWait, ReportWait: c.Queue.ReportWait,
+			UnconfirmedWait: c.Queue.UnconfirmedWait, ReportWait: c.Queue.ReportWait, AssemblyWait: c.Queue.AssemblyWait,
 		},
 		Retention:   queue.Retention{Messages: c.History.Keep, Texts: c.History.KeepTexts, Events: eventsKept, Idempotency: idempotencyKept},
 		MetricsOpen: c.HTTP.MetricsOpen,

@@ -61,6 +61,7 @@ type Port struct {
 	lost      Command
 	resyncing bool
 	resyncs   int
+	echoes    int
 	reprompt  bool      // a prompt came that nobody will answer
 	trail     string    // an unsolicited line whose PDU is to come
 	trailEnd  time.Time // when it is given up
@@ -128,6 +129,9 @@ func (p *Port) Stale() bool { return p.stale }
 // Resyncs is how often the port was brought back into step. What came
 // meanwhile may have been lost.
 func (p *Port) Resyncs() int { return p.resyncs }
+
+// Echoes is how often the modem has repeated what it was told.
+func (p *Port) Echoes() int { return p.echoes }
 
 func (p *Port) write(b []byte) error {
 	if p.cause != nil {
@@ -316,7 +320,8 @@ func (p *Port) Take(t Token) Event {
 	if done, err := final(line, &p.cmd); done {
 		return p.finish(err)
 	}
-	if p.running && (line == p.cmd.Line || p.submitted && hexPDU(line)) { // echo
+	if p.running && (line == p.cmd.Line || p.submitted && hexPDU(line)) {
+		p.echoes++
 		return Nothing
 	}
 	p.handle(URC{Line: line})
