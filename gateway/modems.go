@@ -28,6 +28,7 @@ type ModemOptions struct {
 	Open   func(context.Context) (io.ReadWriteCloser, error) // nil: the serial port where it is
 	PIN    string
 	Number string // the SIM's own number, if known
+	Limits Limits
 }
 
 // attached is one modem with its outbox.
@@ -52,6 +53,7 @@ const dialogueKept = 64 << 10
 func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	log := g.log.With("modem", o.Name)
 	a := &attached{o: o, listed: listed, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
+	a.feed.limits = o.Limits
 	a.dialogue = transcript.NewRing(dialogueKept)
 	a.port.Store(&a.o.Port)
 	if o.Open == nil {
@@ -60,14 +62,18 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	a.modem = modem.New(modem.Options{
 		Name: o.Name, Port: o.Port, Where: func() string { return *a.port.Load() }, Open: o.Open, PIN: o.PIN, PINs: g.known, Number: o.Number,
 		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics, Record: a.dialogue.Add,
+		Limit: a.feed.limited,
 		OnState: func(m sms.Modem) {
 			a.feed.update(m)
-			g.tell(m)
+			g.tell(a.feed.show(m))
 			g.remember(a, m)
 		},
 	})
 	return a
 }
+
+// picture is the modem as it is now, with its limits.
+func (a *attached) picture() sms.Modem { return a.feed.show(a.modem.Snapshot()) }
 
 // tell writes a modem's new state to the event log.
 func (g *Gateway) tell(m sms.Modem) {
@@ -233,7 +239,7 @@ func (ms *modems) List() []sms.Modem {
 	defer ms.mu.Unlock()
 	all := make([]sms.Modem, 0, len(ms.all)+len(ms.others))
 	for _, a := range ms.all {
-		all = append(all, a.modem.Snapshot())
+		all = append(all, a.picture())
 	}
 	keys := make([]string, 0, len(ms.others))
 	for key := range ms.others {
@@ -249,7 +255,7 @@ func (ms *modems) List() []sms.Modem {
 // Get returns the picture of one modem.
 func (ms *modems) Get(name string) (sms.Modem, bool) {
 	if a := ms.named(name); a != nil {
-		return a.modem.Snapshot(), true
+		return a.picture(), true
 	}
 	ms.mu.Lock()
 	defer ms.mu.Unlock()

@@ -50,6 +50,7 @@ type Modem struct {
 	Registration string   // home, roaming, searching, denied, emergency, none
 	Signal       *Signal  // nil while unknown
 	Storage      *Storage // nil while unknown
+	Limits       *Limits  // of the SIM; nil while that is unknown
 	Counters     Counters
 }
 
@@ -74,6 +75,7 @@ type modemJSON struct {
 	Registration *string    `json:"registration"`
 	Signal       *Signal    `json:"signal"`
 	Storage      *Storage   `json:"storage"`
+	Limits       *Limits    `json:"limits"`
 	Counters     Counters   `json:"counters"`
 }
 
@@ -85,7 +87,7 @@ func (m Modem) MarshalJSON() ([]byte, error) {
 		Firmware: orNil(m.Firmware), IMEI: orNil(m.IMEI), IMSI: orNil(m.IMSI), ICCID: orNil(m.ICCID),
 		Number: orNil(m.Number), SMSC: orNil(m.SMSC), Operator: orNil(m.Operator),
 		Technology: orNil(m.Technology), Registration: orNil(m.Registration),
-		Signal: m.Signal, Storage: m.Storage, Counters: m.Counters,
+		Signal: m.Signal, Storage: m.Storage, Limits: m.Limits, Counters: m.Counters,
 	})
 }
 
@@ -101,7 +103,7 @@ func (m *Modem) UnmarshalJSON(b []byte) error {
 		Firmware: value(w.Firmware), IMEI: value(w.IMEI), IMSI: value(w.IMSI), ICCID: value(w.ICCID),
 		Number: value(w.Number), SMSC: value(w.SMSC), Operator: value(w.Operator),
 		Technology: value(w.Technology), Registration: value(w.Registration),
-		Signal: w.Signal, Storage: w.Storage, Counters: w.Counters,
+		Signal: w.Signal, Storage: w.Storage, Limits: w.Limits, Counters: w.Counters,
 	}
 	return nil
 }
@@ -118,6 +120,34 @@ type Storage struct {
 	Name  string `json:"name"` // SM, ME, MT
 	Used  int    `json:"used"`
 	Total int    `json:"total"`
+}
+
+// Limits are how much a SIM may send, and how much of that it has sent.
+type Limits struct {
+	PerMinute          Quota `json:"per_minute"`           // parts; ResetsAt: when the next may go, if it must wait
+	PerDay             Quota `json:"per_day"`              // parts
+	PerMonth           Quota `json:"per_month"`            // parts
+	RecipientsPerMonth Quota `json:"recipients_per_month"` // different numbers; counted only with a limit
+}
+
+// Quota is one limit and what is used of it.
+type Quota struct {
+	Limit    *int       `json:"limit"` // nil: none
+	Used     int        `json:"used"`
+	ResetsAt *time.Time `json:"resets_at"`
+}
+
+// NamedQuota is a quota with the name that it has in JSON.
+type NamedQuota struct {
+	Quota
+	Name string
+}
+
+// All lists the quotas.
+func (l *Limits) All() []NamedQuota {
+	return []NamedQuota{
+		{l.PerMinute, "per_minute"}, {l.PerDay, "per_day"}, {l.PerMonth, "per_month"}, {l.RecipientsPerMonth, "recipients_per_month"},
+	}
 }
 
 // Counters count since the daemon's start.
