@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"gatewayd/queue"
 	"gatewayd/sim"
 	"gatewayd/sms"
@@ -21,7 +23,7 @@ var noon = time.Date(2026, 11, 12, 12, 0, 0, 0, time.Local)
 func (w *world) limit(now time.Time, limits ...Limits) (set func(time.Time)) {
 	w.t.Helper()
 	var shift atomic.Int64
-	set = func(to time.Time) { shift.Store(int64(to.Sub(time.Now()))) }
+	set = func(to time.Time) { shift.Store(int64(time.Until(to))) }
 	set(now)
 	w.restart(func(o *Options) {
 		for i, l := range limits {
@@ -199,6 +201,21 @@ func TestMidnight(t *testing.T) {
 	})
 }
 
+// Numbers that keep a SIM come back to it when it may send again.
+func TestNumbersComeBackToTheirSIM(t *testing.T) {
+	inWorld(t, 2, air(), func(w *world) {
+		set := w.limit(noon, Limits{PerDay: 6}, Limits{PerDay: 6})
+		w.all(w.send(0, 6, from("m1")), time.Minute)
+		w.all(w.send(100, 6, from("m2")), time.Minute)
+		ids := w.send(0, 6)
+		w.pass(time.Minute)
+		w.sent(6, 6)
+		set(noon.AddDate(0, 0, 1))
+		w.all(ids, 2*time.Minute)
+		w.sent(12, 6)
+	})
+}
+
 // What is counted survives a restart and goes with the SIM into another modem.
 func TestCountsGoWithTheSIM(t *testing.T) {
 	inWorld(t, 0, air(), func(w *world) {
@@ -212,6 +229,12 @@ func TestCountsGoWithTheSIM(t *testing.T) {
 		if got := w.modem(0).Limits; got.PerDay.Used != 6 || got.PerMonth.Used != 6 || got.RecipientsPerMonth.Used != 6 {
 			t.Errorf("in the other modem: %+v", got)
 		}
+		meters := prometheus.NewRegistry()
+		meters.MustRegister(limitMeter{w.g.modems})
+		families, err := meters.Gather()
+		if err != nil || len(families) != 2 || !strings.Contains(families[1].String(), `value:"per_day"}`) || !strings.Contains(families[1].String(), "value:6") {
+			t.Errorf("metrics %v, %v", families, err)
+		}
 		w.send(10, 6)
 		w.pass(time.Minute)
 		w.sent(4)
@@ -221,6 +244,9 @@ func TestCountsGoWithTheSIM(t *testing.T) {
 		w.sent(4)
 		if m := w.modem(0); m.State != sms.Limited {
 			t.Errorf("after a restart the modem is %s", m.State)
+		}
+		if told := w.states("m2"); told[len(told)-1] != "limited" || told[len(told)-2] == "ready" {
+			t.Errorf("told: %v", told)
 		}
 	})
 }
@@ -337,16 +363,17 @@ func TestNearTheWall(t *testing.T) {
 		w.until(w.submit(phone, "keeps m1", from("m1")).ID, sms.Delivered, time.Minute)
 		w.all(w.send(100, 10), time.Minute)
 		w.sent(19, 10)
-		w.until(w.submit(phone, "its last").ID, sms.Delivered, time.Minute)
-		w.sent(20, 10)
+		// Of what waits for it, it sends what it may, and the other one the rest.
+		w.all(w.send(0, 4), time.Minute)
+		w.sent(20, 13)
 		w.until(w.submit(phone, "through another").ID, sms.Delivered, time.Minute)
-		w.sent(20, 11)
+		w.sent(20, 14)
 		// Alone it is used up to the wall.
 		w.limit(noon.AddDate(0, 0, 1), Limits{PerDay: 20}, Limits{})
 		w.modems[1].Unplug()
 		w.send(200, 30)
 		w.pass(2 * time.Minute)
-		w.sent(40, 11)
+		w.sent(40, 14)
 	})
 }
 
