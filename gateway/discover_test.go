@@ -36,15 +36,26 @@ func inHub(t *testing.T, n int, fn func(*world, *hub), more ...func(*Options)) {
 // state waits for a modem's state; it fails when within is over.
 func (w *world) state(name string, state sms.ModemState, within time.Duration) sms.Modem {
 	w.t.Helper()
+	m, ok := w.becomes(name, state, within)
+	if !ok {
+		w.t.FailNow()
+	}
+	return m
+}
+
+// becomes is state for a goroutine that may not end the test.
+func (w *world) becomes(name string, state sms.ModemState, within time.Duration) (sms.Modem, bool) {
+	w.t.Helper()
 	for end := time.Now().Add(within); ; {
 		changed := w.g.Queue().Changed()
 		m, _ := w.g.modems.Get(name)
 		if m.State == state {
-			return m
+			return m, true
 		}
 		left := time.Until(end)
 		if left <= 0 {
-			w.t.Fatalf("after %v %s is %q (%s), want %q; there are %v", within, name, m.State, m.Reason, state, w.names())
+			w.t.Errorf("after %v %s is %q (%s), want %q; there are %v", within, name, m.State, m.Reason, state, w.names())
+			return m, false
 		}
 		timer := time.NewTimer(left)
 		select {

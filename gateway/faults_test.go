@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -144,26 +145,32 @@ func TestEveryFaultIsTried(t *testing.T) {
 // Each family is put through each fault: nothing is lost, nothing goes out or
 // comes in twice without a mark, and no mark is set where the answer was plain.
 func TestEveryFault(t *testing.T) {
+	var mu sync.Mutex
 	took := map[string]map[string]time.Duration{} // by trial, by family
-	for _, p := range sim.Profiles() {
-		t.Run(p.Slug, func(t *testing.T) {
-			inFamily(t, p, func(w *world, h *hub) {
-				for _, tr := range trials(p) {
-					if *onlyTrial != "" && tr.name != *onlyTrial {
-						continue
+	t.Run("families", func(t *testing.T) {
+		for _, p := range sim.Profiles() {
+			t.Run(p.Slug, func(t *testing.T) {
+				t.Parallel()
+				inFamily(t, p, func(w *world, h *hub) {
+					for _, tr := range trials(p) {
+						if *onlyTrial != "" && tr.name != *onlyTrial {
+							continue
+						}
+						d := w.try(h, tr)
+						mu.Lock()
+						if took[tr.name] == nil {
+							took[tr.name] = map[string]time.Duration{}
+						}
+						took[tr.name][p.Slug] = d
+						mu.Unlock()
+						if t.Failed() {
+							return // what follows would only tell of it again
+						}
 					}
-					d := w.try(h, tr)
-					if took[tr.name] == nil {
-						took[tr.name] = map[string]time.Duration{}
-					}
-					took[tr.name][p.Slug] = d
-					if t.Failed() {
-						return // what follows would only tell of it again
-					}
-				}
+				})
 			})
-		})
-	}
+		}
+	})
 	if *recoveryTable != "" && !t.Failed() {
 		if err := writeTable(*recoveryTable, took); err != nil {
 			t.Error(err)
