@@ -367,7 +367,8 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 	case m.pollSoon, !now.Before(m.pollAt):
 		return false, m.poll(ctx, busy)
 	case !m.tidyDue().IsZero() && !now.Before(m.tidyDue()):
-		return len(m.announced) > 0, m.tidy(ctx)
+		err = m.tidy(ctx)
+		return len(m.announced) > 0 || m.sweepDue, err
 	}
 	return false, nil
 }
