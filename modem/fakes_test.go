@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"gatewayd/modem"
 	"gatewayd/sms"
@@ -136,9 +137,11 @@ type inbox struct {
 	deleted  []string
 	err      error
 	onStore  func(sms.Incoming)
+	slow     time.Duration // of the disk
 }
 
 func (i *inbox) Receive(in sms.Incoming) error {
+	time.Sleep(i.slow)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.err != nil {
@@ -156,6 +159,12 @@ func (i *inbox) Deleted(sim, storage string, index int) error {
 	defer i.mu.Unlock()
 	i.deleted = append(i.deleted, storage)
 	return nil
+}
+
+func (i *inbox) deletions() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.deleted)
 }
 
 func (i *inbox) all() []sms.Incoming {

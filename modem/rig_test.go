@@ -30,7 +30,10 @@ type rig struct {
 	wires   []*script.Wire // the modem's ends, one per Open
 	dev     *script.Modem  // at the last one
 	openErr error
-	states  []sms.Modem
+	// elsewhere answers what answers does not.
+	elsewhere func(heard string) (answer string, ok bool)
+	echo      bool
+	states    []sms.Modem
 }
 
 // usual is what a plain modem answers while it is brought up and polled.
@@ -121,6 +124,17 @@ func (r *rig) open(context.Context) (io.ReadWriteCloser, error) {
 }
 
 func (r *rig) answer(heard string) (string, bool) {
+	a, ok := r.known(heard)
+	if !ok && r.elsewhere != nil {
+		return r.elsewhere(heard)
+	}
+	if ok && r.echo && strings.HasPrefix(heard, "AT") {
+		a = heard + "\r" + a
+	}
+	return a, ok
+}
+
+func (r *rig) known(heard string) (string, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a, ok := r.answers[heard]

@@ -398,10 +398,10 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 		return true, nil
 	case m.acks > 0:
 		return true, m.acknowledge(ctx)
+	case m.sweepDue && m.retryAt.IsZero(), !now.Before(m.sweepAt): // in order, with what is announced
+		return true, m.sweep(ctx, !m.sweepDue)
 	case len(m.announced) > 0 && m.retryAt.IsZero():
 		return true, m.fetch(ctx)
-	case m.sweepDue && m.retryAt.IsZero(), !now.Before(m.sweepAt):
-		return true, m.sweep(ctx, !m.sweepDue)
 	case m.parked != nil && !now.Before(m.parkEnd):
 		m.parked, m.parkEnd = nil, time.Time{}
 		return true, nil
@@ -413,7 +413,8 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 	case m.pollSoon, !now.Before(m.pollAt):
 		return false, m.poll(ctx, busy)
 	case !m.tidyDue().IsZero() && !now.Before(m.tidyDue()):
-		return len(m.announced) > 0, m.tidy(ctx)
+		err = m.tidy(ctx)
+		return len(m.announced) > 0 || m.sweepDue, err
 	}
 	return false, nil
 }

@@ -103,6 +103,20 @@ func TestMMSNotificationIncomplete(t *testing.T) {
 	}
 }
 
+// Nor is anything read behind a gap: here the second of three parts is missing,
+// and the third does not go on where the first ends.
+func TestMMSNotificationWithAGap(t *testing.T) {
+	b := open(t, queue.Options{AssemblyWait: time.Hour})
+	b.receive("SM", 1, unhex(t, strings.Replace(mmsUK1, "049F8E0201", "049F8E0301", 1)))
+	b.receive("SM", 2, unhex(t, strings.Replace(mmsUK2, "049F8E0202", "049F8E0303", 1)))
+	if err := b.q.AssembleOverdue(b.now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if m := b.inbound()[0]; !m.Incomplete || m.MMS == nil || m.MMS.From == "" || m.MMS.Location != "" {
+		t.Errorf("%+v, %+v", m, m.MMS)
+	}
+}
+
 // Everything is kept as what it is. The PDUs are assembled by hand from TS
 // 23.040 and TS 23.038.
 func TestKinds(t *testing.T) {
