@@ -143,7 +143,8 @@ func (m *Modem) judge() {
 		m.enter(sms.StorageFull, "Received messages can't be stored: "+m.blocked.Error()+".",
 			"Check the disk and the readers of the inbound queue; SIM and network hold the messages meanwhile.")
 	default:
-		m.enter(sms.Ready, "", "")
+		reason, advice := m.run.says()
+		m.enter(sms.Ready, reason, advice)
 	}
 }
 
