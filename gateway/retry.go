@@ -44,10 +44,8 @@ func (f *feed) verdict(o modem.Outcome) *queue.Verdict {
 	switch o.Result {
 	case modem.Confirmed:
 		v.Fate = queue.PartConfirmed
-		return v
 	case modem.Unknown:
 		v.Fate = queue.PartUnconfirmed
-		return v
 	case modem.NotSent:
 		v.Fate = queue.PartRetry // at once, on any modem
 		if e.Attempts >= soonLimit {
@@ -73,6 +71,8 @@ func (f *feed) verdict(o modem.Outcome) *queue.Verdict {
 func (f *feed) says(v *queue.Verdict, e *entry) string {
 	wait := v.NotBefore.Sub(f.d.now())
 	switch {
+	case v.Fate == queue.PartUnconfirmed:
+		return "A late answer or a status report settles it; else its on_unconfirmed decides."
 	case v.Fate == queue.PartFailed:
 		return "It is not tried again."
 	case !e.ExpiresAt.IsZero() && e.ExpiresAt.Before(v.NotBefore):

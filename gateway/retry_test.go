@@ -121,6 +121,7 @@ func TestSaysWhatHappensNext(t *testing.T) {
 		want  string
 	}{
 		{queue.PartFailed, 0, 0, "It is not tried again."},
+		{queue.PartUnconfirmed, 0, 0, "A late answer or a status report settles it; else its on_unconfirmed decides."},
 		{queue.PartRetry, 0, 0, "It is tried again as soon as a modem is free."},
 		{queue.PartRetry, 2500 * time.Millisecond, 0, "It is tried again in 3 seconds."},
 		{queue.PartRetry, 61 * time.Second, 0, "It is tried again in about a minute."},

@@ -150,7 +150,6 @@ func (r *run) apart(to, code string) (among bool) {
 func (r *run) success(to string) {
 	r.proven = true
 	r.clear()
-	r.ailed = r.ailed[:0]
 	if r.cured == to {
 		r.cured = ""
 	}
@@ -181,15 +180,16 @@ func (r *run) breath() time.Duration {
 // the modem should be started afresh after so many in a row. One recipient
 // alone does that once: if it goes on, it is the message that the modem can't digest.
 func (r *run) fault(to string, inARow int) bool {
+	if inARow == 1 {
+		r.ailed = r.ailed[:0]
+	}
 	if !slices.Contains(r.ailed, to) && len(r.ailed) < 2 {
 		r.ailed = append(r.ailed, to)
 	}
 	if inARow < 3 {
 		return false
 	}
-	only := len(r.ailed) == 1 && to != ""
-	r.ailed = r.ailed[:0]
-	if !only {
+	if len(r.ailed) > 1 || to == "" {
 		return true
 	}
 	again := r.cured == to
@@ -201,7 +201,7 @@ func (r *run) fault(to string, inARow int) bool {
 func (r *run) says() (reason, advice string) {
 	switch {
 	case r.pace > 0 && r.n > 0:
-		return "The network refuses messages (" + r.title + ", " + r.code + "): sending is slowed down.",
+		return "The network refuses messages (" + r.title + ", " + r.code + "), so sending is slowed down.",
 			"Nothing needs to be done unless it lasts; then check whether the SIM has a limit of messages."
 	case r.n >= many:
 		return "The last messages were all refused: " + r.title + " (" + r.code + ").",

@@ -176,7 +176,7 @@ func TestCongestionSlowsDown(t *testing.T) {
 			}
 		}
 		s := r.m.Snapshot()
-		if s.State != sms.Ready || !strings.Contains(s.Reason, "congestion") || s.Advice == "" {
+		if s.State != sms.Ready || !strings.Contains(s.Reason, "Congestion") || s.Advice == "" {
 			t.Errorf("%s: %q, %q", s.State, s.Reason, s.Advice)
 		}
 		took("a=ok a=ok a=ok a=ok a=ok a=ok")

@@ -23,7 +23,6 @@ var classHints = map[sms.Class]string{
 	sms.Permanent: "Check the number and the message.",
 	sms.Account:   hintSIM,
 	sms.Fault:     "The modem failed, not the network; check its power supply if this goes on.",
-	sms.Unknown:   "The network may have the message or not.",
 	sms.Accepted:  "The network has the message already.",
 }
 
@@ -51,7 +50,7 @@ func classify(e *at.Error, maker string, waited time.Duration) (*sms.Error, *mea
 	if hint != "" {
 		detail += " " + hint
 	}
-	return &sms.Error{Code: code, Title: m.title, Detail: detail, Class: class}, m
+	return &sms.Error{Code: code, Title: strings.ToUpper(m.title[:1]) + m.title[1:], Detail: detail, Class: class}, m
 }
 
 // lookUp finds what an answer means; unlisted if that is nowhere written.

@@ -46,7 +46,7 @@ type cure string
 const (
 	makeRoom      cure = "received messages are taken out of the storage"
 	closeLink     cure = "AT+CMMS=0 is sent"
-	findNetwork   cure = "the modem is held until it says that it is registered"
+	findNetwork   cure = "the modem sends nothing for 10 s, and then only if it says that it is registered"
 	resetOnce     cure = "the modem is started afresh; the next one in a row parks it"
 	dropValidity  cure = "the message goes again without a validity period"
 	waitForBoot   cure = "within a minute after its start the modem is given 5 s"
@@ -56,7 +56,7 @@ const (
 	clauseCME          = "TS 27.007 9.2"
 	hintPDU            = "If other messages get it too, please report it with the modem's transcript: the PDU is suspect."
 	hintCredit         = "Many networks say this when the credit is gone."
-	hintSIM            = "Check the SIM's credit and contract, and that it may send text messages."
+	hintSIM            = "Check the SIM: its credit, its contract, its SMSC number, and that it may send text messages."
 	hintConfigure      = "Check with gatewayd modems that this is the modem's port for SMS, and that its firmware can send."
 	hintPIN            = "Set the SIM's PIN in the configuration, or switch the PIN off in a phone."
 	hintPUK            = "Unlock the SIM with its PUK in a phone; gatewayd never enters one."

@@ -404,6 +404,10 @@ func (m *Modem) refused(o *Outcome, mean *meaning) {
 	m.cure(o, mean)
 	m.run.read(o, mean, time.Now())
 	m.tally(o)
+	if mean.hint == hintPDU {
+		m.log.Warn("a message was called malformed", "msg_id", o.Part.MessageID, "error", o.Err.Code)
+		m.log.Debug("the message called malformed", "msg_id", o.Part.MessageID, "tpdu", fmt.Sprintf("%X", o.Part.TPDU))
+	}
 	switch o.Err.Class {
 	case sms.Account:
 		m.faults = 0
@@ -476,8 +480,11 @@ func (m *Modem) park(o *Outcome, mean *meaning) {
 	m.parkEnd = time.Now().Add(m.parkFor)
 	o.Elsewhere, o.After = false, m.parkFor+behindOthers
 	advice := hintSIM
-	if mean.hint != "" && mean.hint != hintSIM {
-		advice = mean.hint + " " + advice
+	switch {
+	case mean.class == sms.Permanent:
+		advice = "Check the SMSC number that the SIM uses, and the form of the numbers."
+	case mean.hint != "" && mean.hint != hintSIM:
+		advice = mean.hint + " " + hintSIM
 	}
 	m.parked = &trouble{reason: fmt.Sprintf("The network or the SIM refuses to send: %s (%s).", o.Err.Title, o.Err.Code),
 		advice: advice + " It is tried again from time to time."}
