@@ -114,6 +114,10 @@ func (r *run) read(o *Outcome, m *meaning, now time.Time) {
 		case m.network && !only, len(r.to) >= many:
 			r.slow()
 		}
+	case sms.Unknown:
+		if !only {
+			r.slow()
+		}
 	case sms.Fault:
 		o.Elsewhere = true
 		if m.cure == resetOnce && r.n > 1 {

@@ -183,6 +183,10 @@ func TestCongestionSlowsDown(t *testing.T) {
 		if d := took("a=ok b=ok c=ok"); d > time.Second {
 			t.Errorf("still slow: %s", d)
 		}
+		if d := took("a=332 b=332 c=332"); d < time.Second || d > 10*time.Second {
+			t.Errorf("a network that does not answer is asked again within %s", d)
+		}
+		took("a=ok b=ok c=ok d=ok")
 		r.until("no reason", time.Minute, func() bool { return r.m.Snapshot().Reason == "" })
 	})
 }

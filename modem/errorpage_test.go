@@ -69,7 +69,8 @@ One answer does not tell, so it is read together with the SIM's other results. T
   were accepted, fails. Two working modems that both answer with class *fault* to one message, and to nothing else, fail it too.
 - **The same code for five different recipients** in a row, with no success between, is the SIM's or the network's. Where the table says *the SIM*, its
   modem is parked. Else sending is slowed down: a pause between parts of 2 s, twice as long after each further refusal, up to a minute, half of it at
-  random; each success halves it. Codes that speak of the network do so from the second recipient on. One recipient alone slows nobody down.
+  random; each success halves it. Codes that speak of the network, and class
+  *unknown*, do so from the second recipient on. One recipient alone slows nobody down.
 - **Five dead numbers in a row** are no proof: on a SIM that has sent nothing yet they park the modem, on another one the fifth and later ones get
   a second attempt, through another SIM if there is one.
 - **Perhaps the SIM's**: one recipient alone may be barred. Its message goes to another SIM at once; only a second recipient parks the modem.

@@ -351,6 +351,9 @@ func (m *Modem) judgeResult(o *Outcome, r *result, start time.Time, waited time.
 		o.Err, mean = classify(e, m.now.Manufacturer, waited)
 		switch o.Err.Class {
 		case sms.Unknown:
+			m.sameSIM()
+			m.run.read(o, mean, time.Now())
+			m.still(m.run.breath())
 			m.unknown(o, o.Err.Detail, nil)
 		case sms.Accepted:
 			o.Err = nil

@@ -27,17 +27,17 @@ type Faults struct {
 	PromptDeaf  bool          // nothing written before the prompt is heard, ESC neither
 
 	// The answer to a PDU. The network has the message unless Lost says otherwise.
-	Silent        Times             // no answer at all
-	OKOnly        Times             // OK without +CMGS
-	Late          Times             // the answer comes LateBy after its time
-	LateBy        time.Duration     //
-	LateDetached  bool              // meanwhile commands are obeyed, and the answer comes in between
-	Lost          bool              // what Silent, OKOnly and Late strike never reached the network
-	Reject        Times             // SendError is the answer
-	SendError     string            // "+CMS ERROR: 38", "+CME ERROR: 14", "ERROR"; also for RejectFor
-	RejectFor     map[string]string // by recipient; NoAnswer: none comes, and the network has nothing
-	RejectCommand Times             // SendError comes instead of the prompt
-	ReportFirst   bool              // the status report comes before the +CMGS line
+	Silent        Times         // no answer at all
+	OKOnly        Times         // OK without +CMGS
+	Late          Times         // the answer comes LateBy after its time
+	LateBy        time.Duration //
+	LateDetached  bool          // meanwhile commands are obeyed, and the answer comes in between
+	Lost          bool          // what Silent, OKOnly and Late strike never reached the network
+	Reject        Times         // SendError is the answer
+	SendError     string        // "+CMS ERROR: 38", "+CME ERROR: 14", "ERROR"; also for RejectFor
+	RejectFor     map[string]string
+	RejectCommand Times // SendError comes instead of the prompt
+	ReportFirst   bool  // the status report comes before the +CMGS line
 
 	// Lines.
 	CRCRLF   bool                     // every CR LF has another CR in front
@@ -58,7 +58,7 @@ type Faults struct {
 	Duplicate   Times // the network does not hear the acknowledgement: the PDU comes again after Retry
 }
 
-// NoAnswer is what RejectFor says when the modem says nothing.
+// NoAnswer in RejectFor: the modem says nothing, and the network has nothing.
 const NoAnswer = "no answer"
 
 // Fault changes the modem's faults; f runs with the modem held still.
