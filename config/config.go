@@ -43,6 +43,7 @@ type Queue struct {
 	InboundCapacity  int
 	UnconfirmedWait  time.Duration
 	ReportWait       time.Duration
+	AssemblyWait     time.Duration
 }
 
 // History is how long messages and their texts are kept.
@@ -53,8 +54,10 @@ type History struct {
 
 // Modems says which modems are used.
 type Modems struct {
-	Discover bool
-	List     []Modem
+	Discover    bool
+	CanaryEvery time.Duration // between test messages to each modem; 0: none
+	CanaryWait  time.Duration // until one that has not arrived is lost
+	List        []Modem
 }
 
 // Modem is one modem; exactly one of Port, IMEI and ICCID finds it.
@@ -65,7 +68,9 @@ type Modem struct {
 	ICCID                 string
 	PIN                   Secret // from pin or pin_file
 	Number                string // E.164, "" unknown
-	MaxPerMinute          int    // 0: no limit, as in the three below
+	SMSC                  string // E.164 of the service centre, "": the SIM's
+	AllowRoaming          bool
+	MaxPerMinute          int // 0: no limit, as in the three below
 	MaxPerDay             int
 	MaxPerMonth           int
 	MaxRecipientsPerMonth int

@@ -2,6 +2,7 @@ package config
 
 import (
 	"strings"
+	"time"
 )
 
 // field is one key: where it stands, its default, and the rule that reads its
@@ -27,10 +28,13 @@ func scalarFields(c *Config) []field {
 		{path: "queue.inbound_capacity", def: "100000", read: number(&c.Queue.InboundCapacity, 1, maxCapacity)},
 		{path: "queue.unconfirmed_wait", def: "2m", read: duration(&c.Queue.UnconfirmedWait, minWait, maxWait)},
 		{path: "queue.report_wait", def: "24h", read: duration(&c.Queue.ReportWait, minWait, maxWait)},
+		{path: "queue.assembly_wait", def: "24h", read: duration(&c.Queue.AssemblyWait, minWait, maxWait)},
 		{path: "history.keep", def: "8760h", read: duration(&c.History.Keep, minKeep, maxKeep)},
 		// Its default is history.keep, which can be shorter than 8760h.
 		{path: "history.keep_texts", read: duration(&c.History.KeepTexts, minKeep, maxKeep)},
 		{path: "modems.discover", def: "true", read: boolean(&c.Modems.Discover)},
+		{path: "modems.canary.every", def: "0", read: durationOrNone(&c.Modems.CanaryEvery, minCanary, maxWait)},
+		{path: "modems.canary.wait", def: "5m", read: duration(&c.Modems.CanaryWait, time.Minute, 24*time.Hour)},
 	}
 }
 
@@ -44,6 +48,8 @@ func modemFields(m *Modem) []field {
 		{path: "pin", read: pin(&m.PIN), secret: true},
 		{path: "pin_file", read: text(&m.pinFile)},
 		{path: "number", read: phone(&m.Number)},
+		{path: "smsc", read: phone(&m.SMSC)},
+		{path: "allow_roaming", def: "true", read: boolean(&m.AllowRoaming)},
 		{path: "max_per_minute", def: "15", read: number(&m.MaxPerMinute, 0, maxLimit)},
 		{path: "max_per_day", def: "1000", read: number(&m.MaxPerDay, 0, maxLimit)},
 		{path: "max_per_month", def: "0", read: number(&m.MaxPerMonth, 0, maxLimit)},

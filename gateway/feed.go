@@ -69,8 +69,8 @@ func newFeed(d *dispatcher, q *queue.Queue, log *slog.Logger, name string) *feed
 func (f *feed) update(m sms.Modem) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	// A full storage keeps nobody from sending.
-	f.up = m.State == sms.Ready || m.State == sms.StorageFull
+	// Neither a full storage nor deafness keeps anybody from sending.
+	f.up = m.State == sms.Ready || m.State == sms.StorageFull || m.State == sms.Deaf
 	f.local = f.name
 	if m.Number != "" {
 		f.local = m.Number

@@ -34,6 +34,7 @@ type Options struct {
 	Retention   queue.Retention
 	Modems      []ModemOptions
 	Discovery   *Discovery // nil: modems are where Modems says, or nowhere
+	Canary      Canary
 	Webhooks    []webhook.Endpoint
 	Listener    net.Listener // where HTTP is served
 	Certificate *tls.Certificate
@@ -56,6 +57,7 @@ type Gateway struct {
 	dispatch *dispatcher
 	modems   *modems
 	known    known
+	canaries *canaries
 	metrics  *modem.Metrics
 	webhooks *webhook.Webhooks
 	server   *http.Server
@@ -84,12 +86,16 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.database, err = db.Open(ctx, db.Options{Dir: o.DataDir, SingleConn: o.SingleConn}); err != nil {
 		return nil, err
 	}
+	if o.Canary.Every > 0 {
+		g.canaries = newCanaries(g, o.Canary, registry)
+		o.Queue.Canary = g.canaries.takes
+	}
+	g.dispatch = newDispatcher(now)
 	o.Queue.Log, o.Queue.Region = g.log, o.Region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	g.keys = auth.New(g.database)
-	g.dispatch = newDispatcher(now)
 	g.metrics = modem.NewMetrics(registry)
 	g.known = known{g.database, now}
 	if err := g.listModems(ctx); err != nil {
@@ -116,15 +122,17 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 // before and may come back.
 func (g *Gateway) listModems(ctx context.Context) error {
 	g.modems = newModems(g.known)
-	for _, m := range g.o.Modems {
-		g.modems.add(g.newModem(m, true))
-	}
 	before, err := g.known.modems(ctx)
 	if err != nil {
 		return err
 	}
 	for _, k := range before {
 		g.modems.know(k)
+	}
+	for _, m := range g.o.Modems {
+		g.modems.add(g.newModem(m, true))
+	}
+	for _, k := range before {
 		if g.o.Discovery != nil && g.o.Discovery.Use && g.modems.named(k.Name) == nil && !g.configured(k) {
 			g.modems.add(g.newModem(ModemOptions{Name: k.Name}, false))
 		}
@@ -169,6 +177,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.prune(ctx); return nil })
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 
+	if g.canaries != nil {
+		group.Go(func() error { g.canaries.run(ctx); return nil })
+	}
 	sending := sync.WaitGroup{}
 	g.modems.run(func(a *attached) {
 		ctx, stop := context.WithCancel(ctx)

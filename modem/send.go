@@ -18,10 +18,9 @@ import (
 const (
 	promptLimit   = 15 * time.Second
 	resultLimit   = 60 * time.Second
-	quectelLimit  = 120 * time.Second // their manual: determined by the network
-	okLimit       = 5 * time.Second   // from +CMGS to its OK
-	giveBackAfter = 20 * time.Second  // without an answer, what waits goes to others
-	lastGrace     = 8 * time.Second   // for a part on the air when the process ends
+	okLimit       = 5 * time.Second  // from +CMGS to its OK
+	giveBackAfter = 20 * time.Second // without an answer, what waits goes to others
+	lastGrace     = 8 * time.Second  // for a part on the air when the process ends
 	parkMin       = 5 * time.Minute
 	parkMax       = time.Hour
 	holdFor       = 10 * time.Second
@@ -53,6 +52,7 @@ func (m *Modem) sendAll(ctx context.Context, first *Part) *trouble {
 				return t
 			}
 		}
+		m.keepLink(ctx, next.part)
 		s := m.send(ctx, previous, next)
 		if s.booked {
 			previous = nil
@@ -182,8 +182,19 @@ func (m *Modem) awaitPrompt(ctx context.Context, s *sending) (refusal error) {
 	for refusal == nil && len(m.port.Tokens()) > 0 {
 		take(<-m.port.Tokens())
 	}
+	if refusal == nil && s.booked && !s.dropped && m.echoesAnew() {
+		m.forgot() // in text mode the PDU would be the text
+		m.port.Abandon()
+		refusal = errForgot
+	}
 	return refusal
 }
+
+// PortGone is the code of a part that was not sent because its port went away:
+// no fault of the message's, however often it happens.
+const PortGone = "port-gone"
+
+var errForgot = errors.New("the modem has forgotten its settings")
 
 var errNoPrompt = fmt.Errorf("no prompt: %w", at.ErrTimeout)
 
@@ -205,6 +216,10 @@ func (m *Modem) notSent(o *Outcome, refusal error) {
 		return
 	case errors.Is(refusal, context.Canceled), errors.Is(refusal, context.DeadlineExceeded):
 		o.Err = &sms.Error{Code: "stopped", Title: "the gateway stopped", Detail: "The message had not left the gateway.", Class: sms.Now}
+		m.tally(o)
+		return
+	case errors.Is(refusal, at.ErrGone) && !errors.Is(refusal, at.ErrHung):
+		o.Err = &sms.Error{Code: PortGone, Title: "the modem was unplugged", Detail: "The message had not left the gateway.", Class: sms.Now}
 		m.tally(o)
 		return
 	default:
@@ -302,13 +317,6 @@ func (m *Modem) await(ctx context.Context, s *sending) {
 	}
 }
 
-func (m *Modem) resultLimit() time.Duration {
-	if strings.Contains(strings.ToUpper(m.now.Manufacturer), "QUECTEL") {
-		return quectelLimit
-	}
-	return resultLimit
-}
-
 // giveBack lets others have the part that waits behind one without an answer.
 func (m *Modem) giveBack(s *sending) {
 	if s.follow != nil {
@@ -387,6 +395,7 @@ func (m *Modem) confirmed(o *Outcome, mr int) {
 	if m.run.pace > 0 {
 		m.still(m.run.breath())
 	}
+	m.healed(provenBySending)
 	m.faults, m.unanswers, m.losses, m.parkFor = 0, 0, 0, 0
 	m.tally(o)
 }
@@ -429,7 +438,7 @@ func (m *Modem) cure(o *Outcome, mean *meaning) {
 	case makeRoom:
 		m.sweepDue = true
 	case closeLink:
-		m.linkOpen = true
+		m.linkOpen, m.noLink = true, true // for the rest of the session
 	case findNetwork:
 		m.holdEnd, m.pollSoon = time.Now().Add(holdFor), true
 	case dropValidity:
@@ -442,7 +451,7 @@ func (m *Modem) cure(o *Outcome, mean *meaning) {
 	case resetOnce:
 		if m.run.code != o.Err.Code && m.sick == nil {
 			m.sick = &trouble{state: sms.Healing, reason: "The modem can't use its SIM: " + o.Err.Title + " (" + o.Err.Code + ").",
-				advice: "It is started afresh once. If that does not help: " + hintInsert}
+				advice: hintInsert, ill: simFails}
 		}
 	}
 }
@@ -468,8 +477,7 @@ func (m *Modem) maySend() bool { return m.sendable() && m.stillEnd.IsZero() }
 func (m *Modem) fault(to string) {
 	m.faults++
 	if m.run.fault(to, m.faults) && m.sick == nil {
-		m.sick = &trouble{state: sms.Healing, reason: "The modem failed three times in a row.",
-			advice: "It is started afresh. If this goes on, check its power supply and plug it in again."}
+		m.sick = &trouble{state: sms.Healing, reason: "The modem failed three times in a row.", advice: powerAdvice, ill: failing}
 	}
 }
 

@@ -43,8 +43,11 @@ type Options struct {
 	AssemblyWait     time.Duration // for missing parts of a received message; 0: 24 hours
 	MaxParts         int           // of an outbound message; 0: 10
 	Region           string        // default_region: of senders told in national form; "": as they are
-	Now              func() time.Time
-	Log              *slog.Logger
+	// Canary tells whether a received text is a test message of the gateway's
+	// own, which is kept as a PDU and handed on to nobody. It must not wait.
+	Canary func(text string) bool
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 func (o *Options) defaults() {

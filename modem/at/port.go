@@ -61,6 +61,7 @@ type Port struct {
 	lost      Command
 	resyncing bool
 	resyncs   int
+	echoes    int
 	reprompt  bool      // a prompt came that nobody will answer
 	trail     string    // an unsolicited line whose PDU is to come
 	trailEnd  time.Time // when it is given up
@@ -129,15 +130,21 @@ func (p *Port) Stale() bool { return p.stale }
 // meanwhile may have been lost.
 func (p *Port) Resyncs() int { return p.resyncs }
 
+// Echoes is how often the modem has repeated what it was told.
+func (p *Port) Echoes() int { return p.echoes }
+
 func (p *Port) write(b []byte) error {
 	if p.cause != nil {
 		return p.Cause()
 	}
 	p.guard.Reset(writeLimit)
 	n, err := p.rwc.Write(b)
-	p.guard.Stop()
+	intime := p.guard.Stop()
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
+	}
+	if err != nil && !intime {
+		err = fmt.Errorf("%w: %w", ErrHung, err)
 	}
 	if err != nil {
 		p.cause = fmt.Errorf("write: %w", err)
@@ -199,6 +206,13 @@ func (p *Port) Abandon() {
 	}
 	p.stop()
 	p.stale = true
+}
+
+// Shout writes a line to a modem that answers nothing, which may hear it all
+// the same. The port is out of step after that.
+func (p *Port) Shout(line string) error {
+	p.stale = true
+	return p.write([]byte(line + "\r"))
 }
 
 // Data writes the data that the modem asked for, without ending it.
@@ -306,7 +320,8 @@ func (p *Port) Take(t Token) Event {
 	if done, err := final(line, &p.cmd); done {
 		return p.finish(err)
 	}
-	if p.running && (line == p.cmd.Line || p.submitted && hexPDU(line)) { // echo
+	if p.running && (line == p.cmd.Line || p.submitted && hexPDU(line)) {
+		p.echoes++
 		return Nothing
 	}
 	p.handle(URC{Line: line})
