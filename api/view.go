@@ -80,6 +80,7 @@ type modemView struct {
 	Roaming, HasSignal           bool
 	Bars, DBm                    int
 	Quality                      string
+	Limits                       []limitView
 	Counts                       []countView
 	Canary                       string // the last test message, in words
 	Healing                      *healingView
@@ -101,6 +102,12 @@ type healingLine struct {
 var stepWords = map[string]string{
 	"reopen": "port opened afresh", "radio": "radio switched off and on", "reset": "modem told to restart",
 	"power": "USB power switched off and on", "park": "set aside for an hour",
+}
+
+// limitView is one limit of the SIM.
+type limitView struct {
+	Name              string
+	Used, Limit, High int // High: from where it is nearly used up
 }
 
 type countView struct {
@@ -269,6 +276,15 @@ func viewModem(m sms.Modem) modemView {
 			{"sent", m.Counters.PartsSent}, {"failed", m.Counters.PartsFailed},
 			{"received", m.Counters.Received}, {"reports", m.Counters.Reports},
 		},
+	}
+	if m.Limits != nil {
+		names := map[string]string{"per_day": "Today", "per_month": "This month", "recipients_per_month": "Numbers this month"}
+		for _, q := range m.Limits.All() {
+			// The minute's is over before anybody has read it.
+			if name := names[q.Name]; name != "" && q.Limit != nil {
+				v.Limits = append(v.Limits, limitView{Name: name, Used: q.Used, Limit: *q.Limit, High: *q.Limit * 9 / 10})
+			}
+		}
 	}
 	if s := m.Signal; s != nil {
 		v.HasSignal, v.DBm, v.Quality = true, s.DBm, s.Quality

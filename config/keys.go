@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -38,6 +39,13 @@ func scalarFields(c *Config) []field {
 	}
 }
 
+// Limits of SIMs whose modem's entry sets none, or that have no entry: what
+// networks let pass from a person, more or less.
+const (
+	DefaultMaxPerMinute = 15
+	DefaultMaxPerDay    = 1000
+)
+
 // modemFields are the keys of one entry of modems.list.
 func modemFields(m *Modem) []field {
 	return []field{
@@ -50,8 +58,8 @@ func modemFields(m *Modem) []field {
 		{path: "number", read: phone(&m.Number)},
 		{path: "smsc", read: phone(&m.SMSC)},
 		{path: "allow_roaming", def: "true", read: boolean(&m.AllowRoaming)},
-		{path: "max_per_minute", def: "15", read: number(&m.MaxPerMinute, 0, maxLimit)},
-		{path: "max_per_day", def: "1000", read: number(&m.MaxPerDay, 0, maxLimit)},
+		{path: "max_per_minute", def: strconv.Itoa(DefaultMaxPerMinute), read: number(&m.MaxPerMinute, 0, maxLimit)},
+		{path: "max_per_day", def: strconv.Itoa(DefaultMaxPerDay), read: number(&m.MaxPerDay, 0, maxLimit)},
 		{path: "max_per_month", def: "0", read: number(&m.MaxPerMonth, 0, maxLimit)},
 		{path: "max_recipients_per_month", def: "0", read: number(&m.MaxRecipientsPerMonth, 0, maxLimit)},
 	}

@@ -300,7 +300,7 @@ func (f *finder) owner(got finding) *attached {
 	if a := ms.named(name); a != nil {
 		return a // it tells no IMEI, and was in this socket before
 	}
-	a := f.g.newModem(ModemOptions{Name: name}, false)
+	a := f.g.newModem(ModemOptions{Name: name, Limits: f.g.o.Limits}, false)
 	ms.add(a)
 	return a
 }

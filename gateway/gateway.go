@@ -33,6 +33,7 @@ type Options struct {
 	Queue       queue.Options
 	Retention   queue.Retention
 	Modems      []ModemOptions
+	Limits      Limits     // of modems that are found and not among Modems
 	Discovery   *Discovery // nil: modems are where Modems says, or nowhere
 	Canary      Canary
 	Webhooks    []webhook.Endpoint
@@ -101,6 +102,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err := g.listModems(ctx); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
+	registry.MustRegister(limitMeter{g.modems})
 	g.webhooks, err = webhook.New(webhook.Options{
 		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
 	})
@@ -134,7 +136,7 @@ func (g *Gateway) listModems(ctx context.Context) error {
 	}
 	for _, k := range before {
 		if g.o.Discovery != nil && g.o.Discovery.Use && g.modems.named(k.Name) == nil && !g.configured(k) {
-			g.modems.add(g.newModem(ModemOptions{Name: k.Name}, false))
+			g.modems.add(g.newModem(ModemOptions{Name: k.Name, Limits: g.o.Limits}, false))
 		}
 	}
 	return nil

@@ -31,6 +31,7 @@ type ModemOptions struct {
 
 	NoRoaming bool   // only in the SIM's own network
 	SMSC      string // the service centre to use; "": the SIM's
+	Limits    Limits
 }
 
 // attached is one modem with its outbox.
@@ -56,6 +57,7 @@ const dialogueKept = 64 << 10
 func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	log := g.log.With("modem", o.Name)
 	a := &attached{o: o, listed: listed, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
+	a.feed.limits = o.Limits
 	a.dialogue = transcript.NewRing(dialogueKept)
 	a.port.Store(&a.o.Port)
 	if o.Open == nil {
@@ -66,18 +68,22 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 		SMSC: o.SMSC, NoRoaming: o.NoRoaming,
 		Known: !listed || g.modems.knows(o.Name), PowerCycle: g.powerCycle(a),
 		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics, Record: a.dialogue.Add,
+		Limit: a.feed.limited,
 		OnState: func(m sms.Modem) {
 			a.feed.update(m)
-			g.tell(m)
+			g.tell(a.complete(m))
 			g.remember(a, m)
 		},
 	})
 	return a
 }
 
-// snapshot is the modem's picture with what only the gateway knows of it.
-func (a *attached) snapshot() sms.Modem {
-	m := a.modem.Snapshot()
+// snapshot is the modem as it is now.
+func (a *attached) snapshot() sms.Modem { return a.complete(a.modem.Snapshot()) }
+
+// complete adds to a modem's picture what only the gateway knows of it.
+func (a *attached) complete(m sms.Modem) sms.Modem {
+	m = a.feed.show(m)
 	m.Canary = a.canary.Load()
 	return m
 }

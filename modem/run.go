@@ -24,6 +24,9 @@ type Options struct {
 	Outbox  Outbox
 	Inbox   Inbox
 	OnState func(sms.Modem) // called by Run's goroutine when state or reason change
+	// Limit says why the SIM may not send for now, "" if it may; nil: it always
+	// may. It is only for the state: what is sent, Outbox decides.
+	Limit   func(sms.Modem) (reason, advice string)
 	Log     *slog.Logger
 	Metrics *Metrics
 	// Record gets every byte of the port, numbers, texts and PINs too; out: to

@@ -17,6 +17,7 @@ import (
 // Limits of sending one part.
 const (
 	promptLimit   = 15 * time.Second
+	promptSettles = 20 * time.Millisecond // of a prompt that comes byte by byte: what is written too early is lost
 	resultLimit   = 60 * time.Second
 	okLimit       = 5 * time.Second  // from +CMGS to its OK
 	giveBackAfter = 20 * time.Second // without an answer, what waits goes to others
@@ -148,11 +149,14 @@ func (m *Modem) send(ctx context.Context, previous *Outcome, l *load) (s sending
 func (m *Modem) awaitPrompt(ctx context.Context, s *sending) (refusal error) {
 	begun, prompted := false, false
 	over := ctx.Done()
+	var settled <-chan time.Time
 	m.timer.Reset(promptLimit)
 	take := func(t at.Token) {
 		switch m.port.Take(t) {
 		case at.Prompted:
 			prompted = true
+		case at.Prompting:
+			settled = time.After(promptSettles)
 		case at.Done:
 			refusal = m.port.Result()
 		case at.Gone:
@@ -165,6 +169,8 @@ func (m *Modem) awaitPrompt(ctx context.Context, s *sending) (refusal error) {
 			begun, s.booked, s.dropped, s.err = true, v.err == nil, v.err == nil && !v.ok, v.err
 		case t := <-m.port.Tokens():
 			take(t)
+		case <-settled:
+			prompted = true
 		case <-m.timer.C:
 			if !prompted && refusal == nil {
 				m.port.Abandon()

@@ -115,9 +115,10 @@ func (m *Modem) lossTrouble(err error) *trouble {
 	return nil
 }
 
-// sendable tells whether parts may be taken from the Outbox.
+// sendable tells whether parts may be taken from the Outbox. It knows itself
+// what a SIM at a limit may still send.
 func (m *Modem) sendable() bool {
-	return m.now.State == sms.Ready || m.now.State == sms.StorageFull || m.now.State == sms.Deaf
+	return m.now.State == sms.Ready || m.now.State == sms.StorageFull || m.now.State == sms.Limited || m.now.State == sms.Deaf
 }
 
 // judge derives the state of a modem that is up from all that is known.
@@ -149,6 +150,12 @@ func (m *Modem) judge() {
 		m.enter(sms.StorageFull, "Received messages can't be stored: "+m.blocked.Error()+".",
 			"Check the disk and the readers of the inbound queue; SIM and network hold the messages meanwhile.")
 	default:
+		if m.o.Limit != nil {
+			if reason, advice := m.o.Limit(m.now); reason != "" {
+				m.enter(sms.Limited, reason, advice)
+				return
+			}
+		}
 		reason, advice := m.run.says()
 		m.enter(sms.Ready, reason, advice)
 	}

@@ -174,6 +174,9 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 				return err
 			}
 		}
+		if err := forgetRecipient(tx, of); err != nil {
+			return err
+		}
 		return execEach(tx, `DELETE FROM early_reports WHERE row = ?`, reports)
 	})
 }

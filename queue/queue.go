@@ -81,6 +81,7 @@ type Queue struct {
 	o       Options
 	log     *slog.Logger
 	out, in *ring
+	usage   usage
 
 	// Only functions that run on the database's writer touch these.
 	queuedSeq atomic.Int64 // the order of waiting messages, last given; anybody may read it
@@ -110,10 +111,10 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 			return err
 		}
 		err = r.QueryRow(`SELECT seq FROM sqlite_sequence WHERE name = 'messages'`).Scan(&q.lastRow)
-		if errors.Is(err, sql.ErrNoRows) {
-			err = nil
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
 		}
-		return err
+		return q.readUsage(r)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)

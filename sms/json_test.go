@@ -35,6 +35,8 @@ var full = sms.Message{
 	Error: &sms.Error{Code: "cms-38", Title: "Network out of order", Detail: "The network refused part 2.", Class: sms.Later},
 }
 
+var fifteen = 15
+
 var modem = sms.Modem{
 	Name: "office", State: sms.Ready, Reason: "r", Advice: "a", Warning: "w", Since: at, Port: "/dev/ttyUSB2", Manufacturer: "huawei",
 	Model: "E173", Firmware: "11.126", IMEI: "352099001761481", IMSI: "262011234567890", ICCID: "8949020000012345678",
@@ -42,6 +44,8 @@ var modem = sms.Modem{
 	Number:       "+491707654321", SMSC: "+491722270000", Operator: "Telekom.de", Technology: "LTE", Registration: "home",
 	Signal:  &sms.Signal{DBm: -77, Percent: 58, Quality: "good"},
 	Storage: &sms.Storage{Name: "SM", Used: 1, Total: 23},
+	Limits: &sms.Limits{PerMinute: sms.Quota{Limit: &fifteen, Used: 2}, PerDay: sms.Quota{Limit: &fifteen, Used: 3, ResetsAt: &at},
+		PerMonth: sms.Quota{Used: 4, ResetsAt: &at}, RecipientsPerMonth: sms.Quota{Limit: &fifteen, Used: 1, ResetsAt: &at}},
 	Healing: sms.HealingRecord{
 		Steps: []sms.HealingStep{{Step: "reopen", Tried: 2, Healed: 1}},
 		Last:  []sms.HealingAttempt{{At: at.UTC().Truncate(time.Millisecond), Step: "reopen", Reason: "r", Outcome: "healed", Seconds: 2.5}},

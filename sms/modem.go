@@ -51,6 +51,7 @@ type Modem struct {
 	Registration string   // home, roaming, searching, denied, emergency, none
 	Signal       *Signal  // nil while unknown
 	Storage      *Storage // nil while unknown
+	Limits       *Limits  // of the SIM; nil while that is unknown
 	Healing      HealingRecord
 	Canary       *Canary // of the last test message to it; nil: none was sent
 	Counters     Counters
@@ -78,6 +79,7 @@ type modemJSON struct {
 	Registration *string       `json:"registration"`
 	Signal       *Signal       `json:"signal"`
 	Storage      *Storage      `json:"storage"`
+	Limits       *Limits       `json:"limits"`
 	Healing      HealingRecord `json:"healing"`
 	Canary       *Canary       `json:"canary"`
 	Counters     Counters      `json:"counters"`
@@ -92,7 +94,7 @@ func (m Modem) MarshalJSON() ([]byte, error) {
 		Firmware: orNil(m.Firmware), IMEI: orNil(m.IMEI), IMSI: orNil(m.IMSI), ICCID: orNil(m.ICCID),
 		Number: orNil(m.Number), SMSC: orNil(m.SMSC), Operator: orNil(m.Operator),
 		Technology: orNil(m.Technology), Registration: orNil(m.Registration),
-		Signal: m.Signal, Storage: m.Storage, Healing: HealingRecord{emptied(m.Healing.Steps), emptied(m.Healing.Last)}, Canary: m.Canary, Counters: m.Counters,
+		Signal: m.Signal, Storage: m.Storage, Limits: m.Limits, Healing: HealingRecord{emptied(m.Healing.Steps), emptied(m.Healing.Last)}, Canary: m.Canary, Counters: m.Counters,
 	})
 }
 
@@ -108,7 +110,7 @@ func (m *Modem) UnmarshalJSON(b []byte) error {
 		Firmware: value(w.Firmware), IMEI: value(w.IMEI), IMSI: value(w.IMSI), ICCID: value(w.ICCID),
 		Number: value(w.Number), SMSC: value(w.SMSC), Operator: value(w.Operator),
 		Technology: value(w.Technology), Registration: value(w.Registration),
-		Signal: w.Signal, Storage: w.Storage, Healing: HealingRecord{filled(w.Healing.Steps), filled(w.Healing.Last)}, Canary: w.Canary, Counters: w.Counters,
+		Signal: w.Signal, Storage: w.Storage, Limits: w.Limits, Healing: HealingRecord{filled(w.Healing.Steps), filled(w.Healing.Last)}, Canary: w.Canary, Counters: w.Counters,
 	}
 	return nil
 }
@@ -170,6 +172,34 @@ type Canary struct {
 	From    string    `json:"from"`    // the modem that sent it
 	Outcome string    `json:"outcome"` // waiting, arrived, lost
 	Seconds *float64  `json:"seconds"` // end to end, once it has arrived
+}
+
+// Limits are how much a SIM may send, and how much of that it has sent.
+type Limits struct {
+	PerMinute          Quota `json:"per_minute"`           // parts; ResetsAt: when the next may go, if it must wait
+	PerDay             Quota `json:"per_day"`              // parts
+	PerMonth           Quota `json:"per_month"`            // parts
+	RecipientsPerMonth Quota `json:"recipients_per_month"` // different numbers; counted only with a limit
+}
+
+// Quota is one limit and what is used of it.
+type Quota struct {
+	Limit    *int       `json:"limit"` // nil: none
+	Used     int        `json:"used"`
+	ResetsAt *time.Time `json:"resets_at"`
+}
+
+// NamedQuota is a quota with the name that it has in JSON.
+type NamedQuota struct {
+	Quota
+	Name string
+}
+
+// All lists the quotas.
+func (l *Limits) All() []NamedQuota {
+	return []NamedQuota{
+		{l.PerMinute, "per_minute"}, {l.PerDay, "per_day"}, {l.PerMonth, "per_month"}, {l.RecipientsPerMonth, "recipients_per_month"},
+	}
 }
 
 // Counters count since the daemon's start.

@@ -31,10 +31,11 @@ type Event int
 
 // What Take can say.
 const (
-	Nothing  Event = iota // unsolicited, part of an answer, or noise
-	Prompted              // the modem asks for the data
-	Done                  // the command is over: Result and Lines tell how
-	Gone                  // the port is gone: Cause tells why
+	Nothing   Event = iota // unsolicited, part of an answer, or noise
+	Prompted               // the modem asks for the data
+	Prompting              // it begins to: the rest of its prompt may still be on its way
+	Done                   // the command is over: Result and Lines tell how
+	Gone                   // the port is gone: Cause tells why
 )
 
 // Port is an AT port.
@@ -287,6 +288,9 @@ func (p *Port) Take(t Token) Event {
 		return Gone
 	case t.Prompt:
 		if p.running && p.cmd.Prompt && !p.submitted {
+			if t.Last {
+				return Prompting
+			}
 			return Prompted
 		}
 		// The next command would become the text of a message.
