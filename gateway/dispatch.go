@@ -42,6 +42,9 @@ type entry struct {
 	since   time.Time      // when its first backoff began; zero: it had none
 	taken   int            // how often a modem took it
 	renewed *queue.Waiting // it is in a modem's hand and waits anew already
+
+	refusals refusals
+	plain    bool // it goes without a validity period, which the service centre refused
 }
 
 // line is the messages to one recipient of one priority for one modem or any.
@@ -52,7 +55,7 @@ type line struct {
 	waiting  []*entry // by Seq
 	// where it stands
 	lane  lane
-	seq   int64 // of the message that made it stand there: the heap's order must not change under it
+	seq   int64 // its rank when it was put there: the heap's order must not change under it
 	index int   // in the lane's heap, -1: not there
 	due   time.Time
 	held  int // in the heap of held lines, -1: not there
@@ -64,6 +67,7 @@ type recipient struct {
 	number   string
 	sim      string // the SIM that the number keeps; "": any
 	lines    []*line
+	aside    int64 // the messages up to this Seq go before its own: its last one did not get through
 	owner    *feed // the modem that has messages to it in hand
 	inFlight int
 }
@@ -248,6 +252,21 @@ func (l *line) first(now time.Time) (*entry, time.Time) {
 	return nil, due
 }
 
+// rank orders lines: by their first messages' acceptance, but one whose
+// recipient did not get the last one stands behind what was accepted until then.
+func (l *line) rank(e *entry) int64 { return max(2*e.Seq, 2*l.to.aside+1) }
+
+// stepAside makes the lines of a recipient that did not get a message stand
+// behind all that wait now, so that a number that fails costs the others no more
+// than the part on the air; or ends that.
+func (d *dispatcher) stepAside(e *entry, aside bool) {
+	r := d.recipients[e.To] // its lines are placed anew when it is released
+	r.aside = 0
+	if aside {
+		r.aside = d.lastSeq
+	}
+}
+
 // place puts a line where its first message belongs now.
 func (d *dispatcher) place(l *line) {
 	if l.index >= 0 {
@@ -287,7 +306,7 @@ func (d *dispatcher) place(l *line) {
 		h = &lineHeap{}
 		d.lanes[l.lane] = h
 	}
-	l.seq = e.Seq
+	l.seq = l.rank(e)
 	heap.Push(h, l)
 }
 
@@ -495,7 +514,7 @@ func (l *line) before(other *line, now time.Time) bool {
 	if a == nil || b == nil {
 		return b == nil && a != nil
 	}
-	return a.Seq < b.Seq
+	return l.rank(a) < other.rank(b)
 }
 
 // lineHeap orders the lines of a lane. Every line in it has a message that may go.

@@ -219,7 +219,7 @@ func (f *feed) load(e *entry) (*job, error) {
 		return nil, err
 	}
 	s := pdu.Submit{To: m.To, Text: m.Text, Data: m.Data, Port: m.Port, Flash: m.Flash, Report: m.DeliveryReport, Ref: m.Ref, MaxParts: 255}
-	if !m.ExpiresAt.IsZero() {
+	if !m.ExpiresAt.IsZero() && !e.plain {
 		// Over already: the start of its first part will say so.
 		s.Validity = max(0, m.ExpiresAt.Sub(f.d.now()))
 	}
@@ -326,6 +326,7 @@ func (f *feed) apply(o modem.Outcome, v *queue.Verdict) {
 	if j == nil {
 		return // a late answer: the queue has settled it
 	}
+	f.stepAside(j.entry, v.Fate != queue.PartConfirmed)
 	switch v.Fate {
 	case queue.PartConfirmed:
 		if o.Part.Number < len(j.parts) {
@@ -406,6 +407,14 @@ func (f *feed) find(row int64) *job {
 
 func (f *feed) remove(j *job) {
 	f.jobs = slices.DeleteFunc(f.jobs, func(x *job) bool { return x == j })
+}
+
+// stepAside lets a recipient's other messages go behind what waits now, until one
+// gets through.
+func (f *feed) stepAside(e *entry, aside bool) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.d.stepAside(e, aside)
 }
 
 func (f *feed) putBack(e *entry) {

@@ -130,7 +130,7 @@ func TestAbandoned(t *testing.T) {
 func TestBarredSIM(t *testing.T) {
 	inWorld(t, 2, air(), func(w *world) {
 		w.pass(10 * time.Second)
-		for i, answer := range []string{"+CMS ERROR: 10", "+CMS ERROR: 210"} {
+		for i, answer := range []string{"+CMS ERROR: 50", "+CMS ERROR: 210"} {
 			w.modems[i].Fault(func(f *sim.Faults) { f.Reject, f.SendError = 1, answer })
 		}
 		if err := w.net.Handset(phone).Send(w.modems[0].Number(), "so that the number keeps this SIM"); err != nil {

@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"gatewayd/modem"
@@ -23,9 +26,21 @@ const (
 	soonLimit = 3
 )
 
+// refusals are those of one message with one code, as far as this run of the
+// daemon has seen them: after a restart the count begins again.
+type refusals struct {
+	code  string
+	since time.Time
+	n     int
+}
+
 // verdict decides what follows from a part's outcome. Called with f.mu held.
 func (f *feed) verdict(o modem.Outcome) *queue.Verdict {
 	v := &queue.Verdict{Row: o.Part.Row, Part: o.Part.Number, MR: o.MR, Err: o.Err}
+	e := &entry{Waiting: queue.Waiting{Since: f.d.now()}}
+	if j := f.find(o.Part.Row); j != nil {
+		e = j.entry
+	}
 	switch o.Result {
 	case modem.Confirmed:
 		v.Fate = queue.PartConfirmed
@@ -34,31 +49,66 @@ func (f *feed) verdict(o modem.Outcome) *queue.Verdict {
 	case modem.NotSent:
 		v.Fate = queue.PartRetry // at once, on any modem
 		gone := o.Err != nil && o.Err.Code == modem.PortGone
-		if j := f.find(o.Part.Row); j != nil && j.entry.Attempts >= soonLimit && !gone {
+		if e.Attempts >= soonLimit && !gone {
 			// Lest one that no modem will take be always the next.
-			v.Fate, v.NotBefore = f.later(j.entry)
+			v.Fate, v.NotBefore = f.later(e)
 		}
 	default:
-		v.Fate, v.NotBefore, v.RefusedBy = f.refused(o)
+		v.Fate, v.NotBefore, v.RefusedBy = f.refused(o, e)
 	}
 	if v.Fate == queue.PartFailed && v.Err == nil {
 		v.Err = &sms.Error{Code: "refused", Title: "The modem refused the message"}
 	}
+	if v.Err != nil && v.Fate != queue.PartConfirmed {
+		said := *v.Err
+		said.Detail = strings.TrimSpace(said.Detail + " " + f.says(v, e))
+		v.Err = &said
+	}
 	return v
 }
 
-// refused decides by the class of a refusal.
-func (f *feed) refused(o modem.Outcome) (fate queue.Fate, notBefore time.Time, refusedBy string) {
+// says tells in words what happens next. Nothing else promises it, for nothing
+// else knows it.
+func (f *feed) says(v *queue.Verdict, e *entry) string {
+	wait := v.NotBefore.Sub(f.d.now())
+	switch {
+	case v.Fate == queue.PartUnconfirmed:
+		return "A late answer or a status report settles it; else its on_unconfirmed decides."
+	case v.Fate == queue.PartFailed:
+		return "It is not tried again."
+	case !e.ExpiresAt.IsZero() && e.ExpiresAt.Before(v.NotBefore):
+		return "It expires before it would be tried again."
+	case v.NotBefore.IsZero() || wait <= 0:
+		return "It is tried again as soon as a modem is free."
+	case wait < time.Minute:
+		return fmt.Sprintf("It is tried again in %d seconds.", int((wait+time.Second-1)/time.Second))
+	case wait < 2*time.Minute:
+		return "It is tried again in about a minute."
+	default:
+		return fmt.Sprintf("It is tried again in about %d minutes.", int(wait/time.Minute))
+	}
+}
+
+// refused decides by the class of a refusal, and by how often there was one.
+func (f *feed) refused(o modem.Outcome, e *entry) (fate queue.Fate, notBefore time.Time, refusedBy string) {
 	now, sim := f.d.now(), f.simNow()
 	class := sms.Later
 	if o.Err != nil && o.Err.Class != "" {
 		class = o.Err.Class
+		if e.refusals.code != o.Err.Code {
+			e.refusals = refusals{code: o.Err.Code, since: now}
+		}
+		e.refusals.n++
 	}
-	e := &entry{Waiting: queue.Waiting{Since: now}}
-	if j := f.find(o.Part.Row); j != nil {
-		e = j.entry
+	if o.Plain && !e.plain && !e.ExpiresAt.IsZero() {
+		e.plain = true
+		return queue.PartRetry, now, ""
 	}
 	attempts := e.Attempts + 1
+	elsewhere := f.others(e)
+	if o.Elsewhere {
+		refusedBy = sim
+	}
 	switch class {
 	case sms.Permanent:
 		return queue.PartFailed, time.Time{}, ""
@@ -66,23 +116,41 @@ func (f *feed) refused(o modem.Outcome) (fate queue.Fate, notBefore time.Time, r
 		return queue.PartConfirmed, time.Time{}, ""
 	case sms.Account:
 		// The SIM's trouble, not the message's: its modem is parked, and another
-		// may take it.
-		return queue.PartRetry, now.Add(soon), ""
-	case sms.Fault:
-		refusedBy = sim
-		if e.RefusedBy != "" && !contains(e.RefusedBy, sim) {
-			return queue.PartFailed, time.Time{}, "" // a second one blames it
+		// may take it at once.
+		fate, notBefore = f.later(e)
+		if fate == queue.PartRetry && elsewhere {
+			return fate, now, ""
 		}
-		if attempts <= soonLimit {
-			return queue.PartRetry, now.Add(soon), refusedBy
+		if after := now.Add(o.After); after.After(notBefore) {
+			notBefore = after
 		}
-	case sms.Now:
-		if attempts <= soonLimit {
-			return queue.PartRetry, now.Add(soon), ""
-		}
+		return fate, notBefore, ""
+	}
+	switch {
+	case o.Times > 0 && e.refusals.n >= o.Times, o.Lasts > 0 && now.Sub(e.refusals.since) >= o.Lasts:
+		return queue.PartFailed, time.Time{}, refusedBy
+	case class == sms.Fault && o.Blames && e.RefusedBy != "" && !contains(e.RefusedBy, sim):
+		return queue.PartFailed, time.Time{}, refusedBy // a second one blames it
+	case o.Elsewhere && elsewhere:
+		return queue.PartRetry, now, refusedBy
+	case class == sms.Fault && attempts == 1, class == sms.Now && attempts <= soonLimit:
+		return queue.PartRetry, now.Add(soon), refusedBy
 	}
 	fate, notBefore = f.later(e)
 	return fate, notBefore, refusedBy
+}
+
+// others reports whether another working modem may take a message that this
+// one did not get through: one that has not refused it yet.
+func (f *feed) others(e *entry) bool {
+	if e.Pin != "" {
+		return false
+	}
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	return slices.ContainsFunc(f.d.feeds, func(x *feed) bool {
+		return x != f && x.working && x.sim != f.sim && !contains(e.RefusedBy, x.sim)
+	})
 }
 
 // later decides when a message is tried again, or that it was tried long enough.

@@ -258,7 +258,6 @@ func (m *Modem) readIMEI(lines []string) {
 	if imei != m.now.IMEI { // another modem on this port
 		m.now.ICCID, m.now.IMSI, m.now.SMSC, m.now.Operator, m.now.Signal, m.now.Storage = "", "", "", "", nil, nil
 		m.now.Number = m.o.Number
-		m.run = run{}
 	}
 	m.now.IMEI = imei
 	m.publish()

@@ -67,9 +67,6 @@ func FuzzAnswers(f *testing.F) {
 			m.unsolicited(at.URC{Line: l})
 			for _, set := range []string{"CMS", "CME", ""} {
 				e := &at.Error{Command: "AT", Set: set, Code: -1, Text: l}
-				if c := classify(e, l, 0); c.Class == "" || c.Title == "" || c.Code == "" {
-					t.Errorf("%+v", c)
-				}
 				cmeCode(e)
 			}
 		}
@@ -77,34 +74,4 @@ func FuzzAnswers(f *testing.F) {
 			t.Errorf("%+v", s)
 		}
 	})
-}
-
-// Every code has a class, words, and what they mean.
-func TestErrorTable(t *testing.T) {
-	check := func(table map[int]meaning) {
-		for code, m := range table {
-			if m.title == "" || details[m.class] == "" {
-				t.Errorf("%d: %+v", code, m)
-			}
-		}
-	}
-	check(cmsErrors)
-	check(cmeErrors)
-	for _, maker := range makersErrors {
-		check(maker.codes)
-	}
-	for _, c := range []struct {
-		maker string
-		code  int
-		class sms.Class
-	}{
-		{"Quectel", 512, sms.Now}, {"QUECTEL INCORPORATED", 529, sms.Account}, {"SIMCOM_Ltd", 225, sms.Unknown}, {"Telit", 513, sms.Unknown},
-		{"Sierra Wireless", 513, sms.Unknown}, {"huawei", 513, sms.Fault}, {"huawei", 225, sms.Fault}, {"huawei", 332, sms.Unknown},
-		{"SIMCOM_Ltd", 332, sms.Unknown}, {"", 197, sms.Accepted}, {"", 331, sms.Later}, {"", 50, sms.Account}, {"", 1, sms.Permanent},
-	} {
-		e := &at.Error{Set: "CMS", Code: c.code, Text: "+CMS ERROR"}
-		if got := classify(e, c.maker, 0).Class; got != c.class {
-			t.Errorf("%s %d: %s, want %s", c.maker, c.code, got, c.class)
-		}
-	}
 }

@@ -51,6 +51,7 @@ type illness struct {
 var (
 	hung     = &illness{reopen, park, provenByAnswer}  // nothing is answered, or nothing of use
 	failing  = &illness{reopen, park, provenBySending} // every part fails by the modem's own fault
+	simFails = &illness{reset, reset, provenByAnswer}  // once; then it is the SIM's, and nothing is healed
 	offAir   = &illness{radio, power, provenByNetwork}
 	searched = &illness{radio, reset, provenByNetwork} // it may be the place, so its power stays on
 	deafness = &illness{radio, park, provenByMessage}

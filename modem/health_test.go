@@ -77,41 +77,6 @@ func TestSIMTroubleParksTheModem(t *testing.T) {
 	})
 }
 
-// The same code for different recipients blames the SIM, one among successes
-// the recipient.
-func TestWhoIsToBlame(t *testing.T) {
-	for name, c := range map[string]struct {
-		results []string // of recipients a, b, c …
-		last    sms.Class
-	}{
-		"first ever":             {[]string{"+CMS ERROR: 28"}, sms.Account},
-		"one among successes":    {[]string{"", "+CMS ERROR: 28"}, sms.Permanent},
-		"five rejections":        {[]string{"", "+CMS ERROR: 21", "+CMS ERROR: 21", "+CMS ERROR: 21", "+CMS ERROR: 21", "+CMS ERROR: 21"}, sms.Account},
-		"four rejections":        {[]string{"+CMS ERROR: 21", "+CMS ERROR: 21", "+CMS ERROR: 21", "+CMS ERROR: 21"}, sms.Later},
-		"rejections, interupted": {[]string{"+CMS ERROR: 38", "+CMS ERROR: 38", "+CMS ERROR: 38", "", "+CMS ERROR: 38", "+CMS ERROR: 38"}, sms.Later},
-	} {
-		t.Run(name, func(t *testing.T) {
-			converse(t, func(r *rig) {
-				for i, res := range c.results {
-					p := part(string(rune('a'+i)), int64(i))
-					r.box.add(p)
-					r.takes(p)
-					if res == "" {
-						r.say("+CMGS: 1", "OK")
-					} else {
-						r.say(res)
-					}
-					r.outcomes(i + 1)
-				}
-				got := r.box.booked()
-				if o := got[len(got)-1]; o.Err == nil || o.Err.Class != c.last {
-					t.Errorf("%+v", o.Err)
-				}
-			})
-		})
-	}
-}
-
 // While there is no network nothing is asked for; when it comes, at once.
 func TestSearchingAsksForNothing(t *testing.T) {
 	converse(t, func(r *rig) {

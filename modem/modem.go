@@ -3,6 +3,8 @@
 package modem
 
 import (
+	"time"
+
 	"gatewayd/sms"
 )
 
@@ -34,6 +36,14 @@ type Outcome struct {
 	MR         int        // TP-MR when Confirmed
 	ExpectedMR int        // when Unknown: the TP-MR that it would have got; -1 if not known
 	Err        *sms.Error // when NotSent, Refused or Unknown
+
+	// When Refused, what the code and the SIM's other results say besides.
+	Elsewhere bool          // another SIM may do better
+	Blames    bool          // this SIM was accepted before, and only this recipient refused since
+	Plain     bool          // it may go without a validity period
+	Times     int           // so many such refusals fail the message; 0: see its class
+	Lasts     time.Duration // or such refusals for so long; 0: see its class
+	After     time.Duration // this SIM should not be tried with it sooner
 }
 
 // Outbox is where parts come from and where their fate is written. A modem

@@ -64,6 +64,8 @@ type Modem struct {
 	parkEnd   time.Time     //
 	parkFor   time.Duration // doubles each time
 	holdEnd   time.Time     // no service for a part: nothing is sent until then
+	stillEnd  time.Time     // nothing is sent until then, for the SIM or the network is busy
+	linkOpen  bool          // AT+CMMS=0 is due
 	ladder    ladder
 	lost      time.Time // since when there is no network; zero: there is one
 	radioRest time.Time // so long nothing is done about that
@@ -259,7 +261,7 @@ func (m *Modem) fresh() {
 	m.linked, m.noLink = 0, false
 	m.reg = registration{-1, -1, -1}
 	m.announced, m.acks, m.ackForm, m.sweepDue, m.rx = nil, 0, "", false, receiving{}
-	m.holdEnd, m.retryAt, m.pollSoon = time.Time{}, time.Time{}, false
+	m.holdEnd, m.stillEnd, m.retryAt, m.pollSoon, m.linkOpen = time.Time{}, time.Time{}, time.Time{}, false, false
 	switch m.now.State {
 	case sms.NoSIM, sms.PINRequired, sms.PUKRequired, sms.ModemFailed, sms.Healing, sms.Deaf, sms.Parked:
 		// Looking again changes nothing until the look is over.
@@ -275,7 +277,7 @@ func (m *Modem) work(ctx context.Context) *trouble {
 		if t := m.duties(ctx, false); t != nil || ctx.Err() != nil {
 			return t
 		}
-		if m.sendable() {
+		if m.maySend() {
 			if p := m.o.Outbox.Next(); p != nil {
 				if t := m.sendAll(ctx, p); t != nil {
 					return t
@@ -290,7 +292,7 @@ func (m *Modem) work(ctx context.Context) *trouble {
 // wait sleeps until something comes or is due.
 func (m *Modem) wait(ctx context.Context) {
 	var ready <-chan struct{}
-	if m.sendable() {
+	if m.maySend() {
 		ready = m.o.Outbox.Ready()
 	}
 	m.timer.Reset(time.Until(m.nextDue()))
@@ -323,7 +325,7 @@ func resetTrouble() *trouble {
 
 func (m *Modem) nextDue() time.Time {
 	next := m.pollAt
-	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.retryAt, m.tidyDue()} {
+	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.stillEnd, m.retryAt, m.tidyDue()} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -336,7 +338,7 @@ func (m *Modem) nextDue() time.Time {
 func (m *Modem) urgent(now time.Time) bool {
 	return m.sick != nil || m.port.Stale() || m.doubt != nil && m.doubt.answered ||
 		len(m.announced) > 0 && m.retryAt.IsZero() || m.acks > 0 ||
-		m.sweepDue && m.retryAt.IsZero() || len(m.reset) > 0 || len(m.deafened) > 0 || !now.Before(m.nextDue())
+		m.sweepDue && m.retryAt.IsZero() || m.linkOpen || len(m.reset) > 0 || len(m.deafened) > 0 || !now.Before(m.nextDue())
 }
 
 // duties does what is due besides sending. With busy, a part waits: at most
@@ -408,6 +410,13 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 	case !m.holdEnd.IsZero() && !now.Before(m.holdEnd):
 		m.holdEnd, m.pollSoon = time.Time{}, true
 		return true, nil
+	case !m.stillEnd.IsZero() && !now.Before(m.stillEnd):
+		m.stillEnd = time.Time{}
+		return true, nil
+	case m.linkOpen:
+		m.linkOpen = false
+		_, err := m.port.Do(ctx, at.Command{Line: "AT+CMMS=0", Timeout: pollTimeout})
+		return true, dropAnswer(err)
 	case !now.Before(m.checkAt):
 		return !busy, m.check(ctx)
 	case m.pollSoon, !now.Before(m.pollAt):

@@ -45,10 +45,10 @@ func (m *Modem) sendAll(ctx context.Context, first *Part) *trouble {
 		if err := m.port.Drain(); err != nil {
 			m.lose(err)
 		}
-		if m.urgent(time.Now()) || ctx.Err() != nil {
+		if m.urgent(time.Now()) || ctx.Err() != nil || !m.maySend() {
 			m.book(previous)
 			previous = nil
-			if t := m.duties(ctx, true); t != nil || ctx.Err() != nil || !m.sendable() {
+			if t := m.duties(ctx, true); t != nil || ctx.Err() != nil || !m.maySend() {
 				m.o.Outbox.Return(next.part)
 				return t
 			}
@@ -210,21 +210,22 @@ func (m *Modem) notSent(o *Outcome, refusal error) {
 	e := answer(refusal)
 	o.Result = NotSent
 	switch {
-	case e != nil && e.Set != "":
-		o.Err = classify(e, m.now.Manufacturer, 0)
-		if o.Err.Class != sms.Unknown && o.Err.Class != sms.Accepted {
+	case e != nil:
+		var mean *meaning
+		o.Err, mean = classify(e, m.now.Manufacturer, 0)
+		switch {
+		case o.Err.Class == sms.Unknown, o.Err.Class == sms.Accepted, mean.silent && e.Set == "":
+		default:
 			o.Result = Refused
 		}
-		m.refused(o)
+		m.refused(o, mean)
 		return
-	case e != nil:
-		o.Err = classify(e, m.now.Manufacturer, 0)
 	case errors.Is(refusal, context.Canceled), errors.Is(refusal, context.DeadlineExceeded):
 		o.Err = &sms.Error{Code: "stopped", Title: "the gateway stopped", Detail: "The message had not left the gateway.", Class: sms.Now}
 		m.tally(o)
 		return
 	case errors.Is(refusal, at.ErrGone) && !errors.Is(refusal, at.ErrHung):
-		o.Err = &sms.Error{Code: PortGone, Title: "the modem was unplugged", Detail: "The message had not left the gateway. It is sent again at once.", Class: sms.Now}
+		o.Err = &sms.Error{Code: PortGone, Title: "the modem was unplugged", Detail: "The message had not left the gateway.", Class: sms.Now}
 		m.tally(o)
 		return
 	default:
@@ -232,7 +233,7 @@ func (m *Modem) notSent(o *Outcome, refusal error) {
 			Detail: fmt.Sprintf("Before the message was handed over: %v.", refusal), Class: sms.Fault}
 	}
 	m.tally(o)
-	m.fault()
+	m.fault("")
 }
 
 // result is how a submitted command ended.
@@ -360,19 +361,20 @@ func (m *Modem) judgeResult(o *Outcome, r *result, start time.Time, waited time.
 		m.unknown(o, "The modem said OK without a message reference.", nil)
 	default:
 		e := answer(r.err)
-		o.Err = classify(e, m.now.Manufacturer, waited)
-		if e.Set == "CMS" && e.Code == 302 && time.Since(m.upSince) < time.Minute {
-			o.Err.Class = sms.Now // still booting
-		}
+		var mean *meaning
+		o.Err, mean = classify(e, m.now.Manufacturer, waited)
 		switch o.Err.Class {
 		case sms.Unknown:
+			m.sameSIM()
+			m.run.read(o, mean, time.Now())
+			m.still(m.run.breath())
 			m.unknown(o, o.Err.Detail, nil)
 		case sms.Accepted:
 			o.Err = nil
 			m.confirmed(o, -1)
 		default:
 			o.Result = Refused
-			m.refused(o)
+			m.refused(o, mean)
 		}
 	}
 }
@@ -394,7 +396,11 @@ func reference(lines []string) (mr int, ok bool) {
 func (m *Modem) confirmed(o *Outcome, mr int) {
 	o.Result, o.MR, o.ExpectedMR = Confirmed, mr, -1
 	m.lastMR = mr
-	m.run.success()
+	m.sameSIM()
+	m.run.success(o.Part.To)
+	if m.run.pace > 0 {
+		m.still(m.run.breath())
+	}
 	m.healed(provenBySending)
 	m.faults, m.unanswers, m.losses, m.parkFor = 0, 0, 0, 0
 	m.tally(o)
@@ -410,38 +416,95 @@ func (m *Modem) unknown(o *Outcome, why string, cause error) {
 }
 
 // refused draws the conclusions of a refusal for the modem itself.
-func (m *Modem) refused(o *Outcome) {
+func (m *Modem) refused(o *Outcome, mean *meaning) {
 	m.unanswers = 0
-	m.noLink = m.noLink || o.Err.Code == "cms-528" // Quectel: not while its link is kept open
-	m.run.read(o.Err, o.Part.To)
-	m.roomNeeded(o.Err)
+	m.sameSIM()
+	m.cure(o, mean)
+	m.run.read(o, mean, time.Now())
 	m.tally(o)
+	if mean.hint == hintPDU {
+		m.log.Warn("a message was called malformed", "msg_id", o.Part.MessageID, "error", o.Err.Code)
+		m.log.Debug("the message called malformed", "msg_id", o.Part.MessageID, "tpdu", fmt.Sprintf("%X", o.Part.TPDU))
+	}
 	switch o.Err.Class {
 	case sms.Account:
-		m.park(o.Err)
+		m.faults = 0
+		m.park(o, mean)
 	case sms.Fault:
-		m.fault()
+		m.fault(o.Part.To)
 	default:
 		m.faults = 0
-	}
-	if o.Err.Code == "cms-331" || o.Err.Code == "cme-30" {
-		m.holdEnd, m.pollSoon = time.Now().Add(holdFor), true
+		m.still(max(mean.hold, m.run.breath()))
 	}
 }
 
+// cure does, or sets about, what the table says of an error.
+func (m *Modem) cure(o *Outcome, mean *meaning) {
+	switch mean.cure {
+	case makeRoom:
+		m.sweepDue = true
+	case closeLink:
+		m.linkOpen, m.noLink = true, true // for the rest of the session
+	case findNetwork:
+		m.holdEnd, m.pollSoon = time.Now().Add(holdFor), true
+	case dropValidity:
+		o.Plain = true
+	case waitForBoot:
+		if time.Since(m.upSince) < bootTime {
+			o.Err.Class = sms.Now
+			m.still(5 * time.Second)
+		}
+	case resetOnce:
+		if m.run.code != o.Err.Code && m.sick == nil {
+			m.sick = &trouble{state: sms.Healing, reason: "The modem can't use its SIM: " + o.Err.Title + " (" + o.Err.Code + ").",
+				advice: hintInsert, ill: simFails}
+		}
+	}
+}
+
+// sameSIM lets what is known of a SIM's results end with the SIM.
+func (m *Modem) sameSIM() {
+	if !m.run.of(SIMOf(m.now)) {
+		m.parkFor = 0
+	}
+}
+
+// still keeps the modem from sending for a while: not worth a state of its own.
+func (m *Modem) still(d time.Duration) {
+	if until := time.Now().Add(d); d > 0 && until.After(m.stillEnd) {
+		m.stillEnd = until
+	}
+}
+
+// maySend tells whether parts may be taken from the Outbox now.
+func (m *Modem) maySend() bool { return m.sendable() && m.stillEnd.IsZero() }
+
 // fault counts faults; three in a row are cured by starting the modem afresh.
-func (m *Modem) fault() {
-	if m.faults++; m.faults >= 3 && m.sick == nil {
+func (m *Modem) fault(to string) {
+	m.faults++
+	if m.run.fault(to, m.faults) && m.sick == nil {
 		m.sick = &trouble{state: sms.Healing, reason: "The modem failed three times in a row.", advice: powerAdvice, ill: failing}
 	}
 }
 
+// behindOthers is how long after the end of the park the message that caused it
+// is tried by this SIM: those that were never refused go first.
+const behindOthers = time.Minute
+
 // park sets the modem aside for a while that doubles each time.
-func (m *Modem) park(e *sms.Error) {
+func (m *Modem) park(o *Outcome, mean *meaning) {
 	m.parkFor = min(max(2*m.parkFor, parkMin), parkMax)
 	m.parkEnd = time.Now().Add(m.parkFor)
-	m.parked = &trouble{reason: fmt.Sprintf("The network or the SIM refuses to send: %s (%s).", e.Title, e.Code),
-		advice: "Check the SIM: its credit, its contract, the SMSC number, and whether it may send text messages. It is tried again from time to time."}
+	o.Elsewhere, o.After = false, m.parkFor+behindOthers
+	advice := hintSIM
+	switch {
+	case mean.class == sms.Permanent:
+		advice = "Check the SMSC number that the SIM uses, and the form of the numbers."
+	case mean.hint != "" && mean.hint != hintSIM:
+		advice = mean.hint + " " + hintSIM
+	}
+	m.parked = &trouble{reason: fmt.Sprintf("The network or the SIM refuses to send: %s (%s).", o.Err.Title, o.Err.Code),
+		advice: advice + " It is tried again from time to time."}
 }
 
 func (m *Modem) tally(o *Outcome) {

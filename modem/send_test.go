@@ -113,7 +113,7 @@ func TestFates(t *testing.T) {
 		"congestion":             {func(r *rig) { r.say("+CMS ERROR: 42") }, modem.Refused, sms.Later, "cms-42", -1},
 		"temporary":              {func(r *rig) { r.say("+CMS ERROR: 41") }, modem.Refused, sms.Now, "cms-41", -1},
 		"no SIM":                 {func(r *rig) { r.say("+CME ERROR: 10") }, modem.Refused, sms.Account, "cme-10", -1},
-		"no SIM, in words":       {func(r *rig) { r.say("+CME ERROR: SIM not inserted") }, modem.Refused, sms.Account, "modem-error", -1},
+		"no SIM, in words":       {func(r *rig) { r.say("+CME ERROR: SIM not inserted") }, modem.Refused, sms.Account, "cme-10", -1},
 		"maker's own":            {func(r *rig) { r.say("+CMS ERROR: 5000") }, modem.Refused, sms.Fault, "cms-5000", -1},
 	} {
 		t.Run(name, func(t *testing.T) {

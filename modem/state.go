@@ -156,7 +156,8 @@ func (m *Modem) judge() {
 				return
 			}
 		}
-		m.enter(sms.Ready, "", "")
+		reason, advice := m.run.says()
+		m.enter(sms.Ready, reason, advice)
 	}
 }
 

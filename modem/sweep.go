@@ -287,16 +287,6 @@ func (m *Modem) askIndicators(ctx context.Context) error {
 	return nil
 }
 
-// roomNeeded tells whether a part was refused because there was no room, and has
-// some made.
-func (m *Modem) roomNeeded(e *sms.Error) {
-	switch {
-	case e.Code == "cms-208", e.Code == "cms-211", e.Code == "cms-322", e.Code == "cme-20",
-		e.Code == "cms-531" && e.Class == sms.Now: // Quectel's and SIMCom's
-		m.sweepDue = true
-	}
-}
-
 // echoesAnew tells whether a modem that was told not to echo does so again.
 func (m *Modem) echoesAnew() bool {
 	return m.up && !m.rx.echoing && m.port.Echoes() > m.rx.echoes

@@ -101,6 +101,9 @@ type Faults struct {
 	BadAddress     Times // the length of the sender's number counts its filler
 }
 
+// NoAnswer in RejectFor: the modem says nothing, and the network has nothing.
+const NoAnswer = "no answer"
+
 // promptText is what asks for a PDU.
 func (m *Modem) promptText() string { return cmp.Or(m.faults.Prompt, m.profile.Prompt) }
 

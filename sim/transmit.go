@@ -22,7 +22,7 @@ func (m *Modem) transmit(s *submit, command string) reply {
 	f := &m.faults
 	takes := m.net.latency()
 	if refusal := m.rejection(s); refusal != "" {
-		return m.answerIn(takes, 0, func() reply { return reply{final: refusal} })
+		return m.answerIn(takes, 0, func() reply { return reply{final: refusal, silent: refusal == NoAnswer} })
 	}
 	air, late := takes, time.Duration(0)
 	answer := func() reply {
