@@ -1,0 +1,284 @@
+//go:build e2e
+
+package sim
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// polkit says yes to everybody: who may use a modem is not what is tested, and
+// the real one can't be run by an ordinary user.
+type polkit struct{}
+
+type polkitSubject struct {
+	Kind    string
+	Details map[string]dbus.Variant
+}
+
+type polkitResult struct {
+	Authorized, Challenge bool
+	Details               map[string]string
+}
+
+// CheckAuthorization is called over D-Bus.
+func (polkit) CheckAuthorization(polkitSubject, string, map[string]string, uint32, string) (polkitResult, *dbus.Error) {
+	return polkitResult{Authorized: true, Details: map[string]string{}}, nil
+}
+
+const busConfig = `<busconfig>
+  <type>system</type>
+  <listen>unix:path=%s</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <allow own="*"/>
+    <allow send_destination="*"/>
+    <allow receive_sender="*"/>
+  </policy>
+</busconfig>
+`
+
+// startBus starts a D-Bus of the test's own, with polkit's stand-in on it, and
+// makes it the system bus of whatever the test starts.
+func startBus(t *testing.T, dir string) {
+	t.Helper()
+	config := filepath.Join(dir, "bus.conf")
+	if err := os.WriteFile(config, fmt.Appendf(nil, busConfig, filepath.Join(dir, "bus")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd := exec.Command(find(t, "dbus-daemon", "dbus"), "--config-file="+config, "--nofork", "--nopidfile", "--nosyslog", "--print-address=1")
+	cmd.Stdout = w
+	start(t, cmd)
+	w.Close()
+	address, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatalf("dbus-daemon did not start: %v", err)
+	}
+	address = strings.TrimSpace(address)
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
+	bus, err := dbus.Connect(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bus.Close() })
+	if err := bus.Export(polkit{}, "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bus.RequestName("org.freedesktop.PolicyKit1", dbus.NameFlagDoNotQueue); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mmcli asks ModemManager.
+func mmcli(t *testing.T, arguments ...string) string {
+	t.Helper()
+	out, err := tryMMCLI(t, arguments...)
+	if err != nil {
+		t.Fatalf("mmcli %s: %v\n%s", strings.Join(arguments, " "), err, out)
+	}
+	return out
+}
+
+func tryMMCLI(t *testing.T, arguments ...string) (string, error) {
+	cmd := exec.CommandContext(t.Context(), find(t, "mmcli", "modemmanager"), append(arguments, "--timeout=60")...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// show gives what mmcli shows of a modem or a text: the fields' paths, and
+// their values.
+func show(t *testing.T, arguments ...string) map[string]string {
+	t.Helper()
+	out := mmcli(t, append(arguments, "-J")...)
+	var tree map[string]any
+	if err := json.Unmarshal([]byte(out), &tree); err != nil {
+		t.Fatalf("mmcli %s: %v in %s", strings.Join(arguments, " "), err, out)
+	}
+	flat := map[string]string{}
+	flatten(flat, "", tree)
+	return flat
+}
+
+func flatten(flat map[string]string, path string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, field := range v {
+			flatten(flat, strings.TrimPrefix(path+"."+name, "."), field)
+		}
+	case []any:
+		var all []string
+		for _, one := range v {
+			all = append(all, fmt.Sprint(one))
+		}
+		flat[path] = strings.Join(all, " ")
+	default:
+		flat[path] = fmt.Sprint(v)
+	}
+}
+
+// findModem waits until ModemManager has a modem with the IMEI.
+func findModem(t *testing.T, imei string) (path string) {
+	t.Helper()
+	until(t, "ModemManager has found the modem", func() bool {
+		for _, p := range strings.Fields(show(t, "-L")["modem-list"]) {
+			if show(t, "-m", p)["modem.3gpp.imei"] == imei {
+				path = p
+			}
+		}
+		return path != ""
+	})
+	return path
+}
+
+// texts are what ModemManager knows of a modem's messages.
+func texts(t *testing.T, modem string) []map[string]string {
+	t.Helper()
+	var all []map[string]string
+	for _, path := range strings.Fields(show(t, "-m", modem, "--messaging-list-sms")["modem.messaging.sms"]) {
+		all = append(all, show(t, "-s", path))
+	}
+	return all
+}
+
+// A ModemManager that is shown our sticks as USB devices must find them, take
+// them for what they say they are, and exchange texts through them.
+func TestModemManager(t *testing.T) {
+	dir := inNamespace(t)
+	if dir == "" {
+		return
+	}
+	program := find(t, "ModemManager", "modemmanager")
+	// ModemManager reads one new text at a time and forgets what is announced
+	// meanwhile, so parts come one after the other, as on the air.
+	n := NewNetwork(NetworkOptions{Delivery: 500 * time.Millisecond})
+	t.Cleanup(n.Close)
+	modems := map[string]*Modem{}
+	for _, s := range sticks {
+		modems[s.name], _ = s.plugIn(t, n)
+	}
+	usb := newUSBTree(t, dir)
+	var events strings.Builder
+	for _, s := range sticks {
+		fmt.Fprintf(&events, "action=add,subsystem=tty,name=%s\n", usb.plug(s, modems[s.name].Port()))
+	}
+	file := filepath.Join(dir, "events")
+	must(t, "the events", os.WriteFile(file, []byte(events.String()), 0o600))
+
+	startBus(t, dir)
+	log := filepath.Join(dir, "log")
+	start(t, exec.Command(program, "--test-no-udev", "--test-no-suspend-resume", "--test-no-qrtr",
+		"--no-auto-scan", "--initial-kernel-events="+file, "--log-level=DEBUG", "--log-file="+log))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("ModemManager's log ends:\n%s", tail(log))
+		}
+	})
+	until(t, "ModemManager is there", func() bool { _, err := tryMMCLI(t, "-L"); return err == nil })
+	t.Run("each", func(t *testing.T) {
+		forEachStick(t, func(t *testing.T, s stick) { useByModemManager(t, n, modems[s.name], s) })
+	})
+}
+
+func useByModemManager(t *testing.T, n *Network, m *Modem, s stick) {
+	modem := findModem(t, m.IMEI())
+	is := show(t, "-m", modem)
+	for field, want := range map[string]string{
+		"modem.generic.plugin":       s.plugin,
+		"modem.generic.manufacturer": s.profile.Manufacturer,
+		"modem.generic.model":        s.profile.Model,
+		"modem.generic.revision":     s.profile.Revision,
+	} {
+		if is[field] != want {
+			t.Errorf("%s is %q, not %q", field, is[field], want)
+		}
+	}
+	mmcli(t, "-m", modem, "-e")
+	until(t, "registered", func() bool { is = show(t, "-m", modem); return is["modem.generic.state"] == "registered" })
+	for field, want := range map[string]string{
+		"modem.3gpp.registration-state": "home",
+		"modem.3gpp.operator-code":      "26201",
+		"modem.3gpp.operator-name":      "Simulated Net",
+	} {
+		if is[field] != want {
+			t.Errorf("%s is %q, not %q", field, is[field], want)
+		}
+	}
+
+	h := n.Handset("+4917012345" + strings.TrimPrefix(m.Number()[len(m.Number())-2:], "+"))
+	sent := []string{"Hello from ModemManager", strings.TrimSpace(strings.Repeat("A long text of ModemManager. ", 12)), "Grüße ☎ привет"}
+	for _, text := range sent {
+		out := mmcli(t, "-m", modem, fmt.Sprintf("--messaging-create-sms=number=%s,text='%s',delivery-report-request=yes", h.Number(), text))
+		at := strings.Index(out, "/org/")
+		if at < 0 {
+			t.Fatalf("mmcli created no text: %s", out)
+		}
+		path := strings.TrimSpace(out[at:])
+		mmcli(t, "-s", path, "--send")
+		if is := show(t, "-s", path); is["sms.properties.state"] != "sent" {
+			t.Errorf("the text is %v", is)
+		}
+		gets(t, h, text)
+	}
+	received := []string{"Hello from the handset", strings.TrimSpace(strings.Repeat("A long answer: €, ü. ", 20)), "Привет ☎"}
+	var listed []map[string]string
+	has := func(want map[string]string) int {
+		found := 0
+		listed = texts(t, modem)
+	texts:
+		for _, is := range listed {
+			for field, value := range want {
+				if is[field] != value {
+					continue texts
+				}
+			}
+			found++
+		}
+		return found
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("ModemManager lists %q", listed)
+		}
+	})
+	for _, text := range received {
+		if err := h.Send(m.Number(), text); err != nil {
+			t.Fatal(err)
+		}
+		until(t, fmt.Sprintf("ModemManager lists %q", text), func() bool {
+			return has(map[string]string{"sms.content.number": h.Number(), "sms.content.text": text,
+				"sms.properties.pdu-type": "deliver", "sms.properties.state": "received"}) == 1
+		})
+	}
+	until(t, "the texts are reported as delivered", func() bool {
+		return has(map[string]string{"sms.properties.pdu-type": "status-report", "sms.properties.delivery-state": "completed-received"}) >= len(sent)
+	})
+	for _, path := range strings.Fields(show(t, "-m", modem, "--messaging-list-sms")["modem.messaging.sms"]) {
+		mmcli(t, "-m", modem, "--messaging-delete-sms="+path)
+	}
+	if left := len(m.Stored("SM")) + len(m.Stored("ME")); left != 0 {
+		t.Errorf("%d messages left after ModemManager deleted them", left)
+	}
+	if out := mmcli(t, "-m", modem, "--3gpp-ussd-initiate=*100#"); !strings.Contains(out, "Balance: 10.00 EUR") {
+		t.Errorf("the balance is %s", out)
+	}
+	m.Unplug()
+	until(t, "ModemManager has seen the modem go", func() bool {
+		return !strings.Contains(" "+show(t, "-L")["modem-list"]+" ", " "+modem+" ")
+	})
+}
