@@ -12,9 +12,10 @@ const ringEvery = 5 * time.Second
 func (m *Modem) Ring(from string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.ringing%2 == 1 || !m.reachable() {
+	if m.ringing%2 == 1 || !m.reachable() || m.profile.NoCalls && m.at().state == busy {
 		return
 	}
+	defer m.serve(m.main)()
 	m.ringing++
 	m.ring(from, m.ringing)
 	m.flush()

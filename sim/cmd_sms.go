@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -11,7 +12,7 @@ func smsCommands() map[string]handler {
 	return map[string]handler{
 		"+CMGF": number("+CMGF", 0, 1, "(0,1)", func(m *Modem) *int { return &m.tty.settings.cmgf }),
 		"+CSDH": number("+CSDH", 0, 1, "(0,1)", func(m *Modem) *int { return &m.tty.settings.csdh }),
-		"+CMMS": number("+CMMS", 0, 2, "(0-2)", func(m *Modem) *int { return &m.tty.settings.cmms }),
+		"+CMMS": keepLink(),
 		"+CSMS": {
 			read: one(func(m *Modem) string { return fmt.Sprintf("+CSMS: %d,1,1,1", m.tty.settings.csms) }),
 			set: func(m *Modem, a args) reply {
@@ -134,7 +135,7 @@ const longestTPDU = 164
 // send is +CMGS=<length> in PDU mode and +CMGS=<number>[,<type>] in text mode.
 func send(m *Modem, a args) reply {
 	if m.faults.RejectCommand.strike() {
-		return reply{final: m.faults.SendError}
+		return reply{final: cmp.Or(m.faults.SendError, "+CMS ERROR: 500")}
 	}
 	if m.tty.settings.cmgf == 1 {
 		to, good := m.destination(a)

@@ -49,6 +49,7 @@ type Profile struct {
 	CSQ100  bool      // +CSQ in 3G networks counts from 100
 	USSD    USSDForms // how +CUSD writes its strings
 
+	NoCalls      bool          // calls are refused while it sends
 	SendLimit    time.Duration // it waits so long for the network's answer to a message; 0: 40 s
 	SendTimedOut string        // and then says this; "": +CMS ERROR: 332
 	SendErrors   []string      // final results of +CMGS that only this family has

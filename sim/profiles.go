@@ -102,6 +102,7 @@ var SIMComSIM800 = Profile{
 	Commands: []string{"+SPIC"},
 	Lacks:    []string{"+ICCID", "+CPINR", "+CSIM", "+CESQ", "+CEREG"},
 	AcT:      0,
+	NoCalls:  true,
 	// V1.09: at most 60 s; then the radio's timer, 225, has run out.
 	SendLimit: 60 * time.Second, SendTimedOut: "+CMS ERROR: 225", SendErrors: simcomErrors,
 }

@@ -16,7 +16,10 @@ func (m *Modem) offer(p *parcel) verdict {
 		return refused
 	}
 	defer m.serve(m.main)()
-	v := m.route(p.raw)
+	if silent := spoil(p.raw, typeZero); silent != nil && m.faults.TypeZero.strike() {
+		m.route(silent)
+	}
+	v := m.route(m.spoiled(p.raw))
 	m.flush()
 	if v == taken && m.faults.Duplicate.strike() {
 		return refused // so the network believes

@@ -26,6 +26,7 @@ func (m *Modem) transmit(s *submit, command string) reply {
 	}
 	air, late := takes, time.Duration(0)
 	answer := func() reply {
+		m.linkEnds()
 		m.info("%s: %d%s", command, mr, m.ackPDU())
 		return ok
 	}
@@ -36,7 +37,7 @@ func (m *Modem) transmit(s *submit, command string) reply {
 	case f.OKOnly.strike():
 		answer, lost = func() reply { return ok }, f.Lost
 	case f.Late.strike():
-		late, lost = f.LateBy, f.Lost
+		late, lost = cmp.Or(f.LateBy, 70*time.Second), f.Lost
 	case f.NetworkTimeout.strike():
 		// The network has it, or has not; what answers is the modem's patience.
 		takes, lost = cmp.Or(m.profile.SendLimit, sendLimit), f.Lost
@@ -112,7 +113,35 @@ func (m *Modem) rejection(s *submit) string {
 		return e
 	}
 	if f.Reject.strike() {
-		return f.SendError
+		return cmp.Or(f.SendError, "+CMS ERROR: 500")
 	}
 	return ""
+}
+
+// linkTime is how long +CMMS=1 keeps the link open without another message.
+const linkTime = 5 * time.Second
+
+// keepLink is +CMMS: 0 is what 1 falls back to after linkTime, 2 stays.
+func keepLink() handler {
+	h := number("+CMMS", 0, 2, "(0-2)", func(m *Modem) *int { return &m.tty.settings.cmms })
+	set := h.set
+	h.set = func(m *Modem, a args) reply {
+		r := set(m, a)
+		m.linkEnds()
+		return r
+	}
+	return h
+}
+
+func (m *Modem) linkEnds() {
+	s := &m.tty.settings
+	if s.link++; s.cmms != 1 {
+		return
+	}
+	link := s.link
+	m.after(linkTime, func() {
+		if s.link == link {
+			s.cmms = 0
+		}
+	})
 }

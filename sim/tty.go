@@ -38,7 +38,7 @@ type settings struct {
 	cmgf, csdh, csms     int
 	csmp                 [4]int // fo, vp, pid, dcs of texts sent in text mode
 	cnmi                 [5]int // mode, mt, bm, ds, bfr
-	cmms                 int
+	cmms, link           int    // link grows whenever the time of +CMMS=1 begins anew
 	cscs                 string
 	creg, cgreg, cereg   int
 	copsFormat           int
