@@ -4,6 +4,7 @@ package sim
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,12 +60,13 @@ func must(t *testing.T, what string, err error) {
 	}
 }
 
-// usbTree is a /dev and a /sys that show USB sticks whose AT ports are
-// pseudo-terminals, which were opened before: it has no ptmx.
+// usbTree is a /dev and a /sys that show USB devices whose serial ports
+// are pseudo-terminals, which were opened before: it has no ptmx.
 type usbTree struct {
 	t        *testing.T
 	dev, sys string
-	taken    int
+	devices  int
+	ttys     int
 }
 
 func newUSBTree(t *testing.T, dir string) *usbTree {
@@ -78,7 +80,7 @@ func newUSBTree(t *testing.T, dir string) *usbTree {
 		must(t, "/dev/"+name, os.WriteFile(at, nil, 0o600))
 		must(t, "/dev/"+name, unix.Mount("/dev/"+name, at, "", unix.MS_BIND, ""))
 	}
-	for _, path := range []string{"class/tty", "bus/usb/drivers/option", "devices/pci0000:00/0000:00:14.0/usb1"} {
+	for _, path := range []string{"class/tty", "bus/usb/drivers", "devices/pci0000:00/0000:00:14.0/usb1"} {
 		must(t, "a /sys", os.MkdirAll(filepath.Join(u.sys, path), 0o755))
 	}
 	must(t, "mounting /sys", unix.Mount(u.sys, "/sys", "", unix.MS_BIND|unix.MS_REC, ""))
@@ -86,40 +88,49 @@ func newUSBTree(t *testing.T, dir string) *usbTree {
 	return u
 }
 
-// plug shows a stick whose AT port is a pseudo-terminal, and returns the
-// port's name.
-func (u *usbTree) plug(s stick, port string) string {
+// plug shows a USB device whose serial ports are pseudo-terminals, by the
+// number of their interface, and returns their names.
+func (u *usbTree) plug(usb USB, ports map[int]string) (names []string) {
 	u.t.Helper()
-	name := "ttyUSB" + string(rune('0'+u.taken))
-	address := "1-" + string(rune('1'+u.taken))
-	u.taken++
+	u.devices++
+	address := fmt.Sprintf("1-%d", u.devices)
 	device := "/sys/devices/pci0000:00/0000:00:14.0/usb1/" + address
-	usbif := device + "/" + address + ":1." + strings.TrimLeft(s.usbif[:1], "0") + s.usbif[1:]
-	tty := usbif + "/" + name + "/tty/" + name
-	must(u.t, "a tty", os.MkdirAll(tty, 0o755))
-	vendor, product, _ := strings.Cut(s.usb, ":")
-	for path, text := range map[string]string{
-		device + "/idVendor":          vendor,
-		device + "/idProduct":         product,
-		device + "/manufacturer":      s.profile.Manufacturer,
-		device + "/product":           s.profile.Model,
-		usbif + "/bInterfaceNumber":   s.usbif,
-		usbif + "/bInterfaceClass":    s.usbclass[0:2],
-		usbif + "/bInterfaceSubClass": s.usbclass[2:4],
-		usbif + "/bInterfaceProtocol": s.usbclass[4:6],
-	} {
-		must(u.t, path, os.WriteFile(path, []byte(text+"\n"), 0o644))
+	u.files(device, map[string]string{"idVendor": usb.Vendor, "idProduct": usb.Product, "manufacturer": usb.Maker, "product": usb.Name})
+	u.link(device+"/subsystem", "/sys/bus/usb")
+	for _, i := range usb.Interfaces {
+		at := fmt.Sprintf("%s/%s:1.%d", device, address, i.Number)
+		u.files(at, map[string]string{"bInterfaceNumber": fmt.Sprintf("%02x", i.Number),
+			"bInterfaceClass": i.Class, "bInterfaceSubClass": i.Subclass, "bInterfaceProtocol": i.Protocol})
+		u.link(at+"/subsystem", "/sys/bus/usb")
+		driver := "/sys/bus/usb/drivers/" + i.Driver
+		must(u.t, "a driver", os.MkdirAll(driver, 0o755))
+		u.link(at+"/driver", driver)
+		port, serial := ports[i.Number]
+		if !serial {
+			continue
+		}
+		name := fmt.Sprintf("ttyUSB%d", u.ttys)
+		u.ttys++
+		tty := at + "/" + name + "/tty/" + name
+		must(u.t, "a tty", os.MkdirAll(tty, 0o755))
+		u.link(tty+"/subsystem", "/sys/class/tty")
+		u.link(tty+"/device", at+"/"+name)
+		u.link("/sys/class/tty/"+name, tty)
+		u.link("/dev/"+name, port)
+		names = append(names, name)
 	}
-	for path, to := range map[string]string{
-		device + "/subsystem":       "/sys/bus/usb",
-		usbif + "/subsystem":        "/sys/bus/usb",
-		usbif + "/driver":           "/sys/bus/usb/drivers/option",
-		tty + "/subsystem":          "/sys/class/tty",
-		tty + "/device":             usbif + "/" + name,
-		"/sys/class/tty/" + name:    tty,
-		filepath.Join("/dev", name): port,
-	} {
-		must(u.t, path, os.Symlink(to, path))
+	return names
+}
+
+func (u *usbTree) files(dir string, texts map[string]string) {
+	u.t.Helper()
+	must(u.t, "a device", os.MkdirAll(dir, 0o755))
+	for name, text := range texts {
+		must(u.t, name, os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o644))
 	}
-	return name
+}
+
+func (u *usbTree) link(path, to string) {
+	u.t.Helper()
+	must(u.t, path, os.Symlink(to, path))
 }

@@ -4,34 +4,19 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"os/exec"
 )
-
-// stick is a personality and the USB device that it comes as: the interface
-// that takes AT commands, and the ModemManager plugin that must feel at home.
-type stick struct {
-	name     string
-	profile  Profile
-	usb      string // vendor:product
-	usbif    string // interface number
-	usbclass string // class, subclass, protocol
-	plugin   string
-}
-
-var sticks = []stick{
-	{"huawei-e3372", Generic, "12d1:1506", "00", "ff0212", "huawei"},
-	{"huawei-e173", Generic, "12d1:1001", "02", "ffffff", "huawei"},
-	{"quectel-ec25", Generic, "2c7c:0125", "02", "ff0000", "quectel"},
-}
 
 // transcript keeps what went over a port, for when a test fails.
 type transcript struct {
@@ -51,32 +36,98 @@ func (d *transcript) String() string {
 	return d.b.String()
 }
 
-// plugIn adds a modem of this kind to the network, on a pseudo-terminal
-// behind a link. Its dialogue is shown if the test fails.
-func (s stick) plugIn(t *testing.T, n *Network) (m *Modem, link string) {
+// plugIn adds a modem of this family to the network, the port that people give
+// gammu on a pseudo-terminal behind a link, and waits until it has started.
+func plugIn(t *testing.T, n *Network, p Profile) (m *Modem, link string) {
 	t.Helper()
-	said := &transcript{}
-	m = n.AddModem(ModemOptions{Name: s.name, Profile: s.profile, Trace: said})
-	link, err := m.OpenPTY(filepath.Join(t.TempDir(), "ttyUSB0"))
+	m, said := newPeer(t, n, p)
+	number := p.AT()
+	for _, i := range p.USB.Interfaces {
+		// gammu sends AT^PORTSEL=1, which has Huawei's sticks say what comes
+		// unasked on the modem port.
+		if i.Role == RoleSecond && slices.Contains(p.Commands, "^PORTSEL") {
+			number = i.Number
+			if _, err := m.OpenPTY(""); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	link, err := m.OpenPTYOf(number, filepath.Join(t.TempDir(), "ttyUSB0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { // before n.Close, after the programs have ended
-		if t.Failed() {
-			t.Logf("the dialogue with %s:\n%s", s.name, said)
-		}
-	})
+	started(t, p, said)
 	return m, link
 }
 
-// forEachStick runs a test with every personality, side by side.
-func forEachStick(t *testing.T, test func(t *testing.T, s stick)) {
-	for _, s := range sticks {
-		t.Run(s.name, func(t *testing.T) {
-			t.Parallel()
-			test(t, s)
-		})
+// plugInAll adds a modem of the family to the network and puts all its serial
+// ports, by their interfaces' numbers, on pseudo-terminals.
+func plugInAll(t *testing.T, n *Network, slug string) (m *Modem, ports map[int]string) {
+	t.Helper()
+	p, known := ProfileNamed(slug)
+	if !known {
+		t.Fatalf("no family %s", slug)
 	}
+	m, _ = newPeer(t, n, p)
+	ports = map[int]string{}
+	for _, i := range p.USB.Interfaces {
+		if i.Role == RoleNone {
+			continue
+		}
+		port, err := m.OpenPTYOf(i.Number, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports[i.Number] = port
+	}
+	return m, ports
+}
+
+// newPeer is a modem whose dialogue is shown if the test fails.
+func newPeer(t *testing.T, n *Network, p Profile) (m *Modem, said *transcript) {
+	t.Helper()
+	said = &transcript{}
+	m = n.AddModem(ModemOptions{Name: p.Slug, Profile: p, Trace: said})
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the dialogue with %s:\n%s", p.Slug, said)
+		}
+	})
+	return m, said
+}
+
+// started waits for the last line that the modem says while it starts: gammu
+// takes lines between echo and answer for trouble.
+func started(t *testing.T, p Profile, said *transcript) {
+	t.Helper()
+	if len(p.Boot) == 0 {
+		return
+	}
+	last := slices.MaxFunc(p.Boot, func(a, b Noise) int { return cmp.Compare(a.After, b.After) })
+	until(t, p.Slug+" has started", func() bool { return strings.Contains(said.String(), strings.TrimRight(last.Line, "\r")) })
+}
+
+// eachProfile runs a test with every personality.
+func eachProfile(t *testing.T, test func(t *testing.T, p Profile)) {
+	var slugs []string
+	for _, p := range Profiles() {
+		slugs = append(slugs, p.Slug)
+	}
+	sideBySide(t, slugs, func(t *testing.T, slug string) {
+		p, _ := ProfileNamed(slug)
+		test(t, p)
+	})
+}
+
+// sideBySide runs a subtest for each name, all at once: they wait for other
+// programs most of the time, so there may be more of them than processors,
+// which t.Parallel would not allow.
+func sideBySide(t *testing.T, names []string, test func(t *testing.T, name string)) {
+	var all sync.WaitGroup
+	for _, name := range names {
+		all.Go(func() { t.Run(name, func(t *testing.T) { test(t, name) }) })
+	}
+	all.Wait()
 }
 
 // find returns where an independent program is. Those for administrators may
@@ -131,7 +182,7 @@ func start(t *testing.T, cmd *exec.Cmd) {
 // until waits for what an independent program does in its own time.
 func until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.After(12 * time.Second)
+	deadline := time.After(45 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !cond() {

@@ -117,10 +117,10 @@ func utf16Text(b []byte) string {
 }
 
 func TestGammuSMSD(t *testing.T) {
-	forEachStick(t, func(t *testing.T, s stick) {
+	eachProfile(t, func(t *testing.T, p Profile) {
 		n := NewNetwork(NetworkOptions{})
 		t.Cleanup(n.Close)
-		m, link := s.plugIn(t, n)
+		m, link := plugIn(t, n, p)
 		h := n.Handset("+491701234567")
 		d := startSMSD(t, link)
 
@@ -140,13 +140,17 @@ func TestGammuSMSD(t *testing.T) {
 		for _, text := range received {
 			until(t, fmt.Sprintf("gammu-smsd has received %q", text), func() bool { return slices.Contains(d.inbox(), text) })
 		}
-		until(t, "every part is reported as delivered", func() bool {
-			delivered := 0
-			for _, text := range d.inbox() {
-				delivered += strings.Count(text, "Delivered")
-			}
-			return delivered >= len(n.Accepted())
-		})
+		// gammu knows one form of +CNMI alone, 2,1,0,2,0. Where that is refused,
+		// as Qualcomm's do, it finds texts by looking, and there are no reports.
+		if !slices.Contains(p.CNMIRefused[0], 2) {
+			until(t, "every part is reported as delivered", func() bool {
+				delivered := 0
+				for _, text := range d.inbox() {
+					delivered += strings.Count(text, "Delivered")
+				}
+				return delivered >= len(n.Accepted())
+			})
+		}
 		until(t, "the SIM and the modem are emptied", func() bool { return len(m.Stored("SM"))+len(m.Stored("ME")) == 0 })
 		if got := d.files("errorsms"); len(got) > 0 {
 			t.Errorf("gammu-smsd could not send %q", got)
