@@ -136,7 +136,7 @@ func (m *Modem) startFlood() {
 	m.flooding = true
 	m.after(m.faults.Flood, func() {
 		m.flooding = false
-		if m.gap(); len(m.faults.Noise) == 0 {
+		if m.gap(); len(m.faults.Noise) == 0 && m.faults.Flood > 0 {
 			m.unsolicited(huaweiBoot.Line)
 		}
 		m.startFlood()
