@@ -107,14 +107,26 @@ func tryMMCLI(t *testing.T, arguments ...string) (string, error) {
 // their values.
 func show(t *testing.T, arguments ...string) map[string]string {
 	t.Helper()
-	out := mmcli(t, append(arguments, "-J")...)
+	fields, err := tryShow(t, arguments...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fields
+}
+
+// tryShow is show of what may be gone.
+func tryShow(t *testing.T, arguments ...string) (map[string]string, error) {
+	out, err := tryMMCLI(t, append(arguments, "-J")...)
 	var tree map[string]any
-	if err := json.Unmarshal([]byte(out), &tree); err != nil {
-		t.Fatalf("mmcli %s: %v in %s", strings.Join(arguments, " "), err, out)
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &tree)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mmcli %s: %w: %s", strings.Join(arguments, " "), err, out)
 	}
 	flat := map[string]string{}
 	flatten(flat, "", tree)
-	return flat
+	return flat, nil
 }
 
 func flatten(flat map[string]string, path string, v any) {
@@ -139,7 +151,8 @@ func findModem(t *testing.T, imei string) (path string) {
 	t.Helper()
 	until(t, "ModemManager has found the modem", func() bool {
 		for _, p := range strings.Fields(show(t, "-L")["modem-list"]) {
-			if show(t, "-m", p)["modem.3gpp.imei"] == imei {
+			// Another's may have gone by now.
+			if is, err := tryShow(t, "-m", p); err == nil && is["modem.3gpp.imei"] == imei {
 				path = p
 			}
 		}

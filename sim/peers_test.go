@@ -183,7 +183,7 @@ func start(t *testing.T, cmd *exec.Cmd) {
 func until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	deadline := time.After(45 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for !cond() {
 		select {
