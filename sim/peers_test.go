@@ -60,29 +60,6 @@ func plugIn(t *testing.T, n *Network, p Profile) (m *Modem, link string) {
 	return m, link
 }
 
-// plugInAll adds a modem of the family to the network and puts all its serial
-// ports, by their interfaces' numbers, on pseudo-terminals.
-func plugInAll(t *testing.T, n *Network, slug string) (m *Modem, ports map[int]string) {
-	t.Helper()
-	p, known := ProfileNamed(slug)
-	if !known {
-		t.Fatalf("no family %s", slug)
-	}
-	m, _ = newPeer(t, n, p)
-	ports = map[int]string{}
-	for _, i := range p.USB.Interfaces {
-		if i.Role == RoleNone {
-			continue
-		}
-		port, err := m.OpenPTYOf(i.Number, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports[i.Number] = port
-	}
-	return m, ports
-}
-
 // newPeer is a modem whose dialogue is shown if the test fails.
 func newPeer(t *testing.T, n *Network, p Profile) (m *Modem, said *transcript) {
 	t.Helper()
@@ -130,15 +107,15 @@ func sideBySide(t *testing.T, names []string, test func(t *testing.T, name strin
 	all.Wait()
 }
 
-// find returns where an independent program is. Those for administrators may
-// not be in an ordinary user's PATH.
+// find returns where an independent program is. Some are in no PATH, or in
+// that of administrators alone.
 func find(t *testing.T, program, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err == nil {
 		return path
 	}
-	for _, dir := range []string{"/usr/sbin", "/sbin"} {
+	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/lib/polkit-1"} {
 		if path, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
 			return path
 		}
@@ -209,6 +186,13 @@ func gets(t *testing.T, h *Handset, text string) {
 	}
 	if err := h.Wait(ctx, has); err != nil {
 		t.Fatalf("%v: no %q in %q", err, text, h.Received())
+	}
+}
+
+func must(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
 	}
 }
 
