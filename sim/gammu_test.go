@@ -55,6 +55,40 @@ func TestGammuIdentifies(t *testing.T) {
 	wants(t, gammu(t, link, "networkinfo"), "262 01", m.radio.Operator, "home network")
 }
 
+// gammu knows Huawei's and Quectel's modems by their names, and what it
+// believes of them must hold here.
+func TestGammuAndFamilies(t *testing.T) {
+	for _, p := range Profiles()[1:] {
+		t.Run(p.Slug, func(t *testing.T) {
+			t.Parallel() // gammu sleeps most of its time
+			n := NewNetwork(NetworkOptions{})
+			defer n.Close()
+			m := n.AddModem(ModemOptions{Profile: p, Warm: true})
+			link, err := m.OpenPTY(filepath.Join(t.TempDir(), "ttyUSB0"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wants(t, gammu(t, link, "identify"), m.IMEI())
+			h := n.Handset("+491701234567")
+			text := "Hello from gammu, in two parts: " + strings.Repeat("one and another, ", 12)
+			gammu(t, link, "sendsms", "TEXT", h.Number(), "-len", "1000", "-autolen", "1000", "-text", text)
+			if err := h.Wait(t.Context(), func(all []Message) bool { return len(all) == 1 }); err != nil {
+				t.Fatal(err)
+			}
+			if got := h.Received()[0]; got != text {
+				t.Errorf("the handset shows %q", got)
+			}
+			if err := h.Send(m.Number(), "Answer"); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Wait(t.Context(), func(all []Message) bool { return len(all) == 2 && all[1].Delivered }); err != nil {
+				t.Fatal(err)
+			}
+			wants(t, gammu(t, link, "getallsms"), "Answer", h.Number())
+		})
+	}
+}
+
 func TestGammuSends(t *testing.T) {
 	n, _, link := ptyModem(t)
 	h := n.Handset("+491701234567")
