@@ -584,3 +584,29 @@ func TestEveryFaultIsShown(t *testing.T) {
 		}
 	}
 }
+
+// FuzzSetFault: a value is refused or understood; what is understood is
+// written back in words that mean the same.
+func FuzzSetFault(f *testing.F) {
+	for i, v := range []string{"on", "3", "always", "5s", "+CMGD=7s,+CPMS=2s", "^BOOT:1|+CREG: 5", "mute", "", "-1", "1e9", "bare", "=", ",,", "||"} {
+		f.Add(byte(i), v)
+		f.Add(byte(i*5), v)
+	}
+	f.Fuzz(func(t *testing.T, which byte, value string) {
+		x := faultTable[int(which)%len(faultTable)]
+		set, err := parseFaults(map[string]string{x.name: value})
+		if err != nil {
+			return
+		}
+		var one, two Faults
+		set(&one)
+		again, err := parseFaults(map[string]string{x.name: x.get(&one)})
+		if err != nil {
+			t.Fatalf("%s: %q became %q, which is refused: %v", x.name, value, x.get(&one), err)
+		}
+		again(&two)
+		if got, want := x.get(&two), x.get(&one); got != want {
+			t.Fatalf("%s: %q became %q and then %q", x.name, value, want, got)
+		}
+	})
+}
