@@ -29,6 +29,7 @@ func inNamespace(t *testing.T) (dir string) {
 		must(t, "mounting a tmpfs", unix.Mount("tmpfs", dir, "tmpfs", 0, ""))
 		return dir
 	}
+	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), world+"="+t.TempDir())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}

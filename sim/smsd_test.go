@@ -117,6 +117,7 @@ func utf16Text(b []byte) string {
 }
 
 func TestGammuSMSD(t *testing.T) {
+	t.Parallel()
 	eachProfile(t, func(t *testing.T, p Profile) {
 		n := NewNetwork(NetworkOptions{})
 		t.Cleanup(n.Close)
