@@ -160,8 +160,18 @@ var demonstrations = map[string]func(x *trial){
 		x.set("prompt_split", "on")
 		x.d.say("AT+CMGS=20\r")
 		x.d.hears("\r")
+		x.d.after(10 * time.Millisecond)
+		x.d.hears("\n>")
+		tpdu := submitTPDU(x.T, trialPeer, "x", false) // the sign is enough to go on
+		x.d.say("\x1b")
+		x.d.heard()
+		x.d.say(fmt.Sprintf("AT+CMGS=%d\r", len(tpdu)))
+		x.d.after(10 * time.Millisecond)
+		x.d.say("00" + hex.EncodeToString(tpdu))
 		x.d.after(time.Second)
-		x.d.hears("\n> ")
+		x.d.say("\x1a")
+		x.d.after(2 * time.Second)
+		x.d.hears("\r\n> " + sentOK)
 	},
 	"prompt_missing": func(x *trial) {
 		x.set("prompt_missing", "1")
