@@ -30,7 +30,7 @@ fmt: ## gofmt everything
 	gofmt -w .
 
 vet: ## go vet, the end-to-end tests too
-	go vet -tags e2e ./...
+	go vet -tags e2e,modemmanager ./...
 
 clean: ## remove what was built and downloaded here
 	rm -rf bin dist .cache

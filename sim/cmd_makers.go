@@ -61,6 +61,9 @@ func makersCommands() map[string]handler {
 			}
 			return `+ZPAS: "UMTS","CS_PS"`
 		})},
+		// The installation disc and the mode of operation; gammu sets both.
+		"+ZCDRUN": {set: func(*Modem, args) reply { return ok }},
+		"+ZOPRT":  {set: func(*Modem, args) reply { return ok }},
 		"^USSDMODE": {read: one(func(m *Modem) string { return fmt.Sprintf("^USSDMODE: %d", 1-flagged(m.rawUSSD)) }),
 			set: func(m *Modem, a args) reply {
 				v := a.num(0, bad)

@@ -186,6 +186,7 @@ func deleteMessage(m *Modem, a args) reply {
 			}
 		}
 	}
+	m.tell()
 	if m.reachable() {
 		m.net.alert(m.card.number)
 	}

@@ -41,6 +41,11 @@ func talk(t *testing.T, m *Modem) *dialogue {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return listen(t, p)
+}
+
+// listen is talk on a pipe that is open.
+func listen(t *testing.T, p io.ReadWriteCloser) *dialogue {
 	d := &dialogue{t: t, pipe: p}
 	go func() {
 		b := make([]byte, 256)

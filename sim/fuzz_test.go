@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// FuzzAT: whatever is written, in whatever pieces, under whatever fault, the
-// interpreter neither panics nor stalls, and ESC, CR and AT get it back.
+// FuzzAT: whatever is written to whatever family, in whatever pieces, under
+// whatever fault, the interpreter neither panics nor stalls, and ESC, CR and AT
+// get it back.
 func FuzzAT(f *testing.F) {
 	pdu := "00" + "01000C91947110325476000001F8"
 	for _, s := range []string{
@@ -19,14 +20,21 @@ func FuzzAT(f *testing.F) {
 		"AT+CMGW=13\r" + pdu + "\x1aAT+CMSS=1\r", "AT+CSMP=49,1,0,8\r", "at+cmgs=\x08\x7f\n;;=?\"\"", strings.Repeat("AT", 3000) + "\r",
 		`AT+CCLK="30/01/02,03:04:05+08"` + "\r", `AT+CSIM=10,"0020000100"` + "\r", `AT+CLCK="SC",2` + "\r", "00\xc7AT\r",
 	} {
-		f.Add([]byte(s), byte(1), byte(0))
-		f.Add([]byte(s), byte(7), byte(0xFF))
+		f.Add([]byte(s), byte(1), byte(0), byte(0))
+		f.Add([]byte(s), byte(7), byte(0xFF), byte(len(s)))
 	}
-	f.Fuzz(func(t *testing.T, written []byte, piece, faults byte) {
+	for family := range Profiles() {
+		f.Add([]byte("AT^CURC=0\rAT^CURC=1\rAT^PORTSEL=1\rAT^PORTSEL=0\rAT^ICCID?\rAT^CPIN?\rAT^USSDMODE=0\rAT^HCSQ?\rAT^SYSINFOEX\rAT^RESET\r"), byte(9), byte(0), byte(family))
+		f.Add([]byte("AT+QCCID\rAT+QPINC?\rAT+QCSQ\rAT+QNWINFO\rAT+QPOWD=1\rAT+SPIC\rAT+CPSI?\rAT+CRESET\rAT+ZPINPUK=?\rAT+ZPAS?\r"), byte(255), byte(1), byte(family))
+		f.Add([]byte("AT+CUSD=1,\"AA180C3602\",15\rAT+CRSM=176,12258,0,0,10\rAT+CMMS=1\r"), byte(3), byte(0), byte(family))
+	}
+	f.Fuzz(func(t *testing.T, written []byte, piece, faults, family byte) {
 		synctest.Test(t, func(t *testing.T) {
 			n := NewNetwork(NetworkOptions{Latency: time.Duration(faults&1) * time.Second})
 			defer n.Close()
-			m := n.AddModem(ModemOptions{})
+			p := Profiles()[int(family)%len(Profiles())]
+			p.Chatter = nil                                     // it would stand between AT and its answer
+			m := n.AddModem(ModemOptions{Profile: p, Away: -1}) // and the port is needed
 			d := talk(t, m)
 			on := func(bit int) bool { return faults>>bit&1 == 1 }
 			m.Fault(func(f *Faults) {
@@ -65,7 +73,7 @@ func FuzzAT(f *testing.F) {
 			d.say("\x1b\r")
 			d.after(10 * time.Minute)
 			m.Fault(func(f *Faults) { *f = Faults{} })
-			d.say("\x1b\rATQ0V1E0\r")
+			d.say("\x1b\rATQ0V1E0^PORTSEL=0\r")
 			d.heard()
 			d.say("AT\r")
 			if got := d.heard(); got != "\r\nOK\r\n" {
@@ -87,6 +95,7 @@ func FuzzPDU(f *testing.F) {
 	f.Add([]byte("\x07\x91\x72\x38\x01\x00\x10\xF5\x04\x0B\x81\x72\x38\x88\x09\x00\xF1\x00\x00\x99\x30\x92\x51\x61\x95\x80\x0A\xE8\x32\x9B\xFD\x46\x97\xD9\xEC\x37"), byte(1))
 	f.Add([]byte("\x00\x06\x01\x04\x91\x21\x43\x99\x30\x92\x51\x61\x95\x80\x99\x30\x92\x51\x61\x95\x80\x00"), byte(6))
 	f.Add([]byte("\x00\x44\x00\x91\x00\x08\x99\x30\x92\x51\x61\x95\x80\x08\x05\x00\x03\x01\x02\x01\xD8\x3D"), byte(7))
+	f.Add([]byte("\x00\x44\x03\x91\x21\xF3\x00\x00\x99\x30\x92\x51\x61\x95\x80\x0A\x05\x00\x03\x07\x02\x01\xE8\x32\x9B\xFD"), byte(16))
 	f.Add([]byte{}, byte(0))
 	f.Fuzz(func(t *testing.T, raw []byte, mode byte) {
 		inBubble(t, NetworkOptions{}, func(t *testing.T, n *Network) {
@@ -99,6 +108,12 @@ func FuzzPDU(f *testing.F) {
 				d.ask("AT+CNMI=2,2,0,1,0", "OK")
 			} else {
 				d.ask("AT+CNMI=2,1,0,2,0", "OK")
+			}
+			if mode&16 == 16 {
+				m.Fault(func(f *Faults) {
+					f.ClassZero, f.TypeZero, f.BadPadding, f.OddUCS2, f.BadTime, f.BadAddress = 9, 9, 9, 9, 9, 9
+					f.ReuseReference = true
+				})
 			}
 			if mode&4 == 4 {
 				d.ask(`AT+CSCS="UCS2"`, "OK")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -160,7 +161,11 @@ func (h *Handset) SendText(to string, x Text) error {
 	if err != nil {
 		return err
 	}
-	id := h.show(Message{Peer: number, Text: x.Text, Data: x.Data, Class: -1, Parts: len(pdus), At: time.Now()})
+	class := -1
+	if x.HasClass {
+		class = x.Class
+	}
+	id := h.show(Message{Peer: number, Text: x.Text, Data: x.Data, Class: class, Parts: len(pdus), At: time.Now()})
 	left := len(pdus)
 	done := func() {
 		left--
@@ -169,6 +174,9 @@ func (h *Handset) SendText(to string, x Text) error {
 		}
 	}
 	b := n.box(number)
+	if x.Shuffled {
+		slices.Reverse(pdus)
+	}
 	for i := range pdus {
 		raw, err := withSMSC(x.SMSC, &pdus[i])
 		if err != nil {

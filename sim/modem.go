@@ -335,6 +335,7 @@ func (m *Modem) registrationChanged() {
 		}
 	}
 	m.shown = now
+	m.tell()
 	if m.reachable() {
 		m.net.alert(m.card.number)
 	}
@@ -372,6 +373,7 @@ func (m *Modem) SetSlots(sim, me int) {
 	if m.card != nil {
 		m.card.slots = m.card.slots.resized(sim)
 	}
+	m.tell()
 }
 
 // Stored returns the PDUs in one of the stores "SM" and "ME".

@@ -21,8 +21,9 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 // shownMessages is how many of a handset's messages its page shows.
 const shownMessages = 200
 
-// Handler serves the handsets' pages under NetworkOptions.Base. Whoever may
-// see it may write as any handset: mount it behind a sign-in.
+// Handler serves the pages of handsets and modems under NetworkOptions.Base,
+// and the same as JSON. Whoever may see it may write as any handset: mount it
+// behind a sign-in.
 func (n *Network) Handler() http.Handler {
 	mux := http.NewServeMux()
 	base := n.opt.Base
@@ -35,9 +36,20 @@ func (n *Network) Handler() http.Handler {
 		n.handset(w, http.StatusOK, h, handsetPage{})
 	}))
 	mux.HandleFunc("POST "+base+"{number}/{$}", n.withHandset(n.answer))
-	mux.HandleFunc("GET "+base+"{number}/events", n.withHandset(func(w http.ResponseWriter, r *http.Request, h *Handset) {
-		n.stream(w, r, "messages", func() any { return n.handsetPage(h, handsetPage{}) })
-	}))
+	mux.HandleFunc("GET "+base+"{number}/{what}", func(w http.ResponseWriter, r *http.Request) {
+		switch r.PathValue("what") {
+		case "events":
+			n.withHandset(func(w http.ResponseWriter, r *http.Request, h *Handset) {
+				n.stream(w, r, "messages", func() any { return n.handsetPage(h, handsetPage{}) })
+			})(w, r)
+		case "messages":
+			n.listMessages(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+	n.modemPages(mux)
+	n.api(mux)
 	for name, kind := range map[string]string{"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8"} {
 		mux.HandleFunc("GET "+base+name, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", kind)
@@ -61,7 +73,7 @@ func guarded(next http.Handler) http.Handler {
 
 type indexPage struct {
 	Handsets []handsetLine
-	Modems   []*Modem
+	Modems   []ModemStatus
 	Error    string
 }
 
@@ -71,7 +83,7 @@ type handsetLine struct {
 }
 
 func (n *Network) indexPage(problem string) indexPage {
-	page := indexPage{Modems: n.Modems(), Error: problem}
+	page := indexPage{Modems: n.statuses(), Error: problem}
 	for _, h := range n.Handsets() {
 		line := handsetLine{Handset: h}
 		if m := h.Messages(); len(m) > 0 {
@@ -103,15 +115,21 @@ func (n *Network) openHandset(w http.ResponseWriter, r *http.Request) {
 type handsetPage struct {
 	*Handset
 	Messages []Message
-	Modems   []*Modem
+	Modems   []ModemStatus
+	Specials []Special
 	To       string // whom the answer is for
+	As       string // one of Specials
 	Draft    string
 	Error    string
+	Fate     fateForm
 }
 
 // handsetPage fills in what p does not say.
 func (n *Network) handsetPage(h *Handset, p handsetPage) handsetPage {
-	p.Handset, p.Modems = h, n.Modems()
+	p.Handset, p.Modems, p.Specials = h, n.statuses(), Specials
+	if p.Fate.Error == "" {
+		p.Fate = fateFormOf(n.Fate(h.number))
+	}
 	p.Messages = h.Messages()
 	if len(p.Messages) > shownMessages {
 		p.Messages = p.Messages[len(p.Messages)-shownMessages:]
@@ -120,7 +138,7 @@ func (n *Network) handsetPage(h *Handset, p handsetPage) handsetPage {
 		if len(p.Messages) > 0 {
 			p.To = p.Messages[len(p.Messages)-1].Peer
 		} else if len(p.Modems) > 0 {
-			p.To = p.Modems[0].Number()
+			p.To = p.Modems[0].SIM.Number
 		}
 	}
 	return p
@@ -151,9 +169,21 @@ func (n *Network) answer(w http.ResponseWriter, r *http.Request, h *Handset) {
 		seeOther(w, "./")
 		return
 	}
-	to, text := strings.TrimSpace(r.PostFormValue("to")), strings.ReplaceAll(r.PostFormValue("text"), "\r\n", "\n")
-	if err := h.Send(to, text); err != nil {
-		n.handset(w, http.StatusUnprocessableEntity, h, handsetPage{To: to, Draft: text, Error: "Not sent: " + err.Error() + "."})
+	if r.PostForm.Has("fate") {
+		form := fateForm{Kind: r.PostFormValue("fate"), Code: r.PostFormValue("code"), As: r.PostFormValue("report_as")}
+		fate, err := form.fate()
+		if err != nil {
+			form.Error = "Not set: " + err.Error() + "."
+			n.handset(w, http.StatusUnprocessableEntity, h, handsetPage{Fate: form})
+			return
+		}
+		n.SetFate(h.number, fate)
+		seeOther(w, "./")
+		return
+	}
+	to, as, text := strings.TrimSpace(r.PostFormValue("to")), r.PostFormValue("as"), strings.ReplaceAll(r.PostFormValue("text"), "\r\n", "\n")
+	if err := h.SendSpecial(to, as, text); err != nil {
+		n.handset(w, http.StatusUnprocessableEntity, h, handsetPage{To: to, As: as, Draft: text, Error: "Not sent: " + err.Error() + "."})
 		return
 	}
 	seeOther(w, "./")

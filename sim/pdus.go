@@ -218,6 +218,7 @@ type Text struct {
 	PID      byte
 	Ref      int  // concatenation reference
 	Wide     bool // 16-bit reference
+	Shuffled bool // its parts arrive the last one first
 	SMSC     string
 	At       time.Time // SCTS
 }

@@ -83,6 +83,7 @@ func (m *Modem) Plug() error {
 
 func (m *Modem) appear(cures Cure) error {
 	m.plugged = true
+	m.tell()
 	m.cured(cures)
 	m.boot()
 	for _, t := range m.ttys {

@@ -166,7 +166,7 @@ var ZTEMF190 = Profile{
 		{After: 2 * time.Second, Line: `+ZPASR: "UMTS"`, SIM: true}},
 	Chatter:  []Noise{{After: 15 * time.Second, Every: 30 * time.Second, Line: `+ZPASR: "UMTS"`, SIM: true}},
 	SMSAfter: 3 * time.Second, NotReady: 314, PINBusy: 4 * time.Second,
-	Commands: []string{"+ZPINPUK", "+ZPAS"},
+	Commands: []string{"+ZPINPUK", "+ZPAS", "+ZCDRUN", "+ZOPRT"},
 	// Its SIM's number is in the SIM's file alone.
 	Lacks: []string{"+CCID", "+ICCID", "+CPINR", "+CSIM", "+CESQ", "+CEREG", "+CGSMS"},
 	Away:  10 * time.Second,

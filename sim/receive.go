@@ -79,6 +79,7 @@ func (m *Modem) stow(memory, announce string, raw []byte, report bool) verdict {
 		return refused // full: the network keeps it
 	}
 	m.stowed = time.Now()
+	m.tell()
 	if announce == "" || m.faults.CMTIMissing.strike() {
 		return taken
 	}

@@ -300,11 +300,13 @@ func (m *Modem) promptPiece(e *entry, pieces []string) {
 		return // given up meanwhile
 	}
 	m.write(pieces[0])
+	if strings.Contains(pieces[0], ">") {
+		m.tty.state = entering // what comes after the sign is ornament: some modems have none
+	}
 	if len(pieces) > 1 {
 		m.after(5e6, func() { m.promptPiece(e, pieces[1:]) })
 		return
 	}
-	m.tty.state = entering
 	m.gap()
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,12 +27,13 @@ import (
 const demoHandset = "+491555123456"
 
 type demoOptions struct {
-	modems  int
-	listen  string
-	data    string
-	level   string
-	webhook string
-	latency time.Duration
+	modems        int
+	personalities []string
+	listen        string
+	data          string
+	level         string
+	webhook       string
+	latency       time.Duration
 }
 
 func demoCommand() *cobra.Command {
@@ -47,10 +49,15 @@ func demoCommand() *cobra.Command {
 			if o.latency < 0 {
 				return usageError{fmt.Errorf("--latency %s: must not be negative", o.latency)}
 			}
-			return demo(cmd.Context(), cmd.OutOrStdout(), o)
+			profiles, err := profilesOf(o.personalities)
+			if err != nil {
+				return usageError{err}
+			}
+			return demo(cmd.Context(), cmd.OutOrStdout(), o, profiles)
 		},
 	}
 	cmd.Flags().IntVar(&o.modems, "modems", 2, "how many modems")
+	cmd.Flags().StringSliceVar(&o.personalities, "personality", []string{sim.Generic.Slug}, "what the modems are: "+strings.Join(slugs(), ", ")+"; several in turn")
 	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of the API and the pages")
 	cmd.Flags().StringVar(&o.data, "data", "", "folder of the database; a fresh one that is removed at the end if not given")
 	cmd.Flags().StringVar(&o.webhook, "webhook", "", "URL that gets the events too; the demo prints them itself otherwise")
@@ -60,7 +67,29 @@ func demoCommand() *cobra.Command {
 	return cmd
 }
 
-func demo(ctx context.Context, out io.Writer, o demoOptions) (err error) {
+// slugs are the names of what can be simulated.
+func slugs() (all []string) {
+	for _, p := range sim.Profiles() {
+		all = append(all, p.Slug)
+	}
+	return all
+}
+
+func profilesOf(names []string) (all []sim.Profile, err error) {
+	for _, name := range names {
+		p, known := sim.ProfileNamed(name)
+		if !known {
+			return nil, fmt.Errorf("--personality %q: must be one of %s", name, strings.Join(slugs(), ", "))
+		}
+		all = append(all, p)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("--personality: must be one of %s", strings.Join(slugs(), ", "))
+	}
+	return all, nil
+}
+
+func demo(ctx context.Context, out io.Writer, o demoOptions, profiles []sim.Profile) (err error) {
 	log, err := logger(o.level)
 	if err != nil {
 		return err
@@ -83,7 +112,7 @@ func demo(ctx context.Context, out io.Writer, o demoOptions) (err error) {
 	air.Latency, air.Jitter = o.latency, o.latency/3
 	network := sim.NewNetwork(air)
 	defer network.Close()
-	modems, err := plugIn(network, dir, o.modems)
+	modems, err := plugIn(network, dir, o.modems, profiles)
 	if err != nil {
 		listener.Close()
 		return err
@@ -123,10 +152,10 @@ func demo(ctx context.Context, out io.Writer, o demoOptions) (err error) {
 }
 
 // plugIn puts simulated modems behind pseudo-terminals in dir.
-func plugIn(network *sim.Network, dir string, n int) ([]gateway.ModemOptions, error) {
+func plugIn(network *sim.Network, dir string, n int, profiles []sim.Profile) ([]gateway.ModemOptions, error) {
 	var all []gateway.ModemOptions
 	for i := range n {
-		m := network.AddModem(sim.ModemOptions{Name: fmt.Sprintf("modem%d", i+1)})
+		m := network.AddModem(sim.ModemOptions{Name: fmt.Sprintf("modem%d", i+1), Profile: profiles[i%len(profiles)]})
 		port := filepath.Join(dir, m.Name())
 		if _, err := m.OpenPTY(port); err != nil {
 			return nil, fmt.Errorf("simulated modem: %w", err)
@@ -150,7 +179,8 @@ gatewayd demo: simulated modems on a simulated network. Nothing goes on the air.
 
   Status page    %s/
   Handsets       %s/handsets/
-  API key        %s     (both pages ask for it once)
+  Modems         %s/handsets/modems/     (unplug them, break them)
+  API key        %s     (the pages ask for it once)
 
 Send a text to the simulated phone %s:
 
@@ -160,7 +190,7 @@ Send a text to the simulated phone %s:
     -d '{"to": "%s", "text": "Hello from my own gateway"}'
 
 Then open the phone under Handsets, read it, and answer from there.
-`, base, base, token, demoHandset, base, token, demoHandset)
+`, base, base, base, token, demoHandset, base, token, demoHandset)
 	if hook == "" {
 		fmt.Fprintf(out, "Webhooks are printed below as they arrive. Ctrl-C ends the demo.\n\n")
 		return

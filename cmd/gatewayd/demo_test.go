@@ -1,0 +1,40 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"gatewayd/sim"
+)
+
+func TestPersonalities(t *testing.T) {
+	all, err := profilesOf([]string{"huawei-e3372", "quectel-ec25"})
+	if err != nil || len(all) != 2 || all[1].Slug != "quectel-ec25" {
+		t.Errorf("%v, %v", all, err)
+	}
+	for _, names := range [][]string{nil, {"nokia-3310"}, {""}} {
+		if _, err := profilesOf(names); err == nil || !strings.Contains(err.Error(), "zte-mf190") {
+			t.Errorf("%q: %v", names, err)
+		}
+	}
+}
+
+// The modems take the personalities in turn, each behind a port of its own.
+func TestModemsTakePersonalitiesInTurn(t *testing.T) {
+	n := sim.NewNetwork(sim.NetworkOptions{})
+	defer n.Close()
+	all, err := plugIn(n, t.TempDir(), 3, []sim.Profile{sim.HuaweiE173, sim.Generic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i, m := range n.Modems() {
+		got = append(got, m.Profile().Slug)
+		if all[i].Port != m.Link() || all[i].Name != m.Name() {
+			t.Errorf("modem %d is %+v", i, all[i])
+		}
+	}
+	if s := strings.Join(got, " "); s != "huawei-e173 generic huawei-e173" {
+		t.Errorf("they are %s", s)
+	}
+}
