@@ -56,6 +56,11 @@ func TestPortsBesideTheOne(t *testing.T) {
 		second.hears("")
 		at.hears("\r\n+CMTI: \"SM\",1\r\n\r\n+CREG: 5\r\n")
 
+		second.ask("AT+CFUN=4", "OK")
+		at.hears("\r\n+CREG: 0\r\n")
+		second.ask("AT+CFUN=1", "OK")
+		at.heard()
+
 		// A command under way on one port leaves the other free.
 		at.say("AT+COPS=?\r")
 		second.ask("AT+CSQ", "+CSQ: 21,99", "OK")
