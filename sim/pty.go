@@ -282,6 +282,7 @@ func (p *pts) closed() {
 	if p.inUse() {
 		return
 	}
+	p.m.mu.Lock() // nothing is said meanwhile, and whoever sees it closed finds it clean
 	p.open.Store(false)
 	p.mu.Lock()
 	p.pending = nil
@@ -291,6 +292,7 @@ func (p *pts) closed() {
 		_ = unix.IoctlSetInt(int(fd), unix.TIOCNXCL, 0)
 	})
 	_ = p.raw()
+	p.m.mu.Unlock()
 	if p.inUse() { // opened in between: the watch will say so, but not take it back
 		p.open.Store(true)
 	}
