@@ -17,7 +17,12 @@ func PackUSSD(text string) (string, error) {
 	if err != nil {
 		return "", &Error{"text", "holds a character that the GSM alphabet has not"}
 	}
-	return strings.ToUpper(hex.EncodeToString(gsm7.Pack7BitUSSD(septets, 0))), nil
+	// The library's own packing for USSD takes a last octet with one bit of a
+	// letter in it for an empty one: it would dial *100*q for *100*1.
+	if len(septets)%8 == 7 {
+		septets = append(septets, '\r')
+	}
+	return strings.ToUpper(hex.EncodeToString(gsm7.Pack7Bit(septets, 0))), nil
 }
 
 // UCS2Hex gives a text as modems take it whose character set is UCS2.
