@@ -24,6 +24,8 @@ type Options struct {
 	Outbox  Outbox
 	Inbox   Inbox
 	OnState func(sms.Modem) // called by Run's goroutine when state or reason change
+	OnCall  func(sms.Call)  // called by Run's goroutine, once for each incoming call; may be nil
+	Ring    bool            // incoming calls are left to ring; else they are hung up
 	Log     *slog.Logger
 	Metrics *Metrics
 	// Record gets every byte of the port, numbers, texts and PINs too; out: to
@@ -40,6 +42,7 @@ type Modem struct {
 	count   counters
 	reset   chan struct{}
 	wake    chan struct{}
+	ussd    ussd
 
 	// ---
 
@@ -65,6 +68,7 @@ type Modem struct {
 	sessions  int    // of the port so far
 	losses    int    // sessions in a row that ended badly
 	entered   string // the SIM that got a PIN and has not said yet what it thinks of it
+	calling   calling
 
 	// Receiving.
 	announced []announcement
@@ -102,6 +106,7 @@ func New(o Options) *Modem {
 	m := &Modem{
 		o: o, log: o.Log.With("modem", o.Name), meters: o.Metrics.of(o.Name),
 		reset: make(chan struct{}, 1), wake: make(chan struct{}, 1), lastMR: -1,
+		ussd: newUSSD(),
 	}
 	m.now = sms.Modem{Name: o.Name, Port: o.Port, Number: o.Number, State: sms.Absent, Reason: "Not started yet.", Since: time.Now()}
 	m.publish()
@@ -139,6 +144,7 @@ func (m *Modem) Run(ctx context.Context) error {
 			break
 		}
 		m.enter(t.state, t.reason, t.advice)
+		m.quitUSSD(t.reason) // asked for while the old state was still shown
 		if t.err != nil {
 			m.log.Debug("session over", "error", t.err)
 		}
@@ -190,6 +196,7 @@ func (m *Modem) session(ctx context.Context) *trouble {
 		}
 	}()
 	m.fresh()
+	defer m.endSession(ctx)
 	if t := m.bringUp(ctx); t != nil || ctx.Err() != nil {
 		return t
 	}
@@ -201,6 +208,16 @@ func (m *Modem) session(ctx context.Context) *trouble {
 		}
 	}()
 	return m.work(ctx)
+}
+
+// endSession has nobody wait for an answer of this session.
+func (m *Modem) endSession(ctx context.Context) {
+	m.callEnded()
+	if ctx.Err() != nil {
+		m.quitUSSD("The gateway is stopping.")
+		return
+	}
+	m.quitUSSD("The modem went away or was restarted before the answer came.")
 }
 
 // recorded is a port whose bytes are kept.
@@ -269,6 +286,7 @@ func (m *Modem) wait(ctx context.Context) {
 			m.lose(m.port.Cause())
 		}
 	case <-ready:
+	case <-m.ussd.wake:
 	case <-m.timer.C:
 	case <-m.reset:
 		m.sick = resetTrouble()
@@ -283,7 +301,7 @@ func resetTrouble() *trouble {
 
 func (m *Modem) nextDue() time.Time {
 	next := m.pollAt
-	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.retryAt} {
+	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.retryAt, m.ussd.nextDue(), m.calling.nextDue(m.o.Ring)} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -296,7 +314,8 @@ func (m *Modem) nextDue() time.Time {
 func (m *Modem) urgent(now time.Time) bool {
 	return m.sick != nil || m.port.Stale() || m.doubt != nil && m.doubt.answered ||
 		len(m.announced) > 0 && m.retryAt.IsZero() || m.acks > 0 ||
-		m.sweepDue && m.retryAt.IsZero() || len(m.reset) > 0 || !now.Before(m.nextDue())
+		m.sweepDue && m.retryAt.IsZero() || len(m.reset) > 0 || len(m.ussd.wake) > 0 || m.ussd.said != "" ||
+		!now.Before(m.nextDue())
 }
 
 // duties does what is due besides sending. With busy, a part waits: at most
@@ -312,6 +331,10 @@ func (m *Modem) duties(ctx context.Context, busy bool) *trouble {
 		select {
 		case <-m.reset:
 			m.sick = resetTrouble()
+		default:
+		}
+		select {
+		case <-m.ussd.wake: // its duty looks for itself
 		default:
 		}
 		if m.sick != nil {
@@ -350,6 +373,10 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 		return true, m.acknowledge(ctx)
 	case len(m.announced) > 0 && m.retryAt.IsZero():
 		return true, m.fetch(ctx)
+	case m.calling.due(now, m.o.Ring):
+		return true, m.attendCall(ctx)
+	case m.ussd.due(now):
+		return true, m.stepUSSD(ctx)
 	case m.sweepDue && m.retryAt.IsZero(), !now.Before(m.sweepAt):
 		return true, m.sweep(ctx)
 	case m.parked != nil && !now.Before(m.parkEnd):

@@ -116,7 +116,7 @@ func (m *Modem) lossTrouble(err error) *trouble {
 
 // sendable tells whether parts may be taken from the Outbox.
 func (m *Modem) sendable() bool {
-	return m.now.State == sms.Ready || m.now.State == sms.StorageFull
+	return (m.now.State == sms.Ready || m.now.State == sms.StorageFull) && !m.ussd.inSession()
 }
 
 // judge derives the state of a modem that is up from all that is known.
