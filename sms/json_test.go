@@ -18,6 +18,9 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 var at = time.Date(2026, 3, 1, 12, 30, 0, 123456789, time.FixedZone("", 3600))
 
+// utc is at as it comes off the wire.
+var utc = at.UTC().Truncate(time.Millisecond)
+
 // full is a message with a value in every field.
 var full = sms.Message{
 	Row: 7, ID: "msg_01JNB6Z7M8Q9R0S1T2V3W4X5Y6", Direction: sms.Outbound, Status: sms.Unconfirmed,
@@ -36,6 +39,8 @@ var modem = sms.Modem{
 	Number: "+491707654321", SMSC: "+491722270000", Operator: "Telekom.de", Technology: "LTE", Registration: "home",
 	Signal:   &sms.Signal{DBm: -77, Percent: 58, Quality: "good"},
 	Storage:  &sms.Storage{Name: "SM", Used: 1, Total: 23},
+	Balance:  &sms.Balance{Amount: "1.50", Currency: "EUR", At: utc, Low: "2.00", IsLow: true, Fault: "f", Answer: "a"},
+	Alarms:   []sms.Alarm{{Code: "balance-low", Modem: "office", Title: "t", Detail: "d", BegunAt: utc, EndedAt: utc.Add(time.Hour)}},
 	Counters: sms.Counters{PartsSent: 1, PartsFailed: 2, Unconfirmed: 3, Received: 4, Reports: 5, Restarts: 6, LateAnswers: 7},
 }
 
@@ -51,6 +56,9 @@ func TestGolden(t *testing.T) {
 		"message-erased":  sms.Message{Direction: sms.Outbound, Status: sms.Sent, Redacted: true},
 		"modem-full":      modem,
 		"modem-empty":     sms.Modem{Name: "office", State: sms.Absent},
+		"call":            call,
+		"alarm":           modem.Alarms[0],
+		"ussd":            sms.USSDAnswer{State: sms.USSDFailed, Reason: "r"},
 		"rings":           sms.Rings{Outbound: sms.Ring{Capacity: 100000, Depth: 1, LastRetrieved: &six}},
 		"event":           json.RawMessage(sms.Event{Seq: 1, Type: "modem.state", Time: at, Data: json.RawMessage(`{"a":1}`)}.Body()),
 	} {
@@ -166,7 +174,10 @@ func TestMessageText(t *testing.T) {
 // forgotten in the wire form is caught here.
 func TestRoundTrip(t *testing.T) {
 	everyFieldSet(t, full, "Data", "Redacted") // the two that exclude Text
-	everyFieldSet(t, modem)
+	everyFieldSet(t, modem, "Unidentified")    // one that is has none of the others
+	everyFieldSet(t, *modem.Balance, "SIM")    // which stays at home
+	everyFieldSet(t, modem.Alarms[0])
+	everyFieldSet(t, call, "SIM")
 	data := full
 	data.Text, data.Data = "", []byte{0, 255}
 	inbound := full
@@ -204,10 +215,31 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := m
+		if want.Alarms == nil {
+			want.Alarms = []sms.Alarm{}
+		}
 		want.Since = want.Since.UTC().Truncate(time.Millisecond)
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got\n%+v\nwant\n%+v", got, want)
 		}
+	}
+}
+
+var call = sms.Call{Modem: "office", To: "+491707654321", From: "+491701234567", HungUp: true, At: utc}
+
+func TestCallRoundTrip(t *testing.T) {
+	for _, c := range []sms.Call{call, {At: utc}} {
+		b, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got sms.Call
+		if err := json.Unmarshal(b, &got); err != nil || got != c {
+			t.Errorf("%+v, %v; want %+v", got, err, c)
+		}
+	}
+	if got := object(t, sms.Call{})["from"]; got != nil {
+		t.Errorf("a call without a number is from %v", got)
 	}
 }
 
@@ -224,7 +256,7 @@ func TestModemFields(t *testing.T) {
 		if !ok {
 			t.Errorf("%s is missing", field)
 		}
-		if said := field == "name" || field == "state" || field == "reason" || field == "advice" || field == "counters"; said == (v == nil) {
+		if said := field == "name" || field == "state" || field == "reason" || field == "advice" || field == "counters" || field == "alarms"; said == (v == nil) {
 			t.Errorf("%s is %v", field, v)
 		}
 	}
