@@ -28,6 +28,7 @@ type ModemOptions struct {
 	Open   func(context.Context) (io.ReadWriteCloser, error) // nil: the serial port where it is
 	PIN    string
 	Number string // the SIM's own number, if known
+	Account
 }
 
 // attached is one modem with its outbox.
@@ -36,6 +37,8 @@ type attached struct {
 	listed   bool // in the configuration
 	modem    *modem.Modem
 	feed     *feed
+	account  *account // nil: nothing of its SIM is watched
+	alarms   *alarms
 	port     atomic.Pointer[string]       // where it is plugged in, as far as that is known
 	device   atomic.Pointer[ports.Device] // that it is; nil: none, or not on USB
 	dialogue *transcript.Ring
@@ -51,7 +54,7 @@ const dialogueKept = 64 << 10
 // newModem makes a modem that is at port, "" if that is yet to be found out.
 func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	log := g.log.With("modem", o.Name)
-	a := &attached{o: o, listed: listed, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
+	a := &attached{o: o, listed: listed, alarms: g.alarms, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
 	a.dialogue = transcript.NewRing(dialogueKept)
 	a.port.Store(&a.o.Port)
 	if o.Open == nil {
@@ -60,17 +63,38 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	a.modem = modem.New(modem.Options{
 		Name: o.Name, Port: o.Port, Where: func() string { return *a.port.Load() }, Open: o.Open, PIN: o.PIN, PINs: g.known, Number: o.Number,
 		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics, Record: a.dialogue.Add,
+		OnCall: g.called, Ring: g.o.CallsRing,
 		OnState: func(m sms.Modem) {
 			a.feed.update(m)
-			g.tell(m)
+			g.tell(a.complete(m))
 			g.remember(a, m)
 		},
 	})
+	if o.Account.watches() {
+		a.account = &account{Account: o.Account, name: o.Name, modem: a.modem, db: g.database, queue: g.queue, alarms: g.alarms,
+			now: g.dispatch.now, gauge: g.balances}
+	}
 	return a
+}
+
+// complete adds to a modem's picture what the modem does not know itself.
+func (a *attached) complete(m sms.Modem) sms.Modem {
+	m.Alarms = a.alarms.of(m.Name)
+	if a.account != nil {
+		if b := a.account.shown.Load(); b != nil && b.SIM == modem.SIMOf(m) {
+			m.Balance = b
+		}
+	}
+	return m
 }
 
 // tell writes a modem's new state to the event log.
 func (g *Gateway) tell(m sms.Modem) {
+	if m.Balance != nil && m.Balance.Answer != "" { // for admins only
+		b := *m.Balance
+		b.Answer = ""
+		m.Balance = &b
+	}
 	if err := g.queue.AppendModemState(m); err != nil {
 		g.log.Error("a modem's new state could not be written to the event log", "modem", m.Name, "state", m.State, "error", err)
 	}
@@ -233,7 +257,7 @@ func (ms *modems) List() []sms.Modem {
 	defer ms.mu.Unlock()
 	all := make([]sms.Modem, 0, len(ms.all)+len(ms.others))
 	for _, a := range ms.all {
-		all = append(all, a.modem.Snapshot())
+		all = append(all, a.complete(a.modem.Snapshot()))
 	}
 	keys := make([]string, 0, len(ms.others))
 	for key := range ms.others {
@@ -249,7 +273,7 @@ func (ms *modems) List() []sms.Modem {
 // Get returns the picture of one modem.
 func (ms *modems) Get(name string) (sms.Modem, bool) {
 	if a := ms.named(name); a != nil {
-		return a.modem.Snapshot(), true
+		return a.complete(a.modem.Snapshot()), true
 	}
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -269,6 +293,20 @@ func (ms *modems) Reset(name string) error {
 	}
 	a.modem.Reset()
 	return nil
+}
+
+// USSD does a step of a USSD session. An answer to the code of the balance is
+// booked as if the watch had asked.
+func (ms *modems) USSD(ctx context.Context, name string, step sms.USSD) (sms.USSDAnswer, error) {
+	a := ms.named(name)
+	if a == nil {
+		return sms.USSDAnswer{}, errors.New("it is not in use")
+	}
+	answer, err := a.modem.USSD(ctx, step)
+	if w := a.account; err == nil && w != nil && step.Code == w.Code && step.Code != "" && answer.State != sms.USSDFailed {
+		w.book(answer)
+	}
+	return answer, err
 }
 
 // Transcript writes what went over a modem's port lately.
