@@ -64,6 +64,7 @@ type statusView struct {
 	Messages []messageLine
 	Readers  []readerView
 	MaySend  bool
+	MayAsk   bool
 }
 
 type summaryView struct {
@@ -80,7 +81,14 @@ type modemView struct {
 	Roaming, HasSignal           bool
 	Bars, DBm                    int
 	Quality                      string
+	Balance                      *balanceView
+	Alarms                       []sms.Alarm
 	Counts                       []countView
+}
+
+type balanceView struct {
+	Kind, Amount, Fault, Answer string
+	At                          time.Time
 }
 
 type countView struct {
@@ -123,17 +131,17 @@ func (a *API) statusPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	v, err := a.status(ctx, newest)
+	v, err := a.status(ctx, keyOf(c), newest)
 	if err != nil {
 		return err
 	}
-	v.MaySend = keyOf(c).Can(auth.Send)
+	v.MaySend, v.MayAsk = keyOf(c).Can(auth.Send), keyOf(c).Can(auth.Admin)
 	f := a.frame(c, "Status")
 	f.Live, f.Seq = true, newest
 	return a.page(c, http.StatusOK, "status.html", f, v)
 }
 
-func (a *API) status(ctx context.Context, newest int64) (*statusView, error) {
+func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusView, error) {
 	rings, err := a.o.Queue.Stats(ctx)
 	if err != nil {
 		return nil, err
@@ -150,7 +158,7 @@ func (a *API) status(ctx context.Context, newest int64) (*statusView, error) {
 	if err != nil {
 		return nil, err
 	}
-	modems := a.modems()
+	modems := a.modems(key)
 	v := &statusView{Summary: summarise(modems, rings)}
 	for _, m := range modems {
 		v.Modems = append(v.Modems, viewModem(m))
@@ -249,6 +257,13 @@ func viewModem(m sms.Modem) modemView {
 			{"sent", m.Counters.PartsSent}, {"failed", m.Counters.PartsFailed},
 			{"received", m.Counters.Received}, {"reports", m.Counters.Reports},
 		},
+	}
+	v.Alarms = m.Alarms
+	if b := m.Balance; b != nil {
+		v.Balance = &balanceView{Kind: good, Amount: strings.TrimSpace(b.Amount + " " + b.Currency), Fault: b.Fault, Answer: b.Answer, At: b.At}
+		if b.IsLow {
+			v.Balance.Kind = bad
+		}
 	}
 	if s := m.Signal; s != nil {
 		v.HasSignal, v.DBm, v.Quality = true, s.DBm, s.Quality

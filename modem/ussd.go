@@ -91,7 +91,7 @@ func (m *Modem) USSD(ctx context.Context, step sms.USSD) (sms.USSDAnswer, error)
 		return sms.USSDAnswer{}, fmt.Errorf("the USSD code or reply %w", err)
 	}
 	if now := m.Snapshot(); !asksNetwork(now.State) {
-		return sms.USSDAnswer{}, fmt.Errorf("the modem is not ready, but %s. %s", now.State, now.Reason)
+		return sms.USSDAnswer{}, fmt.Errorf("the modem is not ready, but %s: %s", now.State, strings.TrimSuffix(now.Reason, "."))
 	}
 	if step.Cancel {
 		return m.cancelUSSD(ctx)
