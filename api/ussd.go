@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -23,11 +22,8 @@ func (a *API) askNetwork(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	// The network takes longer than other requests may. The body is read, but
-	// the server would take the end of its time for that of the connection.
-	limits := http.NewResponseController(c.Response())
-	end := time.Now().Add(ussdWait)
-	if err := errors.Join(limits.SetReadDeadline(end), limits.SetWriteDeadline(end)); err != nil {
+	// The network takes longer than other requests may.
+	if err := http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(ussdWait)); err != nil {
 		a.log.Debug("a request keeps its time limit", "error", err)
 	}
 	answer, err := a.o.Modems.USSD(c.Request().Context(), m.Name, step)
