@@ -106,6 +106,7 @@ func (a *API) routes() []route {
 		{"POST", "/v1/messages/batch", auth.Send, a.sendBatch},
 		{"GET", "/v1/messages", auth.Read, a.listMessages},
 		{"GET", "/v1/messages/:id", auth.Read, a.getMessage},
+		{"GET", "/v1/messages/:id/pdus", auth.Read, a.listPDUs},
 		{"DELETE", "/v1/messages/:id", auth.Send, a.cancelMessage},
 		{"POST", "/v1/messages/:id/redact", auth.Admin, a.redactMessage},
 		{"DELETE", "/v1/numbers/:number", auth.Admin, a.eraseNumber},

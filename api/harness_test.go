@@ -62,10 +62,12 @@ func newBox(t testing.TB, s settings) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
+	limit, midnight := 1000, time.Now().Add(time.Hour)
+	limits := &sms.Limits{PerDay: sms.Quota{Limit: &limit, Used: 812, ResetsAt: &midnight}, PerMonth: sms.Quota{Used: 20_000, ResetsAt: &midnight}}
 	b := &box{t: t, db: d, queue: q, hooks: &fakeDeliveries{}, modems: &fakeModems{all: []sms.Modem{
 		{Name: "backup", State: sms.PINRequired, Reason: "The SIM asks for its PIN.", Advice: "Set pin in the configuration."},
 		{Name: "office", State: sms.Ready, Number: "+491700000001", Operator: "Sim Mobile", Technology: "LTE", Registration: "home",
-			IMEI: "356938035643809", ICCID: "8949000000000000001", Signal: &sms.Signal{DBm: -71, Percent: 68, Quality: "good"}},
+			IMEI: "356938035643809", ICCID: "8949000000000000001", Signal: &sms.Signal{DBm: -71, Percent: 68, Quality: "good"}, Limits: limits},
 	}}}
 	keys := auth.New(d)
 	for token, scope := range map[*string]auth.Scope{&b.send: auth.Send, &b.read: auth.Read, &b.admin: auth.Admin} {

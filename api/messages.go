@@ -149,6 +149,22 @@ func (a *API) getMessage(c echo.Context) error {
 	return a.json(c, http.StatusOK, m)
 }
 
+// listPDUs is GET /v1/messages/{id}/pdus.
+func (a *API) listPDUs(c echo.Context) error {
+	ctx := c.Request().Context()
+	m, err := a.o.Queue.Message(ctx, param(c, "id"))
+	if err != nil {
+		return err
+	}
+	pdus := []queue.PDU{} // an outbound message's rows are parts, and reports
+	if m.Direction == sms.Inbound {
+		if pdus, err = a.o.Queue.PDUs(ctx, m.Row); err != nil {
+			return err
+		}
+	}
+	return a.json(c, http.StatusOK, map[string]any{"pdus": pdus})
+}
+
 // listMessages is GET /v1/messages.
 func (a *API) listMessages(c echo.Context) error {
 	q := newQuery(c)

@@ -16,6 +16,12 @@ func TestModems(t *testing.T) {
 	if len(all.Modems) != 2 || all.Modems[1].Signal.DBm != -71 {
 		t.Errorf("modems %+v", all.Modems)
 	}
+	if l := all.Modems[1].Limits; l == nil || *l.PerDay.Limit != 1000 || l.PerDay.Used != 812 || l.PerDay.ResetsAt == nil || l.PerMonth.Limit != nil {
+		t.Errorf("limits %+v", l)
+	}
+	if page := b.get("/").want(200).Body.String(); !strings.Contains(page, "Today 812 of 1,000") || strings.Contains(page, "This month") {
+		t.Error("the page does not show the limit of the day, or one that is none")
+	}
 	var m sms.Modem
 	b.get("/v1/modems/backup").want(200).into(&m)
 	if m.State != sms.PINRequired || m.Advice == "" {

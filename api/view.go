@@ -76,19 +76,41 @@ type modemView struct {
 	Usable                       bool // a message can name it
 	Name                         string
 	Pill                         pill
-	Reason, Advice               string
+	Reason, Advice, Warning      string
 	Operator, Technology, Number string
 	Roaming, HasSignal           bool
 	Bars, DBm                    int
 	Quality                      string
 	Balance                      *balanceView
 	Alarms                       []sms.Alarm
+	Limits                       []limitView
 	Counts                       []countView
+	Canary                       string // the last test message, in words
+	Healing                      *healingView
 }
 
-type balanceView struct {
-	Kind, Amount, Fault, Answer string
-	At                          time.Time
+// healingView is what was done to make a modem work again.
+type healingView struct {
+	Line  string
+	Steps []healingLine
+}
+
+type healingLine struct {
+	At                    time.Time
+	Step, Reason, Outcome string
+	Kind                  string
+}
+
+// stepWords say what each step of the ladder is.
+var stepWords = map[string]string{
+	"reopen": "port opened afresh", "radio": "radio switched off and on", "reset": "modem told to restart",
+	"power": "USB power switched off and on", "park": "set aside for an hour",
+}
+
+// limitView is one limit of the SIM.
+type limitView struct {
+	Name              string
+	Used, Limit, High int // High: from where it is nearly used up
 }
 
 type countView struct {
@@ -251,24 +273,73 @@ func viewModem(m sms.Modem) modemView {
 		p = pill{string(m.State), warn}
 	}
 	v := modemView{
-		Name: m.Name, Usable: !m.Unidentified, Pill: p, Reason: m.Reason, Advice: m.Advice,
+		Name: m.Name, Usable: !m.Unidentified, Pill: p, Reason: m.Reason, Advice: m.Advice, Warning: m.Warning,
 		Operator: m.Operator, Technology: m.Technology, Number: m.Number, Roaming: m.Registration == "roaming",
 		Counts: []countView{
 			{"sent", m.Counters.PartsSent}, {"failed", m.Counters.PartsFailed},
 			{"received", m.Counters.Received}, {"reports", m.Counters.Reports},
 		},
 	}
-	v.Alarms = m.Alarms
-	if b := m.Balance; b != nil {
-		v.Balance = &balanceView{Kind: good, Amount: strings.TrimSpace(b.Amount + " " + b.Currency), Fault: b.Fault, Answer: b.Answer, At: b.At}
-		if b.IsLow {
-			v.Balance.Kind = bad
+	v.Alarms, v.Balance = m.Alarms, viewBalance(m.Balance)
+	if m.Limits != nil {
+		names := map[string]string{"per_day": "Today", "per_month": "This month", "recipients_per_month": "Numbers this month"}
+		for _, q := range m.Limits.All() {
+			// The minute's is over before anybody has read it.
+			if name := names[q.Name]; name != "" && q.Limit != nil {
+				v.Limits = append(v.Limits, limitView{Name: name, Used: q.Used, Limit: *q.Limit, High: *q.Limit * 9 / 10})
+			}
 		}
 	}
 	if s := m.Signal; s != nil {
 		v.HasSignal, v.DBm, v.Quality = true, s.DBm, s.Quality
 		// A quarter of the scale for each bar, and one for any signal at all.
 		v.Bars = min((s.Percent+24)/25, 4)
+	}
+	v.Canary = canaryLine(m.Canary)
+	v.Healing = viewHealing(m.Healing)
+	return v
+}
+
+// canaryLine says what came of the last test message, "" if there was none.
+func canaryLine(c *sms.Canary) string {
+	switch {
+	case c == nil:
+		return ""
+	case c.Seconds != nil:
+		return fmt.Sprintf("Last test message arrived after %.1f s.", *c.Seconds)
+	case c.Outcome == "waiting":
+		return "A test message to it is on its way."
+	}
+	return "The last test message has not arrived."
+}
+
+// viewHealing lists what was done to a modem that hung, nil if nothing was.
+func viewHealing(h sms.HealingRecord) *healingView {
+	if len(h.Last) == 0 {
+		return nil
+	}
+	v := &healingView{}
+	var tried, healed int64
+	for _, s := range h.Steps {
+		if s.Step != "resync" { // a matter of seconds, and of no interest here
+			tried, healed = tried+s.Tried, healed+s.Healed
+		}
+	}
+	v.Line = fmt.Sprintf("Restarted %s, %s of them with success", countOf(int(tried), "time", "times"), count(healed))
+	for _, a := range h.Last {
+		l := healingLine{At: a.At, Step: stepWords[a.Step], Reason: a.Reason}
+		took := (time.Duration(a.Seconds) * time.Second).String()
+		switch a.Outcome {
+		case "running":
+			l.Outcome, l.Kind = "under way", idle
+		case "healed":
+			l.Outcome, l.Kind = "helped, after "+took, good
+		case "parked":
+			l.Outcome, l.Kind = "nothing else has helped", bad
+		default:
+			l.Outcome, l.Kind = "did not help", warn
+		}
+		v.Steps = append(v.Steps, l)
 	}
 	return v
 }
@@ -320,6 +391,9 @@ func lineOf(m sms.Message) messageLine {
 
 // excerpt is the beginning of what a message says.
 func excerpt(m sms.Message) string {
+	if said := saidOf(m); said != "" {
+		m.Text, m.Data = said, nil
+	}
 	switch {
 	case m.Redacted:
 		return "(erased)"
@@ -334,6 +408,22 @@ func excerpt(m sms.Message) string {
 	return text
 }
 
+// saidOf says what a message that is no text tells, "" if that is no more than
+// its text or data.
+func saidOf(m sms.Message) string {
+	switch {
+	case m.MMS != nil:
+		return strings.TrimSpace("Multimedia message " + m.MMS.Subject)
+	case m.Push != nil && m.Push.Text+m.Push.URL != "":
+		return strings.TrimSpace(m.Push.Text + " " + m.Push.URL)
+	case m.Kind == sms.KindUnknown:
+		return "(can't be decoded)"
+	case m.Kind == sms.KindWaiting && m.Text == "":
+		return capital(waitingWords(m.Waiting))
+	}
+	return ""
+}
+
 func viewReader(name string, behind int64) readerView {
 	if behind <= 0 {
 		return readerView{name, good, "has taken every event."}
@@ -345,10 +435,12 @@ type messageView struct {
 	Message sms.Message
 	Inbound bool
 	Binary  string
+	Said    string // in place of data or of a text that is empty
 	Pill    pill
 	Life    []stepView
 	Facts   []factView
 	Parts   []partView
+	PDUs    []string // of a received message
 }
 
 type stepView struct {
@@ -379,8 +471,17 @@ func (a *API) messagePage(c echo.Context) error {
 		return err
 	}
 	v := messageView{
-		Message: *m, Inbound: m.Direction == sms.Inbound, Binary: hex.EncodeToString(m.Data),
+		Message: *m, Inbound: m.Direction == sms.Inbound, Binary: hex.EncodeToString(m.Data), Said: saidOf(*m),
 		Pill: pill{string(m.Status), statusKinds[m.Status]}, Life: lifeOf(m), Facts: factsOf(m),
+	}
+	if v.Inbound {
+		pdus, err := a.o.Queue.PDUs(ctx, m.Row)
+		if err != nil {
+			return err
+		}
+		for _, p := range pdus {
+			v.PDUs = append(v.PDUs, p.PDU)
+		}
 	}
 	for _, p := range parts {
 		v.Parts = append(v.Parts, partView{
@@ -427,6 +528,26 @@ func factsOf(m *sms.Message) []factView {
 		{"id", m.ID}, {"to", m.To}, {"from", m.From}, {"modem", m.Modem},
 		{"encoding", string(m.Encoding)}, {"parts", strconv.Itoa(m.Parts)},
 	}
+	if m.Kind != sms.KindText {
+		facts = append(facts, factView{"kind", string(m.Kind)})
+	}
+	if m.Port != 0 {
+		facts = append(facts, factView{"port", strconv.Itoa(m.Port)})
+	}
+	if p := m.Push; p != nil {
+		facts = append(facts, factView{"push.content_type", p.ContentType}, factView{"push.text", p.Text}, factView{"push.url", p.URL},
+			factView{"push.action", p.Action}, factView{"push.expires_at", stamp(p.ExpiresAt)})
+	}
+	if p := m.MMS; p != nil {
+		facts = append(facts, factView{"mms.from", p.From}, factView{"mms.subject", p.Subject}, factView{"mms.location", p.Location},
+			factView{"mms.transaction_id", p.TransactionID}, factView{"mms.expires_at", stamp(p.ExpiresAt)})
+		if p.Size > 0 {
+			facts = append(facts, factView{"mms.size", countOf(p.Size, "byte", "bytes")})
+		}
+	}
+	if m.Waiting != nil {
+		facts = append(facts, factView{"waiting", waitingWords(m.Waiting)})
+	}
 	if m.Direction == sms.Outbound {
 		facts = append(facts, factView{"priority", strconv.Itoa(m.Priority)}, factView{"attempts", strconv.Itoa(m.Attempts)},
 			factView{"client_id", m.ClientID})
@@ -435,6 +556,29 @@ func factsOf(m *sms.Message) []factView {
 		facts = append(facts, factView{"metadata." + name, m.Metadata[name]})
 	}
 	return slices.DeleteFunc(facts, func(f factView) bool { return f.Value == "" })
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04 UTC")
+}
+
+// waitingWords says what waits: "voicemail: 2 wait, fax: none waits".
+func waitingWords(all []sms.Waiting) string {
+	var words []string
+	for _, w := range all {
+		switch {
+		case !w.Active:
+			words = append(words, w.Type+": none waits")
+		case w.Count == nil || *w.Count == 1:
+			words = append(words, w.Type+": one waits")
+		default:
+			words = append(words, fmt.Sprintf("%s: %d wait", w.Type, *w.Count))
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // reportOf says a status report in words.

@@ -43,6 +43,7 @@ type Queue struct {
 	InboundCapacity  int
 	UnconfirmedWait  time.Duration
 	ReportWait       time.Duration
+	AssemblyWait     time.Duration
 }
 
 // History is how long messages and their texts are kept.
@@ -53,9 +54,11 @@ type History struct {
 
 // Modems says which modems are used.
 type Modems struct {
-	Discover bool
-	Calls    string // HangUp or Ring
-	List     []Modem
+	Discover    bool
+	Calls       string        // HangUp or Ring
+	CanaryEvery time.Duration // between test messages to each modem; 0: none
+	CanaryWait  time.Duration // until one that has not arrived is lost
+	List        []Modem
 }
 
 // What is done with incoming calls.
@@ -72,7 +75,9 @@ type Modem struct {
 	ICCID                 string
 	PIN                   Secret // from pin or pin_file
 	Number                string // E.164, "" unknown
-	MaxPerMinute          int    // 0: no limit, as in the three below
+	SMSC                  string // E.164 of the service centre, "": the SIM's
+	AllowRoaming          bool
+	MaxPerMinute          int // 0: no limit, as in the three below
 	MaxPerDay             int
 	MaxPerMonth           int
 	MaxRecipientsPerMonth int

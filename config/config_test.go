@@ -43,9 +43,9 @@ func defaults() *Config {
 	return &Config{
 		DataDir: "/var/lib/gatewayd",
 		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
-		Queue:   Queue{OutboundCapacity: 100000, InboundCapacity: 100000, UnconfirmedWait: 2 * time.Minute, ReportWait: 24 * time.Hour},
+		Queue:   Queue{OutboundCapacity: 100000, InboundCapacity: 100000, UnconfirmedWait: 2 * time.Minute, ReportWait: 24 * time.Hour, AssemblyWait: 24 * time.Hour},
 		History: History{Keep: 8760 * time.Hour, KeepTexts: 8760 * time.Hour},
-		Modems:  Modems{Discover: true, Calls: HangUp},
+		Modems:  Modems{Discover: true, Calls: HangUp, CanaryWait: 5 * time.Minute},
 	}
 }
 
@@ -100,7 +100,7 @@ func TestExampleUncommented(t *testing.T) {
 	if len(c.Modems.List) != 1 || len(c.Webhooks) != 1 {
 		t.Fatalf("%d modems and %d webhooks in the sample", len(c.Modems.List), len(c.Webhooks))
 	}
-	m := Modem{Name: "office", Port: "/dev/serial/by-id/usb-HUAWEI_Mobile-if00-port0", Number: "+491700000000", MaxPerMinute: 15, MaxPerDay: 1000,
+	m := Modem{Name: "office", Port: "/dev/serial/by-id/usb-HUAWEI_Mobile-if00-port0", Number: "+491700000000", AllowRoaming: true, MaxPerMinute: 15, MaxPerDay: 1000,
 		Balance:   Balance{Code: "*100#", Pattern: "Balance: ([0-9.,]+)", Every: 24 * time.Hour, Low: "2.00"},
 		TopUp:     TopUp{By: time.Date(2027, 1, 31, 0, 0, 0, 0, time.Local), Warn: 336 * time.Hour},
 		KeepAlive: KeepAlive{Every: 720 * time.Hour, To: "+491700000001", Text: "still in use"}}
@@ -144,21 +144,15 @@ webhooks:
 	if m := c.Modems.List[1]; m.PIN.Reveal() != "0012" || m.IMEI != "490154203237518" || m.MaxPerMonth != 2 || m.MaxRecipientsPerMonth != 3 {
 		t.Errorf("modem b: %+v, PIN %q", m, m.PIN.Reveal())
 	}
-	if m := c.Modems.List[2]; m.ICCID != "89490200001234567890" || m.MaxPerMinute != 15 {
+	if m := c.Modems.List[2]; m.ICCID != "89490200001234567890" || m.MaxPerMinute != 15 || m.MaxPerDay != 1000 || m.MaxPerMonth != 0 {
 		t.Errorf("modem c: %+v", m)
 	}
 	w := c.Webhooks[0]
 	if w.Secret.Reveal() != secret+" "+secret || w.Match != (Match{"a", "+491700000000", "+49", "help"}) || !w.AllowPrivate {
 		t.Errorf("webhook: %+v", w)
 	}
-	// A setting that does nothing says so.
-	if len(c.Warnings) != 4 {
+	if len(c.Warnings) != 0 {
 		t.Errorf("warnings: %q", c.Warnings)
-	}
-	for _, w := range c.Warnings {
-		if !strings.HasSuffix(w, " in this version; the setting has no effect") {
-			t.Error(w)
-		}
 	}
 }
 
@@ -166,7 +160,8 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	values := map[string]string{
 		"data_dir": "/tmp", "default_region": "DE", "http.listen": "0.0.0.0:1", "http.tls.certificate": "", "http.tls.key": "",
 		"http.metrics_open": "true", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
-		"queue.report_wait": "4s", "history.keep": "5h", "history.keep_texts": "4h", "modems.discover": "false", "modems.calls": "ring",
+		"queue.report_wait": "4s", "queue.assembly_wait": "5s", "history.keep": "5h", "history.keep_texts": "4h", "modems.discover": "false",
+		"modems.calls": "ring", "modems.canary.every": "6h", "modems.canary.wait": "7m",
 	}
 	var env []string
 	for _, f := range scalarFields(&Config{}) {
@@ -180,9 +175,9 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	want := &Config{
 		DataDir: "/tmp", DefaultRegion: "DE",
 		HTTP:    HTTP{Listen: "0.0.0.0:1", MetricsOpen: true},
-		Queue:   Queue{1, 2, 3 * time.Second, 4 * time.Second},
+		Queue:   Queue{1, 2, 3 * time.Second, 4 * time.Second, 5 * time.Second},
 		History: History{5 * time.Hour, 4 * time.Hour},
-		Modems:  Modems{Calls: Ring},
+		Modems:  Modems{Calls: Ring, CanaryEvery: 6 * time.Hour, CanaryWait: 7 * time.Minute},
 	}
 	want.Warnings = c.Warnings
 	same(t, c, want)
@@ -218,7 +213,7 @@ var mistakes = []struct {
 		[]string{"data_dir: this key stands here twice (line 2)"}},
 	{"shapes", "http: 8080\nqueue: [1]\nmodems: {list: {name: a}}\ndata_dir: {a: b}\n", nil, []string{
 		"http: a section is expected here, with the keys listen, tls, metrics_open (line 1)",
-		"queue: a section is expected here, with the keys outbound_capacity, inbound_capacity, unconfirmed_wait, report_wait (line 2)",
+		"queue: a section is expected here, with the keys outbound_capacity, inbound_capacity, unconfirmed_wait, report_wait, assembly_wait (line 2)",
 		"modems.list: a list is expected here, each entry behind a dash (line 3)",
 		"data_dir: one value is expected here, not a list or a section (line 4)"}},
 	{"not a mapping", "- a\n", nil,

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -28,13 +29,23 @@ func scalarFields(c *Config) []field {
 		{path: "queue.inbound_capacity", def: "100000", read: number(&c.Queue.InboundCapacity, 1, maxCapacity)},
 		{path: "queue.unconfirmed_wait", def: "2m", read: duration(&c.Queue.UnconfirmedWait, minWait, maxWait)},
 		{path: "queue.report_wait", def: "24h", read: duration(&c.Queue.ReportWait, minWait, maxWait)},
+		{path: "queue.assembly_wait", def: "24h", read: duration(&c.Queue.AssemblyWait, minWait, maxWait)},
 		{path: "history.keep", def: "8760h", read: duration(&c.History.Keep, minKeep, maxKeep)},
 		// Its default is history.keep, which can be shorter than 8760h.
 		{path: "history.keep_texts", read: duration(&c.History.KeepTexts, minKeep, maxKeep)},
 		{path: "modems.discover", def: "true", read: boolean(&c.Modems.Discover)},
 		{path: "modems.calls", def: "hang-up", read: oneOf(&c.Modems.Calls, HangUp, Ring)},
+		{path: "modems.canary.every", def: "0", read: durationOrNone(&c.Modems.CanaryEvery, minCanary, maxWait)},
+		{path: "modems.canary.wait", def: "5m", read: duration(&c.Modems.CanaryWait, time.Minute, 24*time.Hour)},
 	}
 }
+
+// Limits of SIMs whose modem's entry sets none, or that have no entry: what
+// networks let pass from a person, more or less.
+const (
+	DefaultMaxPerMinute = 15
+	DefaultMaxPerDay    = 1000
+)
 
 // modemFields are the keys of one entry of modems.list.
 func modemFields(m *Modem) []field {
@@ -46,8 +57,10 @@ func modemFields(m *Modem) []field {
 		{path: "pin", read: pin(&m.PIN), secret: true},
 		{path: "pin_file", read: text(&m.pinFile)},
 		{path: "number", read: phone(&m.Number)},
-		{path: "max_per_minute", def: "15", read: number(&m.MaxPerMinute, 0, maxLimit)},
-		{path: "max_per_day", def: "1000", read: number(&m.MaxPerDay, 0, maxLimit)},
+		{path: "smsc", read: phone(&m.SMSC)},
+		{path: "allow_roaming", def: "true", read: boolean(&m.AllowRoaming)},
+		{path: "max_per_minute", def: strconv.Itoa(DefaultMaxPerMinute), read: number(&m.MaxPerMinute, 0, maxLimit)},
+		{path: "max_per_day", def: strconv.Itoa(DefaultMaxPerDay), read: number(&m.MaxPerDay, 0, maxLimit)},
 		{path: "max_per_month", def: "0", read: number(&m.MaxPerMonth, 0, maxLimit)},
 		{path: "max_recipients_per_month", def: "0", read: number(&m.MaxRecipientsPerMonth, 0, maxLimit)},
 		{path: "balance.code", read: ussdCode(&m.Balance.Code)},

@@ -335,27 +335,6 @@ func (l *loader) together() {
 			"texts go with their messages, so at most history.keep, which is "+short(c.History.Keep))
 	}
 	l.unique()
-	l.notYet()
-}
-
-// notYet says which accepted settings have no effect in this version.
-func (l *loader) notYet() {
-	for i := range l.c.Modems.List {
-		at := fmt.Sprintf("modems.list[%d]", i)
-		for _, k := range []struct {
-			key string
-			set bool
-		}{
-			{"max_per_minute: limits are not watched", l.lines[at+".max_per_minute"] > 0},
-			{"max_per_day: limits are not watched", l.lines[at+".max_per_day"] > 0},
-			{"max_per_month: limits are not watched", l.lines[at+".max_per_month"] > 0},
-			{"max_recipients_per_month: limits are not watched", l.lines[at+".max_recipients_per_month"] > 0},
-		} {
-			if k.set {
-				l.c.Warnings = append(l.c.Warnings, at+"."+k.key+" in this version; the setting has no effect")
-			}
-		}
-	}
 }
 
 func (l *loader) tls() {

@@ -24,6 +24,7 @@ const (
 	minWait     = 100 * time.Millisecond
 	maxWait     = 30 * 24 * time.Hour
 	minKeep     = time.Hour
+	minCanary   = 10 * time.Minute // each costs what a text costs
 	maxKeep     = 100 * 365 * 24 * time.Hour
 	maxEvery    = 366 * 24 * time.Hour
 )
@@ -73,6 +74,21 @@ func duration(p *time.Duration, low, high time.Duration) func(string) error {
 			return fmt.Errorf("a duration from %s to %s", short(low), short(high))
 		}
 		*p = d
+		return nil
+	}
+}
+
+// durationOrNone also takes 0.
+func durationOrNone(p *time.Duration, low, high time.Duration) func(string) error {
+	take := duration(p, low, high)
+	return func(raw string) error {
+		if raw == "0" || raw == "0s" {
+			*p = 0
+			return nil
+		}
+		if err := take(raw); err != nil {
+			return fmt.Errorf("0 for never, or %w", err)
+		}
 		return nil
 	}
 }

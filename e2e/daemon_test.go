@@ -109,7 +109,7 @@ func newSite(t *testing.T, n int, o sim.NetworkOptions, more string) *site {
 			t.Fatal(err)
 		}
 		s.modems = append(s.modems, m)
-		fmt.Fprintf(&b, "    - {name: %s, port: %s, number: %q}\n", m.Name(), port, m.Number())
+		fmt.Fprintf(&b, "    - {name: %s, port: %s, number: %q, max_per_minute: 0}\n", m.Name(), port, m.Number())
 	}
 	b.WriteString(more)
 	if err := os.WriteFile(s.config, []byte(b.String()), 0o600); err != nil {

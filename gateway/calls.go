@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"gatewayd/sms"
-	"gatewayd/sms/number"
+	numbers "gatewayd/sms/number"
 )
 
 // resumed is how long after the start a call may be one that the last run has
@@ -14,7 +14,7 @@ const resumed = 30 * time.Second
 
 // called writes an incoming call to the event log.
 func (g *Gateway) called(c sms.Call) {
-	if from, err := number.Parse(c.From, g.o.Region); err == nil {
+	if from, err := numbers.Parse(c.From, g.o.Region); err == nil {
 		c.From = from // as messages name the same person
 	}
 	now := g.dispatch.now()

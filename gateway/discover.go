@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"gatewayd/modem"
@@ -39,6 +40,8 @@ type finder struct {
 	open   ports.Opener
 	sights map[string]*sight // by Device.Key
 	asked  chan finding
+	cycled map[string]time.Time // by socket: when its power was switched, for it said nothing
+	cycles sync.WaitGroup       // a device must not stay off because the daemon ends
 }
 
 // sight is a device that is plugged in.
@@ -59,10 +62,11 @@ type finding struct {
 // find follows what is plugged in until ctx ends.
 func (g *Gateway) find(ctx context.Context) {
 	d := g.o.Discovery
-	f := &finder{g: g, log: g.log, open: d.Open, sights: map[string]*sight{}, asked: make(chan finding)}
+	f := &finder{g: g, log: g.log, open: d.Open, sights: map[string]*sight{}, asked: make(chan finding), cycled: map[string]time.Time{}}
 	if f.open == nil {
 		f.open = d.Machine.Polite(os.Getpid(), modem.OpenSerial)
 	}
+	defer f.cycles.Wait()
 	var named []string
 	for _, m := range g.o.Modems {
 		if m.Port != "" && m.Open == nil {
@@ -245,10 +249,31 @@ func (f *finder) unidentified(ctx context.Context, s *sight, err error) {
 	if errors.Is(err, modem.ErrBusy) {
 		state, pause = sms.BusyElsewhere, askAgainBusy
 	}
+	d := s.device
+	if s.tries >= silentTries && failed != nil && failed.Mute() && f.g.o.Discovery.PowerCycle != nil && time.Since(f.cycled[d.Key]) > cycleAgain {
+		// A modem that hung before the daemon was started: nobody knows yet
+		// who it is, but its id says what it is.
+		f.cycled[d.Key] = time.Now()
+		f.log.Warn("a modem that says nothing is switched off and on", "device", d.String(), "socket", d.Socket())
+		f.cycles.Go(func() {
+			limited, cancel := context.WithTimeout(ctx, identifyLimit)
+			defer cancel()
+			if err := f.g.o.Discovery.PowerCycle(limited, d); err != nil {
+				f.log.Warn("its power could not be switched", "socket", d.Socket(), "error", err)
+			}
+		})
+	}
 	f.log.Debug("a device could not be identified", "device", s.device.String(), "socket", s.device.Key, "error", err)
 	f.show(s, state, reason, advice)
 	f.ask(ctx, s, pause)
 }
+
+// silentTries is how often a device may say nothing at all before its power is
+// switched, and for how long that is not done again.
+const (
+	silentTries = 4
+	cycleAgain  = time.Hour
+)
 
 // owner finds, or makes, the modem that was found: by its IMEI or its SIM if
 // the configuration names those, else by the name that its IMEI had before.
@@ -275,7 +300,7 @@ func (f *finder) owner(got finding) *attached {
 	if a := ms.named(name); a != nil {
 		return a // it tells no IMEI, and was in this socket before
 	}
-	a := f.g.newModem(ModemOptions{Name: name}, false)
+	a := f.g.newModem(ModemOptions{Name: name, Limits: f.g.o.Limits}, false)
 	ms.add(a)
 	return a
 }

@@ -193,6 +193,27 @@ func TestSilentDeviceIsAskedAgain(t *testing.T) {
 		}
 		w.modems[0].Fault(func(f *sim.Faults) { f.Mute = false })
 		w.state("modem-001001", sms.Ready, 90*time.Second)
+	}, func(o *Options) { o.Discovery.PowerCycle = nil })
+}
+
+// A stick that hung before the daemon was started has its power switched, once
+// an hour at most; one that is used goes up the ladder.
+func TestHungStickIsSwitched(t *testing.T) {
+	inHub(t, 1, func(w *world, h *hub) {
+		mute := func() { w.modems[0].Fault(func(f *sim.Faults) { f.Mute = true }) }
+		mute()
+		h.plug("1-1.2", e3372, w.modems[0])
+		w.state("modem-001001", sms.Ready, 5*time.Minute)
+		mute()
+		w.state("modem-001001", sms.Healing, 5*time.Minute)
+		m := w.state("modem-001001", sms.Ready, 10*time.Minute)
+		if len(h.cycled) != 2 || h.cycled[0] != "1-1.2" {
+			t.Errorf("switched: %v", h.cycled)
+		}
+		if last := m.Healing.Last[0]; last.Step != "power" || last.Outcome != "healed" {
+			t.Errorf("%+v", m.Healing.Last)
+		}
+		w.until(w.submit(phone, "hello").ID, sms.Sent, time.Minute)
 	})
 }
 

@@ -261,12 +261,13 @@ func (d *dispatcher) place(l *line) {
 		d.forget(l.to)
 		return
 	}
-	e, due := l.first(d.now())
+	now := d.now()
+	e, due := l.first(now)
 	if e == nil {
 		l.due = due
 		heap.Push(&d.held, l)
 		if d.held[0] == l && d.timer != nil {
-			d.timer.Reset(max(0, due.Sub(d.now())))
+			d.timer.Reset(max(0, due.Sub(now)))
 		}
 		return
 	}
@@ -276,7 +277,7 @@ func (d *dispatcher) place(l *line) {
 	switch {
 	case l.pin != "":
 		l.lane = lane{pinned, l.pin}
-	case l.to.sim != "" && !contains(e.RefusedBy, l.to.sim):
+	case l.to.sim != "" && !contains(e.RefusedBy, l.to.sim) && d.keeps(l.to.sim, e, now):
 		l.lane = lane{bySIM, l.to.sim}
 	default:
 		l.lane = lane{anyModem, ""}
@@ -326,6 +327,11 @@ func (d *dispatcher) wake() {
 // with mu held.
 func (d *dispatcher) take(f *feed) *entry {
 	now := d.now()
+	room := d.watch(f, now)
+	if room.tightness() == closed {
+		f.lookAgain(nextDay(now), now)
+		return nil
+	}
 	var best *line
 	consider := func(l *line) {
 		if best == nil || l.before(best, now) {
@@ -334,14 +340,17 @@ func (d *dispatcher) take(f *feed) *entry {
 	}
 	var passed []*line
 	for at, h := range d.lanes {
-		if !d.mayTake(f, at) {
+		if !d.mayTake(f, at, now) {
 			continue
 		}
-		for len(*h) > 0 {
+		for unsuited := 0; len(*h) > 0 && unsuited < farEnough; {
 			l := (*h)[0]
-			if e, _ := l.first(now); e != nil && !d.refusedOnlyBy(f, e) && !d.behind(l, e, now) {
-				consider(l)
-				break
+			if e, _ := l.first(now); e != nil && !d.refusedOnlyBy(f, e, now) && !d.behind(l, e, now) {
+				if d.suits(f, room, at, e, now) {
+					consider(l)
+					break
+				}
+				unsuited++
 			}
 			passed = append(passed, heap.Pop(h).(*line))
 		}
@@ -361,13 +370,16 @@ func (d *dispatcher) take(f *feed) *entry {
 			if l.pin != "" && l.pin != f.name {
 				continue
 			}
-			if e, _ := l.first(now); e != nil && !contains(e.RefusedBy, f.sim) && !d.behind(l, e, now) {
+			if e, _ := l.first(now); e != nil && !contains(e.RefusedBy, f.sim) && !d.behind(l, e, now) && f.admits(room, e, now) {
 				consider(l)
 			}
 		}
 	}
 	if best == nil {
 		f.idle = true
+		if f.limits.walls() {
+			f.lookAgain(nextDay(now), now) // something may be too long for today
+		}
 		return nil
 	}
 	e, _ := best.first(now)
@@ -378,6 +390,9 @@ func (d *dispatcher) take(f *feed) *entry {
 	r.owner = f
 	r.inFlight++
 	if e.Pin == "" {
+		if r.sim != f.sim {
+			e.Done = 0
+		}
 		r.sim = f.sim
 	}
 	for _, l := range slices.Clone(r.lines) { // place may drop an empty line
@@ -386,15 +401,19 @@ func (d *dispatcher) take(f *feed) *entry {
 	return e
 }
 
+// farEnough is how many lines are looked at in a lane that a SIM near its limits
+// can't take. What stands behind them waits for another modem or another day.
+const farEnough = 100
+
 // mayTake reports whether f may take from a lane: its own, the common one, and
-// those of SIMs that no working modem has.
-func (d *dispatcher) mayTake(f *feed, at lane) bool {
+// those of SIMs that no modem has which can send.
+func (d *dispatcher) mayTake(f *feed, at lane, now time.Time) bool {
 	switch at.kind {
 	case pinned:
 		return at.value == f.name
 	case bySIM:
 		return at.value == f.sim || !slices.ContainsFunc(d.feeds, func(x *feed) bool {
-			return x.working && x.sim == at.value || x.coming && !d.awaited
+			return x.sim == at.value && x.canSend(now) || x.coming && !d.awaited
 		})
 	default:
 		return true
@@ -403,11 +422,11 @@ func (d *dispatcher) mayTake(f *feed, at lane) bool {
 
 // refusedOnlyBy reports whether e should be left to another modem that has not
 // refused it yet.
-func (d *dispatcher) refusedOnlyBy(f *feed, e *entry) bool {
+func (d *dispatcher) refusedOnlyBy(f *feed, e *entry, now time.Time) bool {
 	if e == nil || e.Pin != "" || !contains(e.RefusedBy, f.sim) {
 		return false
 	}
-	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return x.working && x != f && !contains(e.RefusedBy, x.sim) })
+	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return x != f && !contains(e.RefusedBy, x.sim) && x.canSend(now) })
 }
 
 // behind reports whether another message to e's recipient goes before e: one of
@@ -415,7 +434,7 @@ func (d *dispatcher) refusedOnlyBy(f *feed, e *entry) bool {
 // of its pinned modem, or of e's.
 func (d *dispatcher) behind(l *line, e *entry, now time.Time) bool {
 	for _, x := range l.to.lines {
-		if x == l || x.priority != l.priority || x.pin != "" && !d.works(x.pin) {
+		if x == l || x.priority != l.priority || x.pin != "" && !d.canSend(x.pin, now) {
 			continue
 		}
 		if y, _ := x.first(now); y != nil && y.Seq < e.Seq {
@@ -425,8 +444,8 @@ func (d *dispatcher) behind(l *line, e *entry, now time.Time) bool {
 	return false
 }
 
-func (d *dispatcher) works(name string) bool {
-	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return x.working && x.name == name })
+func (d *dispatcher) canSend(name string, now time.Time) bool {
+	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return x.name == name && x.canSend(now) })
 }
 
 // drop takes a message out of a modem's hand for good.

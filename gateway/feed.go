@@ -23,8 +23,12 @@ type feed struct {
 	name  string
 	ready chan struct{}
 
+	limits Limits      // of the SIM in this modem
+	alarm  *time.Timer // fires when there may be room before a limit again
+
 	// Guarded by d.mu.
-	sim     string // as received messages name it; the modem's name before it is known
+	tight   tightness // as it was looked at last
+	sim     string    // as received messages name it; the modem's name before it is known
 	working bool
 	coming  bool // its modem has not said yet whether it can be used, or with which SIM
 	idle    bool // Next found nothing since the last signal
@@ -59,6 +63,8 @@ func newFeed(d *dispatcher, q *queue.Queue, log *slog.Logger, name string) *feed
 	f := &feed{d: d, q: q, log: log, name: name, sim: name, local: name, ready: make(chan struct{}, 1), idle: true, coming: true}
 	f.stall = time.AfterFunc(time.Hour, f.onStall)
 	f.stall.Stop()
+	f.alarm = time.AfterFunc(time.Hour, f.onAlarm)
+	f.alarm.Stop()
 	d.mu.Lock()
 	d.feeds = append(d.feeds, f)
 	d.mu.Unlock()
@@ -69,8 +75,9 @@ func newFeed(d *dispatcher, q *queue.Queue, log *slog.Logger, name string) *feed
 func (f *feed) update(m sms.Modem) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	// A full storage keeps nobody from sending.
-	f.up = m.State == sms.Ready || m.State == sms.StorageFull
+	// Neither a full storage nor deafness keeps anybody from sending, and a limit is looked at when
+	// something is to be sent.
+	f.up = m.State == sms.Ready || m.State == sms.StorageFull || m.State == sms.Limited || m.State == sms.Deaf
 	f.local = f.name
 	if m.Number != "" {
 		f.local = m.Number
@@ -157,6 +164,9 @@ func (f *feed) Ready() <-chan struct{} { return f.ready }
 func (f *feed) Next() *modem.Part {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.paced() {
+		return nil
+	}
 	if n := len(f.jobs); n > 0 {
 		if j := f.jobs[n-1]; j.chosen < len(j.parts) {
 			j.chosen++
@@ -268,6 +278,7 @@ func (f *feed) Begin(previous *modem.Outcome, next *modem.Part, expectedMR int) 
 	}
 	ok, err := f.q.Advance(verdict, &queue.Start{
 		Row: next.Row, Part: next.Number, Modem: f.name, SIM: f.simNow(), Local: f.local, Ref: j.ref, ExpectedMR: expectedMR,
+		NoteRecipient: f.limits.RecipientsPerMonth > 0,
 	})
 	if err != nil {
 		return false, err
@@ -280,6 +291,7 @@ func (f *feed) Begin(previous *modem.Outcome, next *modem.Part, expectedMR int) 
 		f.dropEntry(j.entry)
 		return false, nil
 	}
+	f.counted()
 	j.begun, j.air = true, next.Number
 	f.stall.Reset(stallAfter)
 	return true, nil
@@ -317,12 +329,13 @@ func (f *feed) apply(o modem.Outcome, v *queue.Verdict) {
 	switch v.Fate {
 	case queue.PartConfirmed:
 		if o.Part.Number < len(j.parts) {
-			j.air = 0
+			j.air, j.entry.Done = 0, o.Part.Number
 			return
 		}
 		f.remove(j)
 		f.dropEntry(j.entry)
 	case queue.PartRetry:
+		f.counted()
 		f.remove(j)
 		j.entry.NotBefore = v.NotBefore
 		j.entry.Attempts++
@@ -331,6 +344,7 @@ func (f *feed) apply(o modem.Outcome, v *queue.Verdict) {
 		}
 		f.putBack(j.entry)
 	default:
+		f.counted()
 		f.remove(j)
 		f.dropEntry(j.entry)
 	}
@@ -364,6 +378,7 @@ func (f *feed) end() {
 	defer f.mu.Unlock()
 	f.ending = true
 	f.stall.Stop()
+	f.alarm.Stop()
 }
 
 // leave takes the modem out of the choice for good.

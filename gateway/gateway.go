@@ -34,7 +34,9 @@ type Options struct {
 	Retention   queue.Retention
 	Modems      []ModemOptions
 	CallsRing   bool       // incoming calls are left to ring; else they are hung up
+	Limits      Limits     // of modems that are found and not among Modems
 	Discovery   *Discovery // nil: modems are where Modems says, or nowhere
+	Canary      Canary
 	Webhooks    []webhook.Endpoint
 	Listener    net.Listener // where HTTP is served
 	Certificate *tls.Certificate
@@ -60,6 +62,7 @@ type Gateway struct {
 	alarms   *alarms
 	balances *prometheus.GaugeVec
 	started  time.Time
+	canaries *canaries
 	metrics  *modem.Metrics
 	webhooks *webhook.Webhooks
 	server   *http.Server
@@ -88,12 +91,16 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.database, err = db.Open(ctx, db.Options{Dir: o.DataDir, SingleConn: o.SingleConn}); err != nil {
 		return nil, err
 	}
+	if o.Canary.Every > 0 {
+		g.canaries = newCanaries(g, o.Canary, registry)
+		o.Queue.Canary = g.canaries.takes
+	}
+	g.dispatch = newDispatcher(now)
 	o.Queue.Log, o.Queue.Region = g.log, o.Region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	g.keys = auth.New(g.database)
-	g.dispatch = newDispatcher(now)
 	g.metrics = modem.NewMetrics(registry)
 	g.known = known{g.database, now}
 	g.started = now()
@@ -107,6 +114,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err := g.listModems(ctx); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
+	registry.MustRegister(limitMeter{g.modems})
 	g.webhooks, err = webhook.New(webhook.Options{
 		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
 	})
@@ -128,17 +136,19 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 // before and may come back.
 func (g *Gateway) listModems(ctx context.Context) error {
 	g.modems = newModems(g.known)
-	for _, m := range g.o.Modems {
-		g.modems.add(g.newModem(m, true))
-	}
 	before, err := g.known.modems(ctx)
 	if err != nil {
 		return err
 	}
 	for _, k := range before {
 		g.modems.know(k)
+	}
+	for _, m := range g.o.Modems {
+		g.modems.add(g.newModem(m, true))
+	}
+	for _, k := range before {
 		if g.o.Discovery != nil && g.o.Discovery.Use && g.modems.named(k.Name) == nil && !g.configured(k) {
-			g.modems.add(g.newModem(ModemOptions{Name: k.Name}, false))
+			g.modems.add(g.newModem(ModemOptions{Name: k.Name, Limits: g.o.Limits}, false))
 		}
 	}
 	return nil
@@ -182,6 +192,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.watchAccounts(ctx, group)
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 
+	if g.canaries != nil {
+		group.Go(func() error { g.canaries.run(ctx); return nil })
+	}
 	sending := sync.WaitGroup{}
 	g.modems.run(func(a *attached) {
 		ctx, stop := context.WithCancel(ctx)

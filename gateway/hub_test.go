@@ -25,11 +25,12 @@ type hub struct {
 	sticks map[string]*stick
 	wake   chan struct{}
 	opened []string
+	cycled []string // sockets
 }
 
 // stick is a device in a socket; without a modem it is something else.
 type stick struct {
-	tty   string
+	ttys  map[string]int // their interface's number
 	modem *sim.Modem
 	busy  bool // another program has its port
 }
@@ -43,8 +44,25 @@ func newHub() *hub {
 func (h *hub) discovery(use bool) *Discovery {
 	return &Discovery{
 		Machine: ports.Machine{Sys: h, Dev: "/none/dev"}, Use: use, Open: h.open,
-		Wake: func(context.Context) (<-chan struct{}, error) { return h.wake, nil },
+		Wake:       func(context.Context) (<-chan struct{}, error) { return h.wake, nil },
+		PowerCycle: h.powerCycle,
 	}
+}
+
+// powerCycle switches a socket's power off and on, which ends every hang.
+func (h *hub) powerCycle(_ context.Context, d ports.Device) error {
+	h.mu.Lock()
+	s := h.sticks[d.Socket()]
+	h.cycled = append(h.cycled, d.Socket())
+	h.mu.Unlock()
+	h.unplug(d.Socket())
+	s.modem.Fault(func(f *sim.Faults) { f.Mute = false })
+	if s.modem.Profile().USB.ID() == d.ID() {
+		h.plugFamily(d.Socket(), s.modem)
+	} else {
+		h.plug(d.Socket(), d.ID(), s.modem)
+	}
+	return nil
 }
 
 func (h *hub) Open(name string) (fs.File, error) {
@@ -58,11 +76,11 @@ func (h *hub) open(path string) (io.ReadWriteCloser, error) {
 	defer h.mu.Unlock()
 	h.opened = append(h.opened, path)
 	for _, s := range h.sticks {
-		if "/none/dev/"+s.tty == path && s.modem != nil {
+		if number, ok := s.ttys[strings.TrimPrefix(path, "/none/dev/")]; ok && s.modem != nil {
 			if s.busy {
 				return nil, &ports.BusyError{Path: path, Holders: []ports.Holder{{PID: 77, Program: "ModemManager", How: "open"}}}
 			}
-			rwc, err := s.modem.OpenPipe()
+			rwc, err := s.modem.OpenPipeOf(number)
 			if err != nil && strings.Contains(err.Error(), syscall.EBUSY.Error()) {
 				err = modem.ErrBusy
 			}
@@ -84,7 +102,11 @@ func (h *hub) plug(socket, id string, m *sim.Modem) string {
 	defer h.mu.Unlock()
 	h.number++
 	tty := fmt.Sprintf("ttyUSB%d", h.number)
-	h.sticks[socket] = &stick{tty: tty, modem: m}
+	s := &stick{ttys: map[string]int{}, modem: m}
+	if m != nil {
+		s.ttys[tty] = m.Profile().AT()
+	}
+	h.sticks[socket] = s
 	h.change(func(files fstest.MapFS) {
 		put := func(name, content string) { files[name] = &fstest.MapFile{Data: []byte(content + "\n")} }
 		dir, inter := "bus/usb/devices/"+socket, "bus/usb/devices/"+socket+":1.0"
@@ -107,6 +129,50 @@ func (h *hub) plug(socket, id string, m *sim.Modem) string {
 	return "/none/dev/" + tty
 }
 
+// plugFamily plugs a modem in with all the ports that its family shows. It
+// returns the path of the one that takes commands.
+func (h *hub) plugFamily(socket string, m *sim.Modem) (path string) {
+	if err := m.Plug(); err != nil {
+		panic(err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.number++
+	s := &stick{ttys: map[string]int{}, modem: m}
+	h.sticks[socket] = s
+	u := m.Profile().USB
+	h.change(func(files fstest.MapFS) {
+		put := func(name, content string) { files[name] = &fstest.MapFile{Data: []byte(content + "\n")} }
+		dir := "bus/usb/devices/" + socket
+		put(dir+"/idVendor", u.Vendor)
+		put(dir+"/idProduct", u.Product)
+		put(dir+"/devnum", fmt.Sprint(h.number))
+		put(dir+"/product", u.Name)
+		for _, i := range u.Interfaces {
+			inter := fmt.Sprintf("%s:1.%d", dir, i.Number)
+			put(inter+"/bInterfaceNumber", fmt.Sprintf("%02x", i.Number))
+			put(inter+"/bInterfaceClass", i.Class)
+			put(inter+"/bInterfaceSubClass", i.Subclass)
+			put(inter+"/bInterfaceProtocol", i.Protocol)
+			put(inter+"/uevent", "DRIVER="+i.Driver)
+			if i.Role == sim.RoleNone {
+				continue
+			}
+			tty := fmt.Sprintf("ttyUSB%d", 10*h.number+i.Number)
+			if i.Driver == "ch341" { // a board's UART: it is found by its path
+				tty = "ttyUSB9"
+			}
+			s.ttys[tty] = i.Number
+			if i.Role == sim.RoleAT {
+				path = "/none/dev/" + tty
+			}
+			put(inter+"/"+tty+"/tty/"+tty+"/dev", "188:0")
+			put("class/tty/"+tty+"/dev", "188:0")
+		}
+	})
+	return path
+}
+
 // unplug empties a socket.
 func (h *hub) unplug(socket string) {
 	h.mu.Lock()
@@ -118,8 +184,10 @@ func (h *hub) unplug(socket string) {
 	}
 	h.change(func(files fstest.MapFS) {
 		for name := range files {
-			if strings.HasPrefix(name, "bus/usb/devices/"+socket+"/") || strings.HasPrefix(name, "bus/usb/devices/"+socket+":") ||
-				strings.HasPrefix(name, "class/tty/"+s.tty+"/") {
+			tty, isTTY := strings.CutPrefix(name, "class/tty/")
+			tty, _, _ = strings.Cut(tty, "/")
+			_, own := s.ttys[tty]
+			if strings.HasPrefix(name, "bus/usb/devices/"+socket+"/") || strings.HasPrefix(name, "bus/usb/devices/"+socket+":") || isTTY && own {
 				delete(files, name)
 			}
 		}

@@ -28,6 +28,10 @@ type ModemOptions struct {
 	Open   func(context.Context) (io.ReadWriteCloser, error) // nil: the serial port where it is
 	PIN    string
 	Number string // the SIM's own number, if known
+
+	NoRoaming bool   // only in the SIM's own network
+	SMSC      string // the service centre to use; "": the SIM's
+	Limits    Limits
 	Account
 }
 
@@ -42,9 +46,10 @@ type attached struct {
 	port     atomic.Pointer[string]       // where it is plugged in, as far as that is known
 	device   atomic.Pointer[ports.Device] // that it is; nil: none, or not on USB
 	dialogue *transcript.Ring
-	stop     context.CancelFunc // ends its loop; nil: it does not run
-	noted    knownModem         // what is remembered of it; its own goroutine's
-	at       time.Time          // since when
+	canary   atomic.Pointer[sms.Canary] // the last test message to it; nil: none
+	stop     context.CancelFunc         // ends its loop; nil: it does not run
+	noted    knownModem                 // what is remembered of it; its own goroutine's
+	at       time.Time                  // since when
 }
 
 // dialogueKept is how many bytes of a modem's dialogue are kept in memory: some
@@ -55,6 +60,7 @@ const dialogueKept = 64 << 10
 func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	log := g.log.With("modem", o.Name)
 	a := &attached{o: o, listed: listed, alarms: g.alarms, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
+	a.feed.limits = o.Limits
 	a.dialogue = transcript.NewRing(dialogueKept)
 	a.port.Store(&a.o.Port)
 	if o.Open == nil {
@@ -62,8 +68,11 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	}
 	a.modem = modem.New(modem.Options{
 		Name: o.Name, Port: o.Port, Where: func() string { return *a.port.Load() }, Open: o.Open, PIN: o.PIN, PINs: g.known, Number: o.Number,
+		SMSC: o.SMSC, NoRoaming: o.NoRoaming,
+		Known: !listed || g.modems.knows(o.Name), PowerCycle: g.powerCycle(a),
 		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics, Record: a.dialogue.Add,
 		OnCall: g.called, Ring: g.o.CallsRing,
+		Limit: a.feed.limited,
 		OnState: func(m sms.Modem) {
 			a.feed.update(m)
 			g.tell(a.complete(m))
@@ -77,8 +86,13 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	return a
 }
 
-// complete adds to a modem's picture what the modem does not know itself.
+// snapshot is the modem as it is now.
+func (a *attached) snapshot() sms.Modem { return a.complete(a.modem.Snapshot()) }
+
+// complete adds to a modem's picture what only the gateway knows of it.
 func (a *attached) complete(m sms.Modem) sms.Modem {
+	m = a.feed.show(m)
+	m.Canary = a.canary.Load()
 	m.Alarms = a.alarms.of(m.Name)
 	if a.account != nil {
 		if b := a.account.shown.Load(); b != nil && b.SIM == modem.SIMOf(m) {
@@ -208,6 +222,13 @@ func (ms *modems) know(k knownModem) {
 	ms.names[k.IMEI], ms.sims[k.IMEI] = k.Name, k.ICCID
 }
 
+// attached lists the modems that have a name.
+func (ms *modems) attached() []*attached {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	return slices.Clone(ms.all)
+}
+
 // find returns the first modem that is as wanted, nil if none is.
 func (ms *modems) find(wanted func(*attached) bool) *attached {
 	ms.mu.Lock()
@@ -227,6 +248,18 @@ func (ms *modems) remembered(imei string) (name, iccid string) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	return ms.names[imei], ms.sims[imei]
+}
+
+// knows tells whether a modem of that name was here before.
+func (ms *modems) knows(name string) bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	for _, n := range ms.names {
+		if n == name {
+			return true
+		}
+	}
+	return false
 }
 
 // show has something that is plugged in and no modem be seen; false if it is
@@ -257,7 +290,7 @@ func (ms *modems) List() []sms.Modem {
 	defer ms.mu.Unlock()
 	all := make([]sms.Modem, 0, len(ms.all)+len(ms.others))
 	for _, a := range ms.all {
-		all = append(all, a.complete(a.modem.Snapshot()))
+		all = append(all, a.snapshot())
 	}
 	keys := make([]string, 0, len(ms.others))
 	for key := range ms.others {
@@ -273,7 +306,7 @@ func (ms *modems) List() []sms.Modem {
 // Get returns the picture of one modem.
 func (ms *modems) Get(name string) (sms.Modem, bool) {
 	if a := ms.named(name); a != nil {
-		return a.complete(a.modem.Snapshot()), true
+		return a.snapshot(), true
 	}
 	ms.mu.Lock()
 	defer ms.mu.Unlock()

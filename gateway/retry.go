@@ -33,7 +33,8 @@ func (f *feed) verdict(o modem.Outcome) *queue.Verdict {
 		v.Fate = queue.PartUnconfirmed
 	case modem.NotSent:
 		v.Fate = queue.PartRetry // at once, on any modem
-		if j := f.find(o.Part.Row); j != nil && j.entry.Attempts >= soonLimit {
+		gone := o.Err != nil && o.Err.Code == modem.PortGone
+		if j := f.find(o.Part.Row); j != nil && j.entry.Attempts >= soonLimit && !gone {
 			// Lest one that no modem will take be always the next.
 			v.Fate, v.NotBefore = f.later(j.entry)
 		}

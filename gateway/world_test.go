@@ -34,10 +34,10 @@ func inWorld(t *testing.T, n int, o sim.NetworkOptions, fn func(*world)) {
 		for i := range n {
 			w.modems = append(w.modems, w.net.AddModem(sim.ModemOptions{Name: fmt.Sprintf("m%d", i+1)}))
 		}
+		defer w.net.Close()
 		w.start()
+		defer func() { w.end() }() // also of a test that has failed
 		fn(w)
-		w.end()
-		w.net.Close()
 	})
 }
 

@@ -59,6 +59,7 @@ var steps = []step{
 	{do: (*Modem).chooseService},
 	{do: (*Modem).chooseStorage, must: "it does not let a storage be chosen (AT+CPMS)"},
 	{command: at.Command{Line: "AT+CSCA?", Prefix: "+CSCA", Timeout: 10 * time.Second}, read: (*Modem).readSMSC},
+	{do: (*Modem).setSMSC},
 	{command: at.Command{Line: "AT+CNUM", Prefix: "+CNUM", Timeout: 10 * time.Second}, read: (*Modem).readNumber},
 	{do: (*Modem).announcing, must: "it does not let received messages be announced (AT+CNMI)"},
 	{command: at.Command{Line: "AT+CLIP=1", Timeout: short}},
@@ -97,8 +98,7 @@ func (m *Modem) bringUp(ctx context.Context) *trouble {
 			if why == "" {
 				why = "it left three commands in a row unanswered"
 			}
-			return &trouble{state: sms.ModemFailed, reason: "The modem can't be used: " + why + ".", retry: retryAlien, err: err,
-				advice: "Try another port of the same modem: many show several, and only one takes SMS commands."}
+			return m.unfit("The modem can't be used: "+why+".", err)
 		}
 	}
 	m.sendableAgain()
@@ -114,12 +114,32 @@ func (m *Modem) sendableAgain() {
 	}
 	m.checkAt, m.sweepAt = now.Add(checkEvery), now.Add(sweepEvery)
 	m.parked, m.parkEnd = nil, time.Time{}
+	m.wasModem = true
+	if m.reg.registered() {
+		m.lost = time.Time{}
+		m.healed(provenByNetwork)
+	} else if m.lost.IsZero() {
+		m.lost = now
+	}
 	m.publish()
+}
+
+// unfit explains a port that answers and can't be used. One that was a modem
+// before is sick; another is perhaps the wrong one.
+func (m *Modem) unfit(reason string, err error) *trouble {
+	t := &trouble{state: sms.ModemFailed, reason: reason, retry: retryAlien, err: err,
+		advice: "Try another port of the same modem: many show several, and only one takes SMS commands."}
+	if m.wasModem {
+		t.ill, t.advice = hung, powerAdvice
+	}
+	return t
 }
 
 // notAModem explains a port on which bring-up could not even begin.
 func (m *Modem) notAModem(err error) *trouble {
 	switch {
+	case m.wasModem && (errors.Is(err, at.ErrSilent) || errors.Is(err, at.ErrParrot)):
+		return m.lossTrouble(err)
 	case errors.Is(err, at.ErrSilent):
 		return &trouble{state: sms.ModemFailed, reason: "Nothing on " + m.now.Port + " answers AT commands.", retry: retryAlien, err: err,
 			advice: "Check that this is the modem's AT port and that the modem has power; many modems show several ports."}
@@ -258,6 +278,27 @@ func (m *Modem) readSMSC(lines []string) {
 	}
 }
 
+// setSMSC puts in the service centre that the configuration wants; a SIM that
+// was in another modem, or a bare eSIM, may know none.
+func (m *Modem) setSMSC(ctx context.Context) (*trouble, error) {
+	if m.o.SMSC == "" || m.o.SMSC == m.now.SMSC {
+		return nil, nil
+	}
+	toa := "129"
+	if strings.HasPrefix(m.o.SMSC, "+") {
+		toa = "145"
+	}
+	_, err := m.port.Do(ctx, at.Command{Line: `AT+CSCA="` + m.o.SMSC + `",` + toa, Timeout: 10 * time.Second})
+	switch {
+	case err == nil:
+		m.now.SMSC = m.o.SMSC
+		m.publish()
+	case answer(err) != nil:
+		m.log.Warn("the modem refused the configured smsc", "error", err)
+	}
+	return nil, dropAnswer(err)
+}
+
 func (m *Modem) readNumber(lines []string) {
 	if m.o.Number != "" || len(lines) == 0 {
 		return
@@ -314,8 +355,16 @@ func (m *Modem) chooseStorage(ctx context.Context) (*trouble, error) {
 	if err != nil && answer(err) == nil {
 		return nil, err
 	}
-	if len(lines) > 0 && strings.Contains(firstGroup(info.TrimPrefix(lines[0], "+CPMS")), `"SR"`) {
-		m.reportMem = "SR"
+	if len(lines) > 0 {
+		offered := firstGroup(info.TrimPrefix(lines[0], "+CPMS"))
+		if strings.Contains(offered, `"SR"`) {
+			m.reportMem = "SR"
+		}
+		for _, name := range [...]string{"SM", "ME"} {
+			if strings.Contains(offered, `"`+name+`"`) {
+				m.rx.offered = append(m.rx.offered, name)
+			}
+		}
 	}
 	for try := range 10 {
 		if try > 0 {
@@ -337,8 +386,9 @@ func (m *Modem) chooseStorage(ctx context.Context) (*trouble, error) {
 			}
 		}
 	}
-	return &trouble{state: sms.ModemFailed, reason: "The modem offers " + errNoStorage.Error() + ".", retry: retryAlien, err: err,
-		advice: "Check the SIM in a phone, then plug the modem in again."}, nil
+	t := m.unfit("The modem offers "+errNoStorage.Error()+".", err)
+	t.advice = "Check the SIM in a phone, then plug the modem in again."
+	return t, nil
 }
 
 func firstGroup(s string) string {
@@ -371,8 +421,7 @@ func (m *Modem) announcing(ctx context.Context) (*trouble, error) {
 			return nil, err
 		}
 	}
-	return &trouble{state: sms.ModemFailed, reason: "The modem refuses to announce received messages (AT+CNMI).", retry: retryAlien, err: err,
-		advice: "Try another port of the same modem: many show several, and only one takes SMS commands."}, nil
+	return m.unfit("The modem refuses to announce received messages (AT+CNMI).", err), nil
 }
 
 func (m *Modem) tryAnnouncing(ctx context.Context, form string) (kept bool, err error) {
@@ -405,10 +454,6 @@ func (m *Modem) look(ctx context.Context) (*trouble, error) {
 		}
 	}
 	return nil, nil
-}
-
-func (m *Modem) firstSweep(ctx context.Context) (*trouble, error) {
-	return nil, m.sweep(ctx)
 }
 
 // iccidCommands: there is no standard one. The last reads the file itself.

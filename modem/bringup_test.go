@@ -246,3 +246,35 @@ func TestRadioIsSwitchedOn(t *testing.T) {
 		r.state(sms.Ready)
 	})
 }
+
+// The service centre of the configuration is put in where the SIM has another
+// or none.
+func TestServiceCentreIsSet(t *testing.T) {
+	for has, want := range map[string]bool{`+CSCA: "",129|OK`: true, `+CSCA: "+491710000000",145|OK`: false} {
+		with(t, map[string]string{"AT+CSCA?": has}, func(o *modem.Options) { o.SMSC = "+491710000000" }, func(r *rig) {
+			if want {
+				r.hear(`AT+CSCA="+491710000000",145`)
+				r.say("OK")
+			}
+			r.state(sms.Ready)
+			if got := r.m.Snapshot().SMSC; got != "+491710000000" {
+				t.Errorf("SMSC %q", got)
+			}
+		})
+	}
+}
+
+// Where roaming is not allowed nothing is sent in a foreign network.
+func TestRoamingNotAllowed(t *testing.T) {
+	with(t, map[string]string{"AT+CREG?": "+CREG: 2,5|OK", "AT+CGREG?": "+CGREG: 2,5|OK"}, func(o *modem.Options) { o.NoRoaming = true }, func(r *rig) {
+		r.state(sms.Denied)
+		if s := r.m.Snapshot(); !strings.Contains(s.Advice, "allow_roaming") || s.Registration != "roaming" {
+			t.Errorf("%q %q", s.Advice, s.Registration)
+		}
+		r.box.add(part("a", 1))
+		r.modem().Quiet(time.Minute)
+		r.knows("AT+CREG?", "+CREG: 2,1|OK") // its own network is back, for one of the two domains
+		r.state(sms.Ready)
+		r.takes(part("a", 1))
+	})
+}

@@ -1,6 +1,8 @@
 package modem
 
 import (
+	"fmt"
+	"runtime/debug"
 	"strconv"
 
 	"gatewayd/modem/at"
@@ -56,13 +58,32 @@ func hire(box Outbox) *clerk {
 func (c *clerk) work() {
 	defer close(c.gone)
 	for j := range c.jobs {
-		ok, err := c.box.Begin(j.previous, j.next, j.expected)
-		v := verdict{ok && err == nil, err}
+		v := c.begin(j)
 		c.begun <- v
 		if v.ok {
-			c.next <- pack(c.box.Next())
+			c.next <- c.choose()
 		}
 	}
+}
+
+// A panic of the Outbox is that part's trouble, not the daemon's end.
+func (c *clerk) begin(j job) (v verdict) {
+	defer func() {
+		if p := recover(); p != nil {
+			v = verdict{err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	ok, err := c.box.Begin(j.previous, j.next, j.expected)
+	return verdict{ok && err == nil, err}
+}
+
+func (c *clerk) choose() (l *load) {
+	defer func() {
+		if recover() != nil {
+			l = nil // the modem's own goroutine asks again, and its supervisor hears of it
+		}
+	}()
+	return pack(c.box.Next())
 }
 
 func (c *clerk) leave() {

@@ -22,6 +22,7 @@ type box struct {
 	refuse   map[*modem.Part]bool // Begin says no
 	failures int                  // Begin and Finish fail so many times
 	hold     chan struct{}        // if set, Begin waits for it
+	panics   int                  // Begin panics so many times
 	changed  chan struct{}
 }
 
@@ -75,6 +76,10 @@ func (b *box) Begin(previous *modem.Outcome, next *modem.Part, expectedMR int) (
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.panics > 0 {
+		b.panics--
+		panic("a fault of ours")
+	}
 	if b.failures > 0 {
 		b.failures--
 		return false, errDisk

@@ -15,6 +15,7 @@ type Metrics struct {
 	late     *prometheus.CounterVec
 	restarts *prometheus.CounterVec
 	signal   *prometheus.GaugeVec
+	healings *prometheus.CounterVec
 }
 
 // NewMetrics registers the modems' metrics; with nil they are kept for nobody.
@@ -42,9 +43,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		signal: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gatewayd_modem_signal_dbm", Help: "Received signal strength.",
 		}, []string{"modem"}),
+		healings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatewayd_modem_healing_total", Help: "Steps taken to heal a modem, by step and outcome.",
+		}, []string{"modem", "step", "outcome"}),
 	}
 	if r != nil {
-		r.MustRegister(m.parts, m.seconds, m.state, m.received, m.late, m.restarts, m.signal)
+		r.MustRegister(m.parts, m.seconds, m.state, m.received, m.late, m.restarts, m.signal, m.healings)
 	}
 	return m
 }
@@ -57,6 +61,7 @@ type meters struct {
 	late, restarts    prometheus.Counter
 	signal            prometheus.Gauge
 	state             *prometheus.GaugeVec
+	healings          *prometheus.CounterVec
 	modem             string
 	last              sms.ModemState
 }
@@ -75,7 +80,7 @@ func (m *Metrics) of(modem string) *meters {
 		late:     m.late.WithLabelValues(modem),
 		restarts: m.restarts.WithLabelValues(modem),
 		signal:   m.signal.WithLabelValues(modem),
-		state:    m.state, modem: modem,
+		state:    m.state, healings: m.healings, modem: modem,
 	}
 }
 
@@ -88,4 +93,8 @@ func (m *meters) is(s sms.ModemState) {
 	}
 	m.state.WithLabelValues(m.modem, string(s)).Set(1)
 	m.last = s
+}
+
+func (m *meters) healing(step, outcome string) {
+	m.healings.WithLabelValues(m.modem, step, outcome).Inc()
 }

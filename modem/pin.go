@@ -64,6 +64,9 @@ func (m *Modem) unlock(ctx context.Context) (*trouble, error) {
 				return t, err
 			}
 			entered = true
+			if err := m.sleep(ctx, m.family().afterPIN); err != nil {
+				return nil, err
+			}
 		case state == "SIM PUK", code == 12:
 			return m.pukTrouble(), nil
 		case state == "SIM PIN2", state == "SIM PUK2", code == 17, code == 18:
@@ -92,8 +95,7 @@ func (m *Modem) unlock(ctx context.Context) (*trouble, error) {
 			if try < 4 {
 				continue
 			}
-			return &trouble{state: sms.ModemFailed, reason: "The port does not say whether a SIM is ready (AT+CPIN?).", retry: retryAlien, err: err,
-				advice: "Try another port of the same modem: many show several, and only one takes SMS commands."}, nil
+			return m.unfit("The port does not say whether a SIM is ready (AT+CPIN?).", err), nil
 		}
 	}
 	return &trouble{state: sms.NoSIM, reason: "The SIM does not get ready.", advice: "Take the SIM out and put it in again.", retry: retrySIM, err: err}, nil

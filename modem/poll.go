@@ -22,7 +22,7 @@ const (
 const pollTimeout = 5 * time.Second
 
 // polls are the questions asked in turn. Registration comes first: a modem
-// that searches asks for nothing else.
+// that searches asks for that and the signal alone.
 var polls = []struct {
 	command at.Command
 	read    func(m *Modem, lines []string)
@@ -34,8 +34,8 @@ var polls = []struct {
 	{at.Command{Line: "AT+COPS?", Prefix: "+COPS", Timeout: pollTimeout}, (*Modem).readOperator},
 }
 
-// domains is how many of the polls ask for registration.
-const domains = 3
+// whileSearching is how many of the polls a modem without a network is asked.
+const whileSearching = 4
 
 // poll asks one question. With busy a part waits, and the next question waits
 // its turn; else they follow at once, each giving way to a part.
@@ -46,7 +46,7 @@ func (m *Modem) poll(ctx context.Context, busy bool) error {
 	p := polls[m.pollStep]
 	m.pollStep++
 	searching := !m.reg.registered()
-	if m.pollStep == len(polls) || searching && m.pollStep == domains {
+	if m.pollStep == len(polls) || searching && m.pollStep == whileSearching {
 		m.pollStep = 0
 	}
 	switch {
@@ -107,6 +107,13 @@ func (m *Modem) register(name string, fields []string) {
 	}
 	if m.up && before.registered() && !m.reg.registered() {
 		m.pollSoon = true // the other domains may still be there
+	}
+	switch {
+	case m.reg.registered():
+		m.lost = time.Time{}
+		m.healed(provenByNetwork)
+	case m.lost.IsZero():
+		m.lost = time.Now()
 	}
 }
 
@@ -239,6 +246,9 @@ func fromUCS2(s string) string {
 // a missed acknowledgement switches that off in silence.
 func (m *Modem) check(ctx context.Context) error {
 	m.checkAt = time.Now().Add(checkEvery)
+	if err := m.remembers(ctx); err != nil || m.sick != nil {
+		return err
+	}
 	lines, err := m.ask(ctx, at.Command{Line: "AT+CNMI?", Prefix: "+CNMI", Timeout: pollTimeout})
 	if err != nil {
 		if answer(err) != nil {
@@ -253,10 +263,33 @@ func (m *Modem) check(ctx context.Context) error {
 	m.sweepDue = true
 	_, err = m.port.Do(ctx, at.Command{Line: "AT+CNMI=" + m.cnmi, Timeout: pollTimeout})
 	if answer(err) != nil {
-		m.sick = &trouble{state: sms.Healing, reason: "The modem no longer announces received messages.", advice: "It is started afresh."}
+		m.sick = &trouble{state: sms.Healing, reason: "The modem no longer announces received messages.", advice: powerAdvice, ill: hung}
 		return nil
 	}
 	return err
+}
+
+// remembers asks for settings that only a reset can have changed: PDU mode, and
+// codes in errors if they were there before.
+func (m *Modem) remembers(ctx context.Context) error {
+	for _, name := range [...]string{"+CMGF", "+CMEE"} {
+		lines, err := m.ask(ctx, at.Command{Line: "AT" + name + "?", Prefix: name, Timeout: pollTimeout})
+		if err != nil && answer(err) == nil {
+			return err
+		}
+		if err != nil || len(lines) == 0 {
+			continue
+		}
+		on := strings.TrimSpace(info.TrimPrefix(lines[0], name)) != "0"
+		switch {
+		case name == "+CMGF" && on, name == "+CMEE" && !on && m.rx.cmee:
+			m.forgot()
+			return nil
+		case name == "+CMEE":
+			m.rx.cmee = on
+		}
+	}
+	return nil
 }
 
 // sameAnnouncing compares mt and ds, which decide what is announced and how.

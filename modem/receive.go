@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/warthog618/modem/info"
-
 	"gatewayd/modem/at"
 	"gatewayd/sms"
 )
@@ -21,11 +19,36 @@ const (
 	sweepEvery = 5 * time.Minute  // oftener hangs old modems
 )
 
-// announcement is a stored message or report that waits to be read.
-type announcement struct {
+// place is where the modem keeps a message or report.
+type place struct {
 	storage string
 	index   int
-	tries   int
+}
+
+// announcement is a place that waits to be read.
+type announcement struct {
+	place
+	tries  int
+	looked bool // there was nothing
+}
+
+// receiving is what a session knows of the storages.
+type receiving struct {
+	again     []announcement // to be read once more at againAt
+	againAt   time.Time
+	deletions []place        // stored durably, to be deleted when nothing is more urgent
+	count     bool           // deletions change how full the storage is: ask behind them
+	offered   []string       // storages that can be read
+	searched  bool           // all that are offered were swept
+	others    []string       // besides ours, where something was found or announced
+	own       map[string]int // messages in a storage that were not received: left alone
+	failures  int            // of sweeps, in a row
+
+	indicators uint64 // of +CIEV that have become 1 and are not known, a bit each
+	smsFull    int    // the indicator that says that the storage is full; -1: none does
+
+	cmee, echoing bool // errors have codes, as asked; it echoes, though asked not to
+	echoes        int
 }
 
 // direct is a PDU that came by itself and is nowhere but here until stored.
@@ -43,8 +66,10 @@ func (m *Modem) unsolicited(u at.URC) {
 	switch name {
 	case "+CMTI", "+CDSI":
 		m.announce(rest)
-	case "+CMT", "+CDS":
+	case "+CMT", "+CDS", "+CLASS0":
 		m.arrived(u.PDU)
+	case "+CIEV":
+		m.indicated(rest)
 	case "+CMGS":
 		m.late(u.Line)
 	case "+CREG", "+CGREG", "+CEREG":
@@ -100,8 +125,14 @@ func (m *Modem) announce(rest string) {
 		m.sweepDue = true
 		return
 	}
-	a := announcement{storage: strings.Trim(strings.TrimSpace(storage), `"`), index: index}
-	if !slices.ContainsFunc(m.announced, func(b announcement) bool { return a.storage == b.storage && a.index == b.index }) {
+	a := announcement{place: place{strings.Trim(strings.TrimSpace(storage), `"`), index}}
+	if a.storage != m.storage && !slices.Contains(m.rx.others, a.storage) {
+		m.rx.others = append(m.rx.others, a.storage)
+	}
+	// Something else may lie there by now (TP-PID 41 to 47 replace): it is read
+	// before it is deleted.
+	m.rx.deletions = slices.DeleteFunc(m.rx.deletions, func(p place) bool { return p == a.place })
+	if !slices.ContainsFunc(m.announced, func(b announcement) bool { return a.place == b.place }) {
 		m.announced = append(m.announced, a)
 	}
 }
@@ -110,10 +141,7 @@ func (m *Modem) announce(rest string) {
 func (m *Modem) arrived(pdu string) {
 	if pdu == "" {
 		m.log.Warn("a message was announced and did not come")
-		m.sweepDue = true
-		if m.csms == 1 {
-			m.checkAt = time.Now()
-		}
+		m.sweepDue, m.checkAt = true, time.Now() // it may have forgotten PDU mode
 		return
 	}
 	if len(m.direct) > 0 { // in order
@@ -166,6 +194,8 @@ func (m *Modem) store(pdu, storage string, index int) bool {
 	} else {
 		m.count.received.Add(1)
 		m.meters.messages.Inc()
+		m.deaf = false
+		m.healed(provenByMessage)
 	}
 	return true
 }
@@ -220,40 +250,54 @@ func (m *Modem) acknowledge(ctx context.Context) error {
 	return nil
 }
 
-// fetch reads, stores and deletes the message that was announced first.
+// fetch reads and stores the message that was announced first. It is deleted
+// later: what waits to be read or sent goes first.
 func (m *Modem) fetch(ctx context.Context) error {
-	a := m.announced[0] // stays the first: URCs only append
+	a := m.announced[0]
+	m.announced = m.announced[1:] // announced again from now on, it is read again
 	if err := m.read(ctx, a.storage); err != nil {
-		return m.unreadable(err)
+		return m.unreadable(a, err)
 	}
 	lines, err := m.ask(ctx, at.Command{Line: fmt.Sprintf("AT+CMGR=%d", a.index), Prefix: "+CMGR", PDU: true, Timeout: 10 * time.Second})
-	if err != nil {
-		switch cmeCode(err) {
-		case 21, 22: // nothing there: read before, or replaced
-			m.announced = m.announced[1:]
-			return nil
-		}
-		return m.unreadable(err)
+	if code := cmeCode(err); err != nil && code != 21 && code != 22 {
+		return m.unreadable(a, err)
 	}
-	found := stored(lines, "+CMGR")
-	if len(found) > 0 && found[0].pdu != "" && !found[0].own {
-		if !m.store(found[0].pdu, a.storage, a.index) {
-			return nil
-		}
-		m.announced = m.announced[1:]
-		return m.remove(ctx, a.storage, a.index)
+	var s slot
+	if found := stored(lines, "+CMGR"); len(found) > 0 {
+		s = found[0]
 	}
-	m.announced = m.announced[1:]
+	switch {
+	case s.text:
+		m.forgot()
+	case s.own:
+	case s.pdu == "":
+		m.lookAgain(a)
+	case m.store(s.pdu, a.storage, a.index):
+		m.rx.deletions = append(m.rx.deletions, a.place)
+	default:
+		m.announced = append([]announcement{a}, m.announced...)
+	}
 	return nil
 }
 
-// unreadable tries an announced message once more, then leaves it to the sweep.
-func (m *Modem) unreadable(err error) error {
-	if m.announced[0].tries++; m.announced[0].tries >= 2 || answer(err) == nil {
-		m.announced = m.announced[1:]
-		m.sweepDue = true
-		m.retryAt = time.Now().Add(retryInbox)
+// lookAgain reads a place once more that was announced and is empty: it was read
+// before, most likely, but some modems announce what they have yet to store.
+func (m *Modem) lookAgain(a announcement) {
+	if a.looked {
+		return
 	}
+	a.looked = true
+	m.rx.again, m.rx.againAt = append(m.rx.again, a), time.Now().Add(time.Second)
+}
+
+// unreadable tries an announced message once more, then leaves it to the sweep.
+func (m *Modem) unreadable(a announcement, err error) error {
+	if a.tries++; a.tries < 2 && answer(err) != nil {
+		m.announced = append([]announcement{a}, m.announced...)
+		return err
+	}
+	m.sweepDue = true
+	m.retryAt = time.Now().Add(retryInbox)
 	return err
 }
 
@@ -263,6 +307,10 @@ func (m *Modem) read(ctx context.Context, storage string) error {
 		return nil
 	}
 	lines, err := m.port.Do(ctx, at.Command{Line: `AT+CPMS="` + storage + `"`, Prefix: "+CPMS", Lenient: true, Timeout: 5 * time.Second})
+	if answer(err) != nil { // some want all three
+		line := fmt.Sprintf(`AT+CPMS="%s","%s","%[2]s"`, storage, m.storage)
+		lines, err = m.port.Do(ctx, at.Command{Line: line, Prefix: "+CPMS", Lenient: true, Timeout: 5 * time.Second})
+	}
 	if err != nil {
 		return err
 	}
@@ -288,111 +336,6 @@ func (m *Modem) remove(ctx context.Context, storage string, index int) error {
 		m.log.Error("a deletion could not be booked", "storage", storage, "index", index, "error", err)
 	}
 	return nil
-}
-
-// slot is one stored message.
-type slot struct {
-	index int
-	own   bool // written or sent by somebody on this SIM: stat 2 and 3
-	pdu   string
-}
-
-// stored reads the answers of +CMGL (index first) and +CMGR (no index): header
-// lines, each followed by its PDU unless the slot is empty.
-func stored(lines []string, command string) []slot {
-	var slots []slot
-	for _, line := range lines {
-		if !info.HasPrefix(line, command) {
-			if n := len(slots); n > 0 && slots[n-1].pdu == "" {
-				slots[n-1].pdu = line
-			}
-			continue
-		}
-		fields := strings.Split(info.TrimPrefix(line, command), ",")
-		s := slot{}
-		if command == "+CMGL" {
-			s.index, _ = strconv.Atoi(strings.TrimSpace(fields[0]))
-			fields = fields[1:]
-		}
-		if len(fields) > 0 {
-			stat := strings.Trim(strings.TrimSpace(fields[0]), `"`)
-			s.own = stat == "2" || stat == "3" || strings.HasPrefix(stat, "STO")
-		}
-		slots = append(slots, s)
-	}
-	return slots
-}
-
-// sweep reads the whole storage: what came while nobody listened, what was
-// announced wrongly, what could not be deleted.
-func (m *Modem) sweep(ctx context.Context) error {
-	m.sweepDue, m.sweepAt = false, time.Now().Add(sweepEvery)
-	storages := []string{m.storage}
-	if m.reportMem != "" && m.reportMem != m.storage {
-		storages = []string{m.reportMem, m.storage} // ends where CMTI reads
-	}
-	for _, storage := range storages {
-		if err := m.sweepStorage(ctx, storage); err != nil {
-			if answer(err) == nil {
-				return err
-			}
-			m.log.Debug("sweep", "storage", storage, "error", err)
-		}
-	}
-	return nil
-}
-
-func (m *Modem) sweepStorage(ctx context.Context, storage string) error {
-	if err := m.read(ctx, storage); err != nil {
-		return err
-	}
-	lines, err := m.ask(ctx, at.Command{Line: "AT+CMGL=4", Prefix: "+CMGL", PDU: true, Timeout: 2 * time.Minute})
-	if err != nil {
-		return err
-	}
-	for _, s := range stored(lines, "+CMGL") {
-		if s.own || s.pdu == "" {
-			continue
-		}
-		if !m.store(s.pdu, storage, s.index) {
-			return nil // again at retryAt
-		}
-		if err := m.remove(ctx, storage, s.index); err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	if storage != m.storage {
-		return nil
-	}
-	if len(m.direct) == 0 {
-		m.blocked = nil // nothing waits any longer
-	}
-	lines, err = m.ask(ctx, at.Command{Line: "AT+CPMS?", Prefix: "+CPMS", Lenient: true, Timeout: 5 * time.Second})
-	if err == nil {
-		m.fill(lines)
-	}
-	return err
-}
-
-// fill reads how full the storage is from an answer of +CPMS, with names in
-// it or without: `"SM",1,50,…` or `1,50,…`.
-func (m *Modem) fill(lines []string) {
-	for _, line := range lines {
-		var numbers []int
-		for _, f := range strings.Split(info.TrimPrefix(line, "+CPMS"), ",") {
-			if n, err := strconv.Atoi(strings.TrimSpace(f)); err == nil {
-				numbers = append(numbers, n)
-			}
-			if len(numbers) == 2 {
-				m.now.Storage = &sms.Storage{Name: m.storage, Used: numbers[0], Total: numbers[1]}
-				m.publish()
-				return
-			}
-		}
-	}
 }
 
 // errNoStorage says that no storage for received messages could be chosen.

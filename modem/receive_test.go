@@ -290,12 +290,16 @@ func TestReportStorageIsSwept(t *testing.T) {
 		r.say("+CPMS: 1,10", "OK")
 		r.hear("AT+CMGL=4")
 		r.say("+CMGL: 2,0,,25", report, "OK")
-		r.hear("AT+CMGD=2")
-		r.say("OK")
 		r.hear(`AT+CPMS="SM"`)
 		r.say("+CPMS: 0,30", "OK")
 		r.hear("AT+CMGL=4")
 		r.say("OK")
+		r.hear(`AT+CPMS="SR"`) // the next part may go before this
+		r.say("+CPMS: 1,10", "OK")
+		r.hear("AT+CMGD=2")
+		r.say("OK")
+		r.hear(`AT+CPMS="SM"`)
+		r.say("+CPMS: 0,30", "OK")
 		r.state(sms.Ready)
 		if got := r.inbox.all(); len(got) != 1 || got[0].Storage != "SR" || r.m.Snapshot().Storage.Name != "SM" {
 			t.Errorf("%+v", got)

@@ -42,7 +42,7 @@ func usual() map[string]string {
 		"AT^CURC=0": "ERROR", "AT+CCID": "+CCID: 89490200001234567890|OK", "AT+CPIN?": "+CPIN: READY|OK",
 		"AT+CFUN?": "+CFUN: 1|OK", "AT+CIMI": "262011234567890|OK", "AT+CREG=2": "OK", "AT+CGREG=2": "OK", "AT+CEREG=2": "OK",
 		`AT+CSCS="GSM"`: "OK", "AT+COPS=3,0": "OK", "AT+CMGF=0": "OK", "AT+CSMS=0": "+CSMS: 1,1,1|OK",
-		"AT+CPMS=?": `+CPMS: ("SM","ME"),("SM","ME"),("SM","ME")|OK`, `AT+CPMS="SM","SM","SM"`: "+CPMS: 0,30,0,30,0,30|OK",
+		"AT+CPMS=?": `+CPMS: ("SM"),("SM"),("SM")|OK`, `AT+CPMS="SM","SM","SM"`: "+CPMS: 0,30,0,30,0,30|OK",
 		"AT+CSCA?": `+CSCA: "+491710000000",145|OK`, "AT+CNUM": "OK",
 		"AT+CNMI=2,1,0,2,0": "OK", "AT+CNMI?": "+CNMI: 2,1,0,2,0|OK", "AT+CLIP=1": "OK",
 		"AT+CREG?": "+CREG: 2,1|OK", "AT+CGREG?": "+CGREG: 2,1|OK", "AT+CEREG?": "+CEREG: 2,0|OK",

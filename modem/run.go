@@ -26,11 +26,19 @@ type Options struct {
 	OnState func(sms.Modem) // called by Run's goroutine when state or reason change
 	OnCall  func(sms.Call)  // called by Run's goroutine, once for each incoming call; may be nil
 	Ring    bool            // incoming calls are left to ring; else they are hung up
+	// Limit says why the SIM may not send for now, "" if it may; nil: it always
+	// may. It is only for the state: what is sent, Outbox decides.
+	Limit   func(sms.Modem) (reason, advice string)
 	Log     *slog.Logger
 	Metrics *Metrics
 	// Record gets every byte of the port, numbers, texts and PINs too; out: to
 	// the modem. It is called from two goroutines.
 	Record func(out bool, b []byte)
+	// PowerCycle switches the modem's USB power off and on; nil: nobody here may.
+	PowerCycle func(context.Context) error
+	Known      bool   // it was a modem before, so if it is silent now it is sick
+	NoRoaming  bool   // send and receive in the SIM's own network only
+	SMSC       string // the service centre to use, "": the SIM's
 }
 
 // Modem drives one modem. All fields below the line belong to Run's goroutine.
@@ -43,6 +51,8 @@ type Modem struct {
 	reset   chan struct{}
 	wake    chan struct{}
 	ussd    ussd
+
+	deafened chan string
 
 	// ---
 
@@ -57,12 +67,19 @@ type Modem struct {
 	parkEnd   time.Time     //
 	parkFor   time.Duration // doubles each time
 	holdEnd   time.Time     // no service for a part: nothing is sent until then
-	sick      *trouble      // ends the session
-	faults    int           // class Fault in a row
-	unanswers int           // parts without an answer in a row
+	ladder    ladder
+	lost      time.Time // since when there is no network; zero: there is one
+	radioRest time.Time // so long nothing is done about that
+	deaf      bool      // what the network had for it did not arrive
+	sick      *trouble  // ends the session
+	faults    int       // class Fault in a row
+	unanswers int       // parts without an answer in a row
 	run       run
+	linked    int64  // the message for whose parts the link is kept
+	noLink    bool   // +CMMS is refused
 	lastMR    int    // -1: not known
 	doubt     *doubt // the part whose answer may still come
+	wasModem  bool   // this port, or this name, was a modem before
 	up        bool   // bring-up is done
 	upSince   time.Time
 	sessions  int    // of the port so far
@@ -85,6 +102,7 @@ type Modem struct {
 	resyncs   int   // of the port, when it was last swept
 	blocked   error // why Inbox refuses
 	retryAt   time.Time
+	rx        receiving
 
 	// Polling.
 	pollAt, checkAt, sweepAt time.Time
@@ -105,11 +123,12 @@ func New(o Options) *Modem {
 	}
 	m := &Modem{
 		o: o, log: o.Log.With("modem", o.Name), meters: o.Metrics.of(o.Name),
-		reset: make(chan struct{}, 1), wake: make(chan struct{}, 1), lastMR: -1,
+		reset: make(chan struct{}, 1), wake: make(chan struct{}, 1), deafened: make(chan string, 1), lastMR: -1,
 		ussd: newUSSD(),
 	}
 	m.now = sms.Modem{Name: o.Name, Port: o.Port, Number: o.Number, State: sms.Absent, Reason: "Not started yet.", Since: time.Now()}
-	m.publish()
+	m.ladder.next, m.wasModem = reopen, o.Known
+	m.shown()
 	return m
 }
 
@@ -143,12 +162,18 @@ func (m *Modem) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		m.enter(t.state, t.reason, t.advice)
-		m.quitUSSD(t.reason) // asked for while the old state was still shown
 		if t.err != nil {
 			m.log.Debug("session over", "error", t.err)
 		}
-		m.pause(ctx, t.retry)
+		switch {
+		case t.ill != nil:
+			m.climb(ctx, t)
+		case m.awaited(t):
+			m.pause(ctx, betweenRungs)
+		default:
+			m.enter(t.state, t.reason, t.advice)
+			m.pause(ctx, t.retry)
+		}
 	}
 	return nil
 }
@@ -197,9 +222,13 @@ func (m *Modem) session(ctx context.Context) *trouble {
 	}()
 	m.fresh()
 	defer m.endSession(ctx)
+	if t := m.apply(ctx); t != nil || ctx.Err() != nil {
+		return t
+	}
 	if t := m.bringUp(ctx); t != nil || ctx.Err() != nil {
 		return t
 	}
+	m.healed(provenByAnswer)
 	m.up, m.upSince, m.resyncs = true, time.Now(), m.port.Resyncs()
 	defer func() {
 		m.up = false
@@ -243,11 +272,12 @@ func (r recorded) Write(p []byte) (int, error) {
 func (m *Modem) fresh() {
 	m.sessions++
 	m.sick, m.faults, m.unanswers, m.lastMR = nil, 0, 0, -1
+	m.linked, m.noLink = 0, false
 	m.reg = registration{-1, -1, -1}
-	m.announced, m.acks, m.ackForm, m.sweepDue = nil, 0, "", false
+	m.announced, m.acks, m.ackForm, m.sweepDue, m.rx = nil, 0, "", false, receiving{}
 	m.holdEnd, m.retryAt, m.pollSoon = time.Time{}, time.Time{}, false
 	switch m.now.State {
-	case sms.NoSIM, sms.PINRequired, sms.PUKRequired, sms.ModemFailed:
+	case sms.NoSIM, sms.PINRequired, sms.PUKRequired, sms.ModemFailed, sms.Healing, sms.Deaf, sms.Parked:
 		// Looking again changes nothing until the look is over.
 	default:
 		m.enter(sms.Probing, "The modem is being started.", "")
@@ -290,7 +320,16 @@ func (m *Modem) wait(ctx context.Context) {
 	case <-m.timer.C:
 	case <-m.reset:
 		m.sick = resetTrouble()
+	case reason := <-m.deafened:
+		m.hearsNothing(reason)
 	case <-ctx.Done():
+	}
+}
+
+func (m *Modem) hearsNothing(reason string) {
+	m.deaf = true
+	if m.sick == nil {
+		m.sick = deafTrouble(reason)
 	}
 }
 
@@ -301,7 +340,7 @@ func resetTrouble() *trouble {
 
 func (m *Modem) nextDue() time.Time {
 	next := m.pollAt
-	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.retryAt, m.ussd.nextDue(), m.calling.nextDue(m.o.Ring)} {
+	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.retryAt, m.tidyDue(), m.ussd.nextDue(), m.calling.nextDue(m.o.Ring)} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -314,7 +353,7 @@ func (m *Modem) nextDue() time.Time {
 func (m *Modem) urgent(now time.Time) bool {
 	return m.sick != nil || m.port.Stale() || m.doubt != nil && m.doubt.answered ||
 		len(m.announced) > 0 && m.retryAt.IsZero() || m.acks > 0 ||
-		m.sweepDue && m.retryAt.IsZero() || len(m.reset) > 0 || len(m.ussd.wake) > 0 || m.ussd.said != "" ||
+		m.sweepDue && m.retryAt.IsZero() || len(m.reset) > 0 || len(m.deafened) > 0 || len(m.ussd.wake) > 0 || m.ussd.said != "" ||
 		!now.Before(m.nextDue())
 }
 
@@ -328,14 +367,22 @@ func (m *Modem) duties(ctx context.Context, busy bool) *trouble {
 		if n := m.port.Resyncs(); n != m.resyncs {
 			m.resyncs, m.sweepDue = n, true // an announcement may have been lost
 		}
+		if m.echoesAnew() {
+			m.forgot()
+		}
 		select {
 		case <-m.reset:
 			m.sick = resetTrouble()
+		case reason := <-m.deafened:
+			m.hearsNothing(reason)
 		default:
 		}
 		select {
 		case <-m.ussd.wake: // its duty looks for itself
 		default:
+		}
+		if t := m.lookForIllness(time.Now()); t != nil && m.sick == nil {
+			m.sick = t
 		}
 		if m.sick != nil {
 			return m.sick
@@ -361,7 +408,9 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 	now := time.Now()
 	switch {
 	case m.port.Stale():
-		return true, m.port.Resync(ctx, 3)
+		err := m.port.Resync(ctx, 3)
+		m.resynced(err)
+		return true, err
 	case m.doubt != nil && m.doubt.answered:
 		m.settle()
 		return true, nil
@@ -378,7 +427,7 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 	case m.ussd.due(now):
 		return true, m.stepUSSD(ctx)
 	case m.sweepDue && m.retryAt.IsZero(), !now.Before(m.sweepAt):
-		return true, m.sweep(ctx)
+		return true, m.sweep(ctx, !m.sweepDue)
 	case m.parked != nil && !now.Before(m.parkEnd):
 		m.parked, m.parkEnd = nil, time.Time{}
 		return true, nil
@@ -389,6 +438,8 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 		return !busy, m.check(ctx)
 	case m.pollSoon, !now.Before(m.pollAt):
 		return false, m.poll(ctx, busy)
+	case !m.tidyDue().IsZero() && !now.Before(m.tidyDue()):
+		return len(m.announced) > 0, m.tidy(ctx)
 	}
 	return false, nil
 }

@@ -17,11 +17,11 @@ import (
 // Limits of sending one part.
 const (
 	promptLimit   = 15 * time.Second
+	promptSettles = 20 * time.Millisecond // of a prompt that comes byte by byte: what is written too early is lost
 	resultLimit   = 60 * time.Second
-	quectelLimit  = 120 * time.Second // their manual: determined by the network
-	okLimit       = 5 * time.Second   // from +CMGS to its OK
-	giveBackAfter = 20 * time.Second  // without an answer, what waits goes to others
-	lastGrace     = 8 * time.Second   // for a part on the air when the process ends
+	okLimit       = 5 * time.Second  // from +CMGS to its OK
+	giveBackAfter = 20 * time.Second // without an answer, what waits goes to others
+	lastGrace     = 8 * time.Second  // for a part on the air when the process ends
 	parkMin       = 5 * time.Minute
 	parkMax       = time.Hour
 	holdFor       = 10 * time.Second
@@ -53,6 +53,7 @@ func (m *Modem) sendAll(ctx context.Context, first *Part) *trouble {
 				return t
 			}
 		}
+		m.keepLink(ctx, next.part)
 		s := m.send(ctx, previous, next)
 		if s.booked {
 			previous = nil
@@ -148,11 +149,14 @@ func (m *Modem) send(ctx context.Context, previous *Outcome, l *load) (s sending
 func (m *Modem) awaitPrompt(ctx context.Context, s *sending) (refusal error) {
 	begun, prompted := false, false
 	over := ctx.Done()
+	var settled <-chan time.Time
 	m.timer.Reset(promptLimit)
 	take := func(t at.Token) {
 		switch m.port.Take(t) {
 		case at.Prompted:
 			prompted = true
+		case at.Prompting:
+			settled = time.After(promptSettles)
 		case at.Done:
 			refusal = m.port.Result()
 		case at.Gone:
@@ -165,6 +169,8 @@ func (m *Modem) awaitPrompt(ctx context.Context, s *sending) (refusal error) {
 			begun, s.booked, s.dropped, s.err = true, v.err == nil, v.err == nil && !v.ok, v.err
 		case t := <-m.port.Tokens():
 			take(t)
+		case <-settled:
+			prompted = true
 		case <-m.timer.C:
 			if !prompted && refusal == nil {
 				m.port.Abandon()
@@ -182,8 +188,19 @@ func (m *Modem) awaitPrompt(ctx context.Context, s *sending) (refusal error) {
 	for refusal == nil && len(m.port.Tokens()) > 0 {
 		take(<-m.port.Tokens())
 	}
+	if refusal == nil && s.booked && !s.dropped && m.echoesAnew() {
+		m.forgot() // in text mode the PDU would be the text
+		m.port.Abandon()
+		refusal = errForgot
+	}
 	return refusal
 }
+
+// PortGone is the code of a part that was not sent because its port went away:
+// no fault of the message's, however often it happens.
+const PortGone = "port-gone"
+
+var errForgot = errors.New("the modem has forgotten its settings")
 
 var errNoPrompt = fmt.Errorf("no prompt: %w", at.ErrTimeout)
 
@@ -204,6 +221,10 @@ func (m *Modem) notSent(o *Outcome, refusal error) {
 		o.Err = classify(e, m.now.Manufacturer, 0)
 	case errors.Is(refusal, context.Canceled), errors.Is(refusal, context.DeadlineExceeded):
 		o.Err = &sms.Error{Code: "stopped", Title: "the gateway stopped", Detail: "The message had not left the gateway.", Class: sms.Now}
+		m.tally(o)
+		return
+	case errors.Is(refusal, at.ErrGone) && !errors.Is(refusal, at.ErrHung):
+		o.Err = &sms.Error{Code: PortGone, Title: "the modem was unplugged", Detail: "The message had not left the gateway. It is sent again at once.", Class: sms.Now}
 		m.tally(o)
 		return
 	default:
@@ -301,13 +322,6 @@ func (m *Modem) await(ctx context.Context, s *sending) {
 	}
 }
 
-func (m *Modem) resultLimit() time.Duration {
-	if strings.Contains(strings.ToUpper(m.now.Manufacturer), "QUECTEL") {
-		return quectelLimit
-	}
-	return resultLimit
-}
-
 // giveBack lets others have the part that waits behind one without an answer.
 func (m *Modem) giveBack(s *sending) {
 	if s.follow != nil {
@@ -381,6 +395,7 @@ func (m *Modem) confirmed(o *Outcome, mr int) {
 	o.Result, o.MR, o.ExpectedMR = Confirmed, mr, -1
 	m.lastMR = mr
 	m.run.success()
+	m.healed(provenBySending)
 	m.faults, m.unanswers, m.losses, m.parkFor = 0, 0, 0, 0
 	m.tally(o)
 }
@@ -397,7 +412,9 @@ func (m *Modem) unknown(o *Outcome, why string, cause error) {
 // refused draws the conclusions of a refusal for the modem itself.
 func (m *Modem) refused(o *Outcome) {
 	m.unanswers = 0
+	m.noLink = m.noLink || o.Err.Code == "cms-528" // Quectel: not while its link is kept open
 	m.run.read(o.Err, o.Part.To)
+	m.roomNeeded(o.Err)
 	m.tally(o)
 	switch o.Err.Class {
 	case sms.Account:
@@ -415,8 +432,7 @@ func (m *Modem) refused(o *Outcome) {
 // fault counts faults; three in a row are cured by starting the modem afresh.
 func (m *Modem) fault() {
 	if m.faults++; m.faults >= 3 && m.sick == nil {
-		m.sick = &trouble{state: sms.Healing, reason: "The modem failed three times in a row.",
-			advice: "It is started afresh. If this goes on, check its power supply and plug it in again."}
+		m.sick = &trouble{state: sms.Healing, reason: "The modem failed three times in a row.", advice: powerAdvice, ill: failing}
 	}
 }
 

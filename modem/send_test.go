@@ -176,7 +176,7 @@ func TestBeforeCtrlZ(t *testing.T) {
 		"bad length":           {func(r *rig) { r.hear(cmd); r.say("+CMS ERROR: 304") }, modem.Refused, "cms-304"},
 		"SIM busy":             {func(r *rig) { r.hear(cmd); r.say("+CMS ERROR: 314") }, modem.Refused, "cms-314"},
 		"network timeout":      {func(r *rig) { r.hear(cmd); r.say("+CMS ERROR: 332") }, modem.NotSent, "cms-332"},
-		"pulled before prompt": {func(r *rig) { r.hear(cmd); r.modem().Wire().Unplug() }, modem.NotSent, "not-sent"},
+		"pulled before prompt": {func(r *rig) { r.hear(cmd); r.modem().Wire().Unplug() }, modem.NotSent, modem.PortGone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			converse(t, func(r *rig) {
@@ -270,7 +270,7 @@ func TestAPartBehindASilentOneGoesBack(t *testing.T) {
 }
 
 // Announced messages are fetched before the next part, and the outcome is
-// booked before that.
+// booked before that. Deleting them can wait: one goes before each part.
 func TestAnnouncedMessageBetweenTwoParts(t *testing.T) {
 	converse(t, func(r *rig) {
 		a, b := part("a", 1), part("b", 2)
@@ -282,18 +282,18 @@ func TestAnnouncedMessageBetweenTwoParts(t *testing.T) {
 			t.Errorf("not booked before the fetch: %+v", got)
 		}
 		r.say("+CMGR: 0,,18", deliver, "OK")
-		r.hear("AT+CMGD=3")
+		r.hear("AT+CMGR=4")
 		if got := r.inbox.all(); len(got) != 1 || got[0].Storage != "SM" || got[0].Index != 3 || got[0].ICCID != "89490200001234567890" {
 			t.Errorf("stored %+v", got)
 		}
-		r.say("OK")
-		r.hear("AT+CMGR=4")
 		r.say("+CMGR: 0,,25", report, "OK")
-		r.hear("AT+CMGD=4")
+		r.hear("AT+CMGD=3")
 		r.say("OK")
 		r.takes(b)
 		r.say("+CMGS: 2", "OK")
 		r.outcomes(2)
+		r.hear("AT+CMGD=4")
+		r.say("OK")
 		if s := r.m.Snapshot().Counters; s.Received != 1 || s.Reports != 1 {
 			t.Errorf("counters %+v", s)
 		}
@@ -334,3 +334,55 @@ const (
 	deliver = "07919471010000000404A1321000001010200010800003C2E231"
 	report  = "079194710100000006010C91947110325476101020001080001010200010800000"
 )
+
+// A panic where a part is booked ends neither the daemon nor the part.
+func TestPanicOfTheOutbox(t *testing.T) {
+	converse(t, func(r *rig) {
+		r.box.panics = 1
+		p := part("a", 1)
+		r.box.add(p)
+		r.hear(cmd)
+		r.modem().Say("\r\n> ") // and nobody writes a PDU
+		r.takes(p)
+		r.say("+CMGS: 1", "OK")
+		if o := r.outcomes(1)[0]; o.Result != modem.Confirmed {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
+// Parts that follow each other keep the link, if the modem can; each message
+// asks once.
+func TestLinkIsKeptForLongMessages(t *testing.T) {
+	long := func() (all []*modem.Part) {
+		for i, name := range []string{"a", "b", "c"} {
+			p := part(name, 1)
+			p.Number, p.Total = i+1, 3
+			all = append(all, p)
+		}
+		return all
+	}
+	for _, answer := range []string{"OK", "ERROR"} {
+		converse(t, func(r *rig) {
+			parts := long()
+			r.box.add(parts...)
+			r.hear("AT+CMMS=1")
+			r.say(answer)
+			for _, p := range parts {
+				r.takes(p)
+				r.say("+CMGS: 1", "OK")
+			}
+			r.outcomes(3)
+			again := long()
+			for _, p := range again {
+				p.Row = 2
+			}
+			r.box.add(again...)
+			if answer == "OK" {
+				r.hear("AT+CMMS=1")
+				r.say("OK")
+			}
+			r.takes(again[0])
+		})
+	}
+}

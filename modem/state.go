@@ -18,6 +18,7 @@ type trouble struct {
 	advice string
 	retry  time.Duration // 0: the growing pause of losses
 	err    error         // for the log
+	ill    *illness      // not nil: the modem is to be healed
 }
 
 // Pauses before a modem in trouble is looked at again.
@@ -60,6 +61,9 @@ func (m *Modem) enter(state sms.ModemState, reason, advice string) {
 	}
 	m.now.State, m.now.Reason, m.now.Advice = state, reason, advice
 	m.publish()
+	if !asksNetwork(state) {
+		m.turnAwayUSSD(reason)
+	}
 	m.meters.is(state)
 	m.log.Info("modem state", "state", string(state), "reason", reason)
 	if m.o.OnState != nil {
@@ -101,22 +105,26 @@ func (m *Modem) openTrouble(err error) *trouble {
 // errors that the modem answered.
 func (m *Modem) lossTrouble(err error) *trouble {
 	switch {
+	case errors.Is(err, at.ErrHung):
+		return &trouble{state: sms.Healing, reason: "The modem no longer takes what is written to it.", advice: powerAdvice, err: err, ill: hung}
 	case errors.Is(err, at.ErrGone):
 		return &trouble{state: sms.Absent, reason: "The port " + m.now.Port + " went away.",
 			advice: "Check the cable and the power supply; the modem is used again as soon as it is back.", err: err}
 	case errors.Is(err, at.ErrSilent):
-		return &trouble{state: sms.Healing, reason: "The modem stopped answering.",
-			advice: "It is started afresh. If this goes on, check its power supply and plug it in again.", err: err}
+		return &trouble{state: sms.Healing, reason: "The modem stopped answering.", advice: powerAdvice, err: err, ill: hung}
 	case errors.Is(err, at.ErrParrot):
-		return &trouble{state: sms.Healing, reason: "The modem answers, but no longer to questions.",
-			advice: "It is started afresh. If this goes on, plug it in again.", err: err}
+		return &trouble{state: sms.Healing, reason: "The modem answers, but no longer to questions.", advice: powerAdvice, err: err, ill: hung}
 	}
 	return nil
 }
 
-// sendable tells whether parts may be taken from the Outbox.
+// sendable tells whether parts may be taken from the Outbox. It knows itself
+// what a SIM at a limit may still send.
 func (m *Modem) sendable() bool {
-	return (m.now.State == sms.Ready || m.now.State == sms.StorageFull) && !m.ussd.inSession()
+	if m.ussd.inSession() {
+		return false
+	}
+	return m.now.State == sms.Ready || m.now.State == sms.StorageFull || m.now.State == sms.Limited || m.now.State == sms.Deaf
 }
 
 // judge derives the state of a modem that is up from all that is known.
@@ -133,16 +141,27 @@ func (m *Modem) judge() {
 	case !m.reg.registered():
 		m.enter(sms.Searching, "Not registered with a network yet.",
 			"Check the antenna and where the modem stands, if this lasts longer than two minutes.")
+	case m.o.NoRoaming && m.reg.roaming():
+		m.enter(sms.Denied, "It is in a foreign network, and roaming is not allowed in the configuration.",
+			"Set allow_roaming for this modem if its contract covers it, or wait until its own network is back.")
 	case m.held(time.Now()):
 		m.enter(sms.Searching, "The network gave no service for the last message.",
 			"Check the antenna and where the modem stands, if this comes again and again.")
 	case m.now.Storage != nil && m.now.Storage.Total > 0 && m.now.Storage.Used >= m.now.Storage.Total:
 		m.enter(sms.StorageFull, fmt.Sprintf("The storage %s is full (%d messages).", m.now.Storage.Name, m.now.Storage.Total),
 			"Nothing can be received until it is emptied, which happens by itself unless the inbound queue is full.")
+	case m.deaf:
+		m.enter(sms.Deaf, "It is registered, and a test message to it has not arrived.", deafTrouble("").advice)
 	case m.blocked != nil:
 		m.enter(sms.StorageFull, "Received messages can't be stored: "+m.blocked.Error()+".",
 			"Check the disk and the readers of the inbound queue; SIM and network hold the messages meanwhile.")
 	default:
+		if m.o.Limit != nil {
+			if reason, advice := m.o.Limit(m.now); reason != "" {
+				m.enter(sms.Limited, reason, advice)
+				return
+			}
+		}
 		m.enter(sms.Ready, "", "")
 	}
 }
@@ -164,6 +183,7 @@ func (r registration) any(stats ...int) bool {
 // registered: any of the three domains will do; an LTE modem may show none in
 // the circuit-switched one and send all the same. 6 and 7 are for SMS only.
 func (r registration) registered() bool    { return r.any(1, 5, 6, 7, 9, 10) }
+func (r registration) roaming() bool       { return !r.any(1, 6, 9) && r.any(5, 7, 10) }
 func (r registration) denied() bool        { return !r.registered() && !r.any(2) && r.any(3) }
 func (r registration) emergencyOnly() bool { return r.any(8) }
 

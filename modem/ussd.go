@@ -70,8 +70,9 @@ type ussd struct {
 }
 
 type ussdCall struct {
-	step sms.USSD
-	done chan sms.USSDAnswer // holds one
+	step  sms.USSD
+	begun bool                // under mu
+	done  chan sms.USSDAnswer // holds one
 }
 
 func newUSSD() ussd { return ussd{wake: make(chan struct{}, 1), worked: map[string]ussdForm{}} }
@@ -114,6 +115,9 @@ func (m *Modem) USSD(ctx context.Context, step sms.USSD) (sms.USSDAnswer, error)
 	if err != nil {
 		return sms.USSDAnswer{}, err
 	}
+	if now := m.Snapshot(); !asksNetwork(now.State) { // since just now
+		m.turnAwayUSSD(now.Reason)
+	}
 	s.poke()
 	limit := time.NewTimer(ussdTotal)
 	defer limit.Stop()
@@ -141,6 +145,17 @@ func asksNetwork(state sms.ModemState) bool {
 
 func failedUSSD(why string) sms.USSDAnswer {
 	return sms.USSDAnswer{State: sms.USSDFailed, Reason: why}
+}
+
+// turnAwayUSSD answers a step that can't be begun any more. Anybody may call it.
+func (m *Modem) turnAwayUSSD(why string) {
+	s := &m.ussd
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.call != nil && !s.call.begun {
+		s.call.done <- failedUSSD(why)
+		s.call = nil
+	}
 }
 
 // withdraw ends a step that nobody waits for.
@@ -241,6 +256,13 @@ func (m *Modem) stepUSSD(ctx context.Context) error {
 // modem wants requests coded; later ones keep to it.
 func (m *Modem) beginUSSD(ctx context.Context, call *ussdCall) error {
 	s := &m.ussd
+	s.mu.Lock()
+	waits := s.call == call
+	call.begun = waits
+	s.mu.Unlock()
+	if !waits {
+		return nil // it was turned away
+	}
 	s.asked, s.replyEnd = call, time.Time{}
 	if call.step.Code != "" {
 		s.begun, s.forms = time.Now(), m.ussdForms()

@@ -54,6 +54,7 @@ func (q *Queue) Redact(ctx context.Context, id string) (*sms.Message, error) {
 			return fmt.Errorf("message %s is %s, its text is still needed; cancel it first: %w", id, r.Status, ErrConflict)
 		}
 		r.Text, r.Data, r.Redacted = "", nil, true
+		r.Push, r.MMS, r.Waiting = nil, nil, nil
 		m = r.Message
 		return eraseText(tx, r.Row)
 	})
@@ -75,7 +76,7 @@ func (q *Queue) scrub(ctx context.Context) {
 
 // eraseText erases what a message says, wherever it is kept.
 func eraseText(tx *db.Tx, row int64) error {
-	if _, err := tx.Exec(`UPDATE messages SET text = NULL, data = NULL, redacted = 1 WHERE row = ?`, row); err != nil {
+	if _, err := tx.Exec(`UPDATE messages SET text = NULL, data = NULL, details = NULL, redacted = 1 WHERE row = ?`, row); err != nil {
 		return err
 	}
 	_, err := tx.Exec(`UPDATE received_pdus SET pdu = x'' WHERE message = ?`, row)
@@ -185,6 +186,9 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 			if _, err := tx.Exec(query, of); err != nil {
 				return err
 			}
+		}
+		if err := forgetRecipient(tx, of); err != nil {
+			return err
 		}
 		return execEach(tx, `DELETE FROM early_reports WHERE row = ?`, reports)
 	})

@@ -30,6 +30,8 @@ var invariants = map[string]string{
 		(SELECT 1 FROM events s WHERE s.message = d.message AND s.type = 'message.sent' AND s.seq < d.seq)`,
 	"sent means all parts": `SELECT count(*) FROM messages m WHERE status IN ('sent', 'delivered') AND parts <>
 		(SELECT count(*) FROM parts p WHERE p.message = m.row AND confirmed_at IS NOT NULL)`,
+	"what went out is counted for its SIM": `SELECT count(*) FROM (SELECT sim, count(*) AS n FROM parts WHERE confirmed_at IS NOT NULL GROUP BY sim) p
+		LEFT JOIN (SELECT sim, sum(parts) AS n FROM sim_days GROUP BY sim) d ON d.sim = p.sim WHERE coalesce(d.n, 0) < p.n`,
 	"sent twice is marked": `SELECT count(*) FROM messages m WHERE possible_duplicate = 0 AND
 		(SELECT count(*) FROM events e WHERE e.message = m.row AND type = 'message.unconfirmed') > 0 AND
 		(SELECT count(*) FROM events s JOIN events u ON u.message = s.message AND u.type = 'message.unconfirmed' AND s.seq > u.seq
@@ -66,6 +68,12 @@ func (b *box) holds(after string) {
 			if err := r.QueryRow(query).Scan(&n); err != nil || n != 0 {
 				b.t.Errorf("after %s: %q is broken by %d (%v)", after, name, n, err)
 			}
+		}
+		y, m, d := b.now.Local().Date()
+		var parts int
+		err := r.QueryRow(`SELECT coalesce(sum(parts), 0) FROM sim_days WHERE sim = '8949' AND day = ?`, (y*100+int(m))*100+d).Scan(&parts)
+		if used := b.q.Used("8949", b.now); err != nil || used.Day != parts {
+			b.t.Errorf("after %s: memory has %d parts of today and the table %d (%v)", after, used.Day, parts, err)
 		}
 		return nil
 	})

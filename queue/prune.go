@@ -65,6 +65,9 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 			}
 		}
 	}
+	if err := q.pruneUsage(now); err != nil {
+		return err
+	}
 	return ctx.Err()
 }
 

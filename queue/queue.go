@@ -43,8 +43,11 @@ type Options struct {
 	AssemblyWait     time.Duration // for missing parts of a received message; 0: 24 hours
 	MaxParts         int           // of an outbound message; 0: 10
 	Region           string        // default_region: of senders told in national form; "": as they are
-	Now              func() time.Time
-	Log              *slog.Logger
+	// Canary tells whether a received text is a test message of the gateway's
+	// own, which is kept as a PDU and handed on to nobody. It must not wait.
+	Canary func(text string) bool
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 func (o *Options) defaults() {
@@ -78,6 +81,7 @@ type Queue struct {
 	o       Options
 	log     *slog.Logger
 	out, in *ring
+	usage   usage
 
 	// Only functions that run on the database's writer touch these.
 	queuedSeq atomic.Int64 // the order of waiting messages, last given; anybody may read it
@@ -107,10 +111,10 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 			return err
 		}
 		err = r.QueryRow(`SELECT seq FROM sqlite_sequence WHERE name = 'messages'`).Scan(&q.lastRow)
-		if errors.Is(err, sql.ErrNoRows) {
-			err = nil
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
 		}
-		return err
+		return q.readUsage(r)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"strconv"
 	"strings"
@@ -157,6 +158,46 @@ func (q *Queue) Parts(ctx context.Context, row int64) ([]Part, error) {
 			p.StartedAt = fromMS(sent)
 			p.MR, p.Report = intOrNil(mr), intOrNil(st)
 			p.ConfirmedAt, p.ReportedAt = timeOrNil(at), timeOrNil(reported)
+			all = append(all, p)
+		}
+		return rows.Err()
+	})
+	return all, err
+}
+
+// PDU is one that a received message was made of, as the modem gave it.
+type PDU struct {
+	PDU        string    `json:"pdu"` // hex, the service centre's address in front
+	Modem      string    `json:"modem"`
+	Storage    *string   `json:"storage"` // nil: it came without being stored
+	Index      *int      `json:"index"`
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+// PDUs returns what a received message was made of, in the order of its parts;
+// none once it was erased.
+func (q *Queue) PDUs(ctx context.Context, row int64) ([]PDU, error) {
+	all := []PDU{}
+	err := q.db.Read(ctx, func(x db.Querier) error {
+		rows, err := x.Query(`SELECT pdu, modem, storage, position, at FROM received_pdus
+			WHERE message = ? AND length(pdu) > 0 ORDER BY coalesce(seq, 0), row`, row)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var p PDU
+			var raw []byte
+			var storage string
+			var index int
+			var at int64
+			if err := rows.Scan(&raw, &p.Modem, &storage, &index, &at); err != nil {
+				return err
+			}
+			p.PDU, p.ReceivedAt = strings.ToUpper(hex.EncodeToString(raw)), fromMS(at)
+			if storage != "" {
+				p.Storage, p.Index = &storage, &index
+			}
 			all = append(all, p)
 		}
 		return rows.Err()

@@ -24,7 +24,7 @@ func (q *Queue) Receive(in sms.Incoming) error {
 		in.At = q.o.Now()
 	}
 	deliver, report, decodeErr := pdu.Decode(in.PDU)
-	sum := sha256.Sum256(in.PDU)
+	sum := sha256.Sum256(pdu.Essence(in.PDU))
 	p := &received{Incoming: in, hash: sum[:16]}
 	return q.writeUrgent(func(tx *db.Tx) error {
 		known, err := q.alreadyHere(tx, p)
@@ -122,8 +122,10 @@ func (q *Queue) alreadyHere(tx *db.Tx, p *received) (bool, error) {
 			}
 		}
 	}
+	// What lies in the modem's own memory stays there when its SIM is changed.
 	var n int
-	err := tx.QueryRow(`SELECT count(*) FROM received_pdus WHERE hash = ? AND sim = ?`, p.hash, simOf(p.Incoming)).Scan(&n)
+	err := tx.QueryRow(`SELECT count(*) FROM received_pdus WHERE hash = ? AND (sim = ? OR storage = 'ME' AND storage = ? AND modem = ?)`,
+		p.hash, simOf(p.Incoming), p.Storage, p.Modem).Scan(&n)
 	p.duplicate = n > 0
 	return false, err
 }
@@ -134,94 +136,10 @@ func (q *Queue) keepRaw(tx *db.Tx, p *received, why error) error {
 		return err
 	}
 	r := inbound(p)
-	r.Encoding, r.Parts = sms.Octet, 1
+	r.Kind, r.Encoding, r.Parts = sms.KindUnknown, sms.Octet, 1
 	r.Error = &sms.Error{Code: "undecodable", Title: "The received PDU can't be decoded",
 		Detail: fmt.Sprintf("Its %d octets are kept. %v.", len(p.PDU), why)}
 	return q.store(tx, r, []*received{p})
-}
-
-// receivePart keeps a part of a longer message until the others are there.
-// References are reused: a part already held, with other octets, begins a new set.
-func (q *Queue) receivePart(tx *db.Tx, p *received, d *pdu.Deliver) error {
-	c := d.Concat
-	p.setKey = fmt.Sprintf("%s %s %d/%d/%d", simOf(p.Incoming), d.From, c.Bits, c.Ref, c.Total)
-	p.seq, p.scts = c.Seq, d.SCTS
-	sets, order, err := q.openSets(tx, p.setKey)
-	if err != nil {
-		return err
-	}
-	for _, id := range order { // newest first
-		held, ok := sets[id][p.seq]
-		if ok && string(held.hash) == string(p.hash) {
-			p.setKey, p.setID = "", 0 // a repeat of the network's: kept raw, adds nothing
-			return p.insert(tx, 0)
-		}
-		if !ok && p.setID == 0 {
-			p.setID = id
-		}
-	}
-	if err := p.insert(tx, 0); err != nil {
-		return err
-	}
-	if p.setID == 0 {
-		p.setID = p.row
-		if _, err := tx.Exec(`UPDATE received_pdus SET set_id = ? WHERE row = ?`, p.setID, p.row); err != nil {
-			return err
-		}
-	}
-	set := sets[p.setID]
-	if set == nil {
-		set = map[int]*received{}
-	}
-	set[p.seq] = p
-	if len(set) < c.Total {
-		return nil
-	}
-	return q.assemble(tx, set, c.Total)
-}
-
-// openSets returns the incomplete sets of a key: set → part number → PDU.
-func (q *Queue) openSets(tx *db.Tx, key string) (sets map[int64]map[int]*received, newestFirst []int64, err error) {
-	rows, err := tx.Query(`SELECT row, set_id, seq, pdu, hash, modem, sim, local, at, duplicate FROM received_pdus
-		WHERE set_key = ? AND message IS NULL ORDER BY set_id DESC`, key)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer rows.Close()
-	sets = map[int64]map[int]*received{}
-	for rows.Next() {
-		var p received
-		var at int64
-		if err := rows.Scan(&p.row, &p.setID, &p.seq, &p.PDU, &p.hash, &p.Modem, &p.ICCID, &p.Number, &at, &p.duplicate); err != nil {
-			return nil, nil, err
-		}
-		p.At = fromMS(at)
-		if sets[p.setID] == nil {
-			sets[p.setID] = map[int]*received{}
-			newestFirst = append(newestFirst, p.setID)
-		}
-		sets[p.setID][p.seq] = &p
-	}
-	return sets, newestFirst, rows.Err()
-}
-
-// assemble makes a message of a set; missing parts leave a gap in it.
-func (q *Queue) assemble(tx *db.Tx, set map[int]*received, total int) error {
-	parts := make([]*pdu.Deliver, total)
-	var held []*received
-	for i := range parts {
-		p := set[i+1]
-		if p == nil {
-			continue
-		}
-		d, _, err := pdu.Decode(p.PDU)
-		if err != nil {
-			return fmt.Errorf("part %d of %d, which decoded before: %w", i+1, total, err)
-		}
-		parts[i] = d
-		held = append(held, p)
-	}
-	return q.deliver(tx, held, parts, len(held) < total)
 }
 
 // deliver stores the message that parts make; held are their PDUs.
@@ -231,10 +149,11 @@ func (q *Queue) deliver(tx *db.Tx, held []*received, parts []*pdu.Deliver, incom
 		first = parts[i]
 	}
 	r := inbound(held[0])
-	r.From, r.Parts, r.Incomplete, r.Flash = q.sender(first), len(parts), incomplete, first.Class == 0
-	r.SentAt = first.SCTS
-	r.Port = first.DstPort
-	r.Text, r.Data, r.Encoding = pdu.Join(parts)
+	r.From, r.Incomplete = q.sender(first), incomplete
+	r.read(parts, held[0].At)
+	if q.o.Canary != nil && q.o.Canary(r.Text) {
+		return nil
+	}
 	for _, p := range held {
 		r.PossibleDuplicate = r.PossibleDuplicate || p.duplicate
 	}
@@ -293,51 +212,6 @@ func (q *Queue) store(tx *db.Tx, r *record, held []*received) error {
 	}
 	_, err = q.claimInbound(tx, r.Row, event, now)
 	return err
-}
-
-// AssembleOverdue hands over, marked incomplete, the sets whose missing parts
-// have not come within AssemblyWait.
-func (q *Queue) AssembleOverdue(now time.Time) error {
-	for {
-		var key sql.NullString
-		var id int64
-		err := q.write(func(tx *db.Tx) error {
-			err := tx.QueryRow(`SELECT set_key, set_id FROM received_pdus WHERE set_key IS NOT NULL AND message IS NULL
-				GROUP BY set_key, set_id HAVING max(at) <= ? LIMIT 1`, toMS(now.Add(-q.o.AssemblyWait))).Scan(&key, &id)
-			if err != nil {
-				return err
-			}
-			sets, _, err := q.openSets(tx, key.String)
-			if err != nil {
-				return err
-			}
-			var total int
-			if _, err := fmt.Sscanf(key.String[strings.LastIndex(key.String, "/")+1:], "%d", &total); err != nil {
-				return fmt.Errorf("set %q: %w", key.String, err)
-			}
-			if set := sets[id]; !allRepeats(set) {
-				return q.assemble(tx, set, total)
-			}
-			// The network told parts again of a message that is long complete.
-			_, err = tx.Exec(`UPDATE received_pdus SET set_key = NULL WHERE set_id = ? AND message IS NULL`, id)
-			return err
-		})
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func allRepeats(set map[int]*received) bool {
-	for _, p := range set {
-		if !p.duplicate {
-			return false
-		}
-	}
-	return true
 }
 
 // stopWords end all messages to a number, startWords allow them again, when

@@ -30,7 +30,7 @@ const recordColumns = `m.row, m.id, m.direction, m.status, m.number, m.local, m.
 	m.parts, m.modem, m.priority, m.flash, m.delivery_report, m.on_unconfirmed, m.callback_url, m.metadata,
 	m.client_id, m.created_at, m.send_at, m.expires_at, m.expected_at, m.sent_at, m.delivered_at, m.updated_at,
 	m.attempts, m.possible_duplicate, m.incomplete, m.redacted, m.error_code, m.error_title, m.error_detail,
-	m.key_id, m.pin, m.slot, m.queued_seq, m.not_before, m.concat_ref, m.resends_left, m.extra_resend,
+	m.kind, m.details, m.key_id, m.pin, m.slot, m.queued_seq, m.not_before, m.concat_ref, m.resends_left, m.extra_resend,
 	m.unconfirmed_at, m.refused_by`
 
 type scanner interface{ Scan(...any) error }
@@ -41,6 +41,7 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 		r                             record
 		number, local                 string
 		text, metadata, clientID      sql.NullString
+		about                         sql.NullString
 		code, title, detail           sql.NullString
 		created, updated              int64
 		sendAt, expiresAt, expectedAt sql.NullInt64
@@ -52,7 +53,7 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 		&r.Parts, &r.Modem, &r.Priority, &r.Flash, &r.DeliveryReport, &r.OnUnconfirmed, &r.CallbackURL, &metadata,
 		&clientID, &created, &sendAt, &expiresAt, &expectedAt, &sentAt, &deliveredAt, &updated,
 		&r.Attempts, &r.PossibleDuplicate, &r.Incomplete, &r.Redacted, &code, &title, &detail,
-		&r.keyID, &r.pin, &slot, &queuedSeq, &notBefore, &concatRef, &r.resendsLeft, &r.extraResend,
+		&r.Kind, &about, &r.keyID, &r.pin, &slot, &queuedSeq, &notBefore, &concatRef, &r.resendsLeft, &r.extraResend,
 		&unconfirmedAt, &r.refusedBy}, more...)
 	if err := row.Scan(into...); err != nil {
 		return nil, err
@@ -66,6 +67,11 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 	if metadata.Valid {
 		if err := json.Unmarshal([]byte(metadata.String), &r.Metadata); err != nil {
 			return nil, fmt.Errorf("message %s: metadata: %w", r.ID, err)
+		}
+	}
+	if about.Valid {
+		if err := r.setDetails(about.String); err != nil {
+			return nil, err
 		}
 	}
 	if code.Valid {
@@ -110,20 +116,24 @@ func (r *record) insert(tx *db.Tx) error {
 		}
 		metadata = string(b)
 	}
+	about, err := r.details()
+	if err != nil {
+		return err
+	}
 	var text any
 	if r.Data == nil {
 		text = r.Text
 	}
-	_, err := tx.Insert(`INSERT INTO messages (row, id, direction, status, number, local, text, data, port, encoding,
+	_, err = tx.Insert(`INSERT INTO messages (row, id, direction, status, number, local, text, data, port, encoding,
 		parts, modem, priority, flash, delivery_report, on_unconfirmed, callback_url, metadata, client_id,
 		created_at, send_at, expires_at, expected_at, sent_at, updated_at, possible_duplicate, incomplete,
-		error_code, error_title, error_detail, key_id, pin, slot, queued_seq)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		error_code, error_title, error_detail, kind, details, key_id, pin, slot, queued_seq)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.Row, r.ID, r.Direction, r.Status, r.number(), r.local(), text, r.Data, r.Port, r.Encoding,
 		r.Parts, r.Modem, r.Priority, r.Flash, r.DeliveryReport, r.OnUnconfirmed, r.CallbackURL, metadata, orNull(r.ClientID),
 		toMS(r.CreatedAt), nullMS(r.SendAt), nullMS(r.ExpiresAt), nullMS(r.ExpectedAt), nullMS(r.SentAt), toMS(r.UpdatedAt),
 		r.PossibleDuplicate, r.Incomplete, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
-		r.keyID, r.pin, nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0))
+		r.Kind, about, r.keyID, r.pin, nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0))
 	return err
 }
 

@@ -120,14 +120,21 @@ func (q *Queue) applyEarly(tx *db.Tx, r *record, part int, now time.Time) error 
 	if err != nil {
 		return err
 	}
-	early, err := earlyReport(tx, sim, mr, sentAt, r.To)
-	if err != nil || early == nil {
+	early, err := earlyReports(tx, sim, mr, sentAt, r.To)
+	if err != nil || len(early) == 0 {
 		return err
 	}
-	if _, err := tx.Exec(`DELETE FROM early_reports WHERE row = ?`, early.row); err != nil {
-		return err
+	counts := early[0]
+	for _, e := range early {
+		if _, err := tx.Exec(`DELETE FROM early_reports WHERE row = ?`, e.row); err != nil {
+			return err
+		}
+		// One that says "still trying" may overtake the last word.
+		if outcome, _ := pdu.TPStatus(counts.status); outcome == pdu.StillTrying {
+			counts = e
+		}
 	}
-	return q.applyReport(tx, r, part, early.mr, early.status, now)
+	return q.applyReport(tx, r, part, counts.mr, counts.status, now)
 }
 
 type early struct {
@@ -136,10 +143,10 @@ type early struct {
 	status byte
 }
 
-// earlyReport finds the newest report for a number that came since a part was
-// sent, nil if there is none. Without the part's TP-MR it must be for something
-// that the service centre got since.
-func earlyReport(tx *db.Tx, sim string, mr int, since int64, to string) (*early, error) {
+// earlyReports finds the reports for a number that came since a part was sent,
+// newest first. Without the part's TP-MR they must be for something that the
+// service centre got since, and all have that of the newest.
+func earlyReports(tx *db.Tx, sim string, mr int, since int64, to string) ([]early, error) {
 	lowest, highest := mr, mr
 	if mr < 0 {
 		lowest, highest = 0, 255
@@ -150,6 +157,7 @@ func earlyReport(tx *db.Tx, sim string, mr int, since int64, to string) (*early,
 		return nil, err
 	}
 	defer rows.Close()
+	var found []early
 	for rows.Next() {
 		var e early
 		var of string
@@ -157,11 +165,11 @@ func earlyReport(tx *db.Tx, sim string, mr int, since int64, to string) (*early,
 		if err := rows.Scan(&e.row, &e.mr, &e.status, &of, &scts); err != nil {
 			return nil, err
 		}
-		if number.Same(to, of) && (mr >= 0 || scts >= since-acceptedBefore.Milliseconds()) {
-			return &e, nil
+		if number.Same(to, of) && (mr >= 0 || scts >= since-acceptedBefore.Milliseconds()) && (len(found) == 0 || e.mr == found[0].mr) {
+			found = append(found, e)
 		}
 	}
-	return nil, rows.Err()
+	return found, rows.Err()
 }
 
 // applyReport books a report on a part and what follows for its message.

@@ -24,7 +24,9 @@ type Waiting struct {
 	RefusedBy string // SIMs that refused it, space-separated
 	Attempts  int
 	Since     time.Time // when it was accepted, or send_at
-	SIM       string    // the SIM that its recipient last wrote to or heard from, within 30 days
+	Parts     int
+	Done      int    // parts that the network has
+	SIM       string // the SIM that its recipient last wrote to or heard from, within 30 days
 }
 
 // StickyFor is how long a number keeps the SIM it last had to do with.
@@ -41,7 +43,8 @@ func (q *Queue) WaitingAfter(ctx context.Context, seq int64, limit int) ([]Waiti
 	var all []Waiting
 	err := q.db.Read(ctx, func(r db.Querier) error {
 		rows, err := r.Query(`SELECT m.row, m.queued_seq, m.number, m.priority, m.pin, m.not_before, m.expires_at, m.refused_by, m.attempts,
-			coalesce(m.send_at, m.created_at), coalesce(s.sim, '') FROM messages m LEFT JOIN senders s ON s.number = m.number AND s.at > ?
+			coalesce(m.send_at, m.created_at), coalesce(s.sim, ''), m.parts, CASE WHEN m.parts = 1 THEN 0 ELSE
+			(SELECT count(*) FROM parts p WHERE p.message = m.row AND p.confirmed_at IS NOT NULL) END FROM messages m LEFT JOIN senders s ON s.number = m.number AND s.at > ?
 			WHERE m.queued_seq > ? AND m.status = 'queued' ORDER BY m.queued_seq LIMIT ?`,
 			toMS(q.o.Now().Add(-StickyFor)), seq, limit)
 		if err != nil {
@@ -52,7 +55,7 @@ func (q *Queue) WaitingAfter(ctx context.Context, seq int64, limit int) ([]Waiti
 			var w Waiting
 			var notBefore, expires sql.NullInt64
 			var since int64
-			if err := rows.Scan(&w.Row, &w.Seq, &w.To, &w.Priority, &w.Pin, &notBefore, &expires, &w.RefusedBy, &w.Attempts, &since, &w.SIM); err != nil {
+			if err := rows.Scan(&w.Row, &w.Seq, &w.To, &w.Priority, &w.Pin, &notBefore, &expires, &w.RefusedBy, &w.Attempts, &since, &w.SIM, &w.Parts, &w.Done); err != nil {
 				return err
 			}
 			w.NotBefore, w.ExpiresAt, w.Since = fromNull(notBefore), fromNull(expires), fromMS(since)
@@ -159,6 +162,8 @@ type Start struct {
 	Local      string // the SIM's number, or the modem's name
 	Ref        byte
 	ExpectedMR int // -1: not known
+	// NoteRecipient has the recipient counted among those of the month.
+	NoteRecipient bool
 }
 
 // Fate is what is known of a part after it was started.
@@ -188,11 +193,12 @@ type Verdict struct {
 // message was canceled or erased meanwhile, or its recipient has said STOP.
 // The write-ahead of next and the verdict are durable when Advance returns nil.
 func (q *Queue) Advance(verdict *Verdict, next *Start) (ok bool, err error) {
+	var counted []change
 	err = q.writeUrgent(func(tx *db.Tx) error {
-		ok = false
+		ok, counted = false, nil
 		now := q.o.Now()
 		if verdict != nil {
-			if err := q.book(tx, *verdict, now); err != nil {
+			if err := q.book(tx, *verdict, now, &counted); err != nil {
 				return err
 			}
 		}
@@ -200,13 +206,16 @@ func (q *Queue) Advance(verdict *Verdict, next *Start) (ok bool, err error) {
 			return nil
 		}
 		var err error
-		ok, err = q.start(tx, *next, now)
+		ok, err = q.start(tx, *next, now, &counted)
 		return err
 	})
+	if err == nil {
+		q.usage.apply(counted)
+	}
 	return ok && err == nil, err
 }
 
-func (q *Queue) start(tx *db.Tx, s Start, now time.Time) (bool, error) {
+func (q *Queue) start(tx *db.Tx, s Start, now time.Time, counted *[]change) (bool, error) {
 	r, err := load(tx, s.Row)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
@@ -214,6 +223,7 @@ func (q *Queue) start(tx *db.Tx, s Start, now time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	first := r.Status == sms.Queued // of this attempt
 	switch r.Status {
 	case sms.Queued:
 		if stopped, err := q.stopped(tx, r.To); err != nil {
@@ -251,6 +261,11 @@ func (q *Queue) start(tx *db.Tx, s Start, now time.Time) (bool, error) {
 		ON CONFLICT DO UPDATE SET modem=excluded.modem, sim=excluded.sim, sent_at=excluded.sent_at,
 		expected_mr=excluded.expected_mr, confirmed_at=NULL, doubted_at=NULL, tp_mr=NULL, awaiting=excluded.awaiting, attempts=attempts+1`,
 		s.Row, s.Part, s.Modem, s.SIM, toMS(now), expected, r.DeliveryReport)
+	if err != nil {
+		return false, err
+	}
+	c, err := count(tx, s, r.To, first, now)
+	*counted = append(*counted, c)
 	return err == nil, err
 }
 
@@ -283,7 +298,7 @@ func (q *Queue) remember(tx *db.Tx, number, sim string, now time.Time) error {
 	return err
 }
 
-func (q *Queue) book(tx *db.Tx, v Verdict, now time.Time) error {
+func (q *Queue) book(tx *db.Tx, v Verdict, now time.Time, counted *[]change) error {
 	r, err := load(tx, v.Row)
 	if errors.Is(err, ErrNotFound) {
 		return nil // erased while it was on the air
@@ -302,8 +317,16 @@ func (q *Queue) book(tx *db.Tx, v Verdict, now time.Time) error {
 		r.refusedBy += v.RefusedBy + " "
 	}
 	if v.Fate != PartUnconfirmed {
-		if _, err := tx.Exec(`UPDATE parts SET awaiting = 0 WHERE message = ? AND number = ? AND confirmed_at IS NULL`, v.Row, v.Part); err != nil {
+		started, err := tx.Exec(`UPDATE parts SET awaiting = 0 WHERE message = ? AND number = ? AND confirmed_at IS NULL`, v.Row, v.Part)
+		if err != nil {
 			return err
+		}
+		if started > 0 {
+			c, err := uncount(tx, v.Row, v.Part)
+			if err != nil {
+				return err
+			}
+			*counted = append(*counted, c)
 		}
 	}
 	switch v.Fate {

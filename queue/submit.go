@@ -103,8 +103,9 @@ func (q *Queue) draft(i int, d Draft) (*record, error) {
 	}
 	var a pdu.Analysis
 	field := "text"
+	r.Kind = sms.KindText
 	if r.Data != nil {
-		field = "data"
+		field, r.Kind = "data", sms.KindData
 		a = pdu.AnalyseData(len(r.Data), r.Port != 0)
 	} else {
 		var err error

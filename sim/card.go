@@ -8,6 +8,8 @@ type card struct {
 	locked              bool   // until the PIN was entered
 	pinTries, pukTries  int
 	slots               store
+	day                 string // of the network, on which sent counts
+	sent                int
 }
 
 func (c *card) dead() bool { return c.pukTries == 0 }
@@ -76,6 +78,7 @@ func (m *Modem) SetSIM(present bool) {
 	} else if !present && m.card != nil {
 		m.card, m.pulled = nil, m.card
 	}
+	m.cured(CureReset)
 	m.boot()
 	m.flush()
 }

@@ -39,15 +39,9 @@ func networkCommands() map[string]handler {
 			}
 			return fmt.Sprintf("+CGATT: %d", on)
 		}), test: "(0,1)"},
-		"+CSQ": {exec: one(func(m *Modem) string {
-			rssi, ber := m.radio.RSSI, m.radio.BER
-			if m.cfun != 1 {
-				rssi, ber = 99, 99
-			}
-			return fmt.Sprintf("+CSQ: %d,%d", rssi, ber)
-		}), test: "(0-31,99),(0-7,99)"},
+		"+CSQ": {exec: one((*Modem).quality), test: "(0-31,99),(0-7,99)"},
 		"+CESQ": {exec: one(func(m *Modem) string {
-			if m.cfun != 1 {
+			if m.noRadio() {
 				return "+CESQ: 99,99,255,255,255,255"
 			}
 			return fmt.Sprintf("+CESQ: 99,99,255,255,%d,%d", m.radio.RSRQ, m.radio.RSRP)

@@ -20,16 +20,30 @@ func simCommands() map[string]handler {
 		"+CPIN":  {read: pinState, set: enterPIN, test: "-"},
 		"+CPINR": {exec: func(m *Modem) reply { return triesLeft(m, nil) }, set: triesLeft, test: "-"},
 		"+CSIM":  {set: rawSIM, test: "-"},
+		"+CRSM":  {set: simFile, test: "-"},
 		"+CLCK":  {set: lock, sim: simCME, test: `("SC")`},
 	}
 }
 
 func pinState(m *Modem) reply {
+	if time.Now().Before(m.pinBusy) {
+		return cme(14)
+	}
 	state, code := m.card.state()
 	if state == "" {
 		return cme(code)
 	}
-	m.info("+CPIN: %s", state)
+	switch m.faults.CPINForm {
+	case "tight":
+		m.info("+CPIN:%s", state)
+	case "quoted":
+		m.info("+CPIN: %q", state)
+	case "bare":
+		m.info("%s", state)
+		return mum
+	default:
+		m.info("+CPIN: %s", state)
+	}
 	return ok
 }
 
@@ -51,6 +65,8 @@ func enterPIN(m *Modem, a args) reply {
 	if code != 0 {
 		return cme(code)
 	}
+	now := time.Now()
+	m.pinBusy, m.ready = now.Add(m.profile.PINBusy), now.Add(m.profile.SMSAfter)
 	m.search()
 	return ok
 }

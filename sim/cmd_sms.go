@@ -1,17 +1,18 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 )
 
 func smsCommands() map[string]handler {
 	return map[string]handler{
 		"+CMGF": number("+CMGF", 0, 1, "(0,1)", func(m *Modem) *int { return &m.tty.settings.cmgf }),
 		"+CSDH": number("+CSDH", 0, 1, "(0,1)", func(m *Modem) *int { return &m.tty.settings.csdh }),
-		"+CMMS": number("+CMMS", 0, 2, "(0-2)", func(m *Modem) *int { return &m.tty.settings.cmms }),
+		"+CMMS": keepLink(),
 		"+CSMS": {
 			read: one(func(m *Modem) string { return fmt.Sprintf("+CSMS: %d,1,1,1", m.tty.settings.csms) }),
 			set: func(m *Modem, a args) reply {
@@ -97,7 +98,7 @@ func setIndications(m *Modem, a args) reply {
 	var c [5]int
 	for i := range c {
 		c[i] = a.num(i, 0)
-		if !contains(m.profile.CNMI[i], c[i]) {
+		if !slices.Contains(m.profile.CNMI[i], c[i]) || slices.Contains(m.profile.CNMIRefused[i], c[i]) {
 			return cms(303)
 		}
 	}
@@ -119,15 +120,6 @@ func setIndications(m *Modem, a args) reply {
 	return ok
 }
 
-func contains(list []int, v int) bool {
-	for _, x := range list {
-		if x == v {
-			return true
-		}
-	}
-	return false
-}
-
 func indications(m *Modem) reply {
 	var lists []string
 	for _, values := range m.profile.CNMI {
@@ -143,7 +135,7 @@ const longestTPDU = 164
 // send is +CMGS=<length> in PDU mode and +CMGS=<number>[,<type>] in text mode.
 func send(m *Modem, a args) reply {
 	if m.faults.RejectCommand.strike() {
-		return reply{final: m.faults.SendError}
+		return reply{final: cmp.Or(m.faults.SendError, "+CMS ERROR: 500")}
 	}
 	if m.tty.settings.cmgf == 1 {
 		to, good := m.destination(a)
@@ -185,94 +177,6 @@ func (e *entry) submit(length int) *submit {
 		return nil
 	}
 	return s
-}
-
-// transmit sends a PDU and answers the command with the reference it got. The
-// network has the message from the middle of the time that all takes.
-func (m *Modem) transmit(s *submit, command string) reply {
-	if !s.sca && m.card.smsc == "" {
-		return cms(330)
-	}
-	if !m.reachable() {
-		return cms(331)
-	}
-	m.mr++
-	mr := m.mr
-	f := &m.faults
-	takes := m.net.latency()
-	if refusal := m.rejection(s); refusal != "" {
-		return m.answerIn(takes, 0, func() reply { return reply{final: refusal} })
-	}
-	late := time.Duration(0)
-	answer := func() reply {
-		m.info("%s: %d%s", command, mr, m.ackPDU())
-		return ok
-	}
-	lost := false
-	switch {
-	case f.Silent.strike():
-		answer, lost = func() reply { return mum }, f.Lost
-	case f.OKOnly.strike():
-		answer, lost = func() reply { return ok }, f.Lost
-	case f.Late.strike():
-		late, lost = f.LateBy, f.Lost
-	}
-	refused := 0
-	take := func() {
-		if lost {
-			return
-		}
-		var report []byte
-		refused, report = m.net.submit(m, m.card.number, s, mr, f.ReportFirst)
-		if report != nil {
-			m.route(report)
-		}
-	}
-	result := func() reply {
-		if refused != 0 {
-			return cms(refused)
-		}
-		return answer()
-	}
-	if takes+late == 0 {
-		take()
-		return result()
-	}
-	m.tty.state = busy
-	m.after(takes/2, take)
-	return m.answerIn(takes, late, result)
-}
-
-// answerIn gives the answer after takes and late. If the fault says so the
-// modem obeys commands from takes on, and the answer comes between theirs.
-func (m *Modem) answerIn(takes, late time.Duration, answer func() reply) reply {
-	if takes+late == 0 {
-		return answer()
-	}
-	m.tty.state = busy
-	if late > 0 && m.faults.LateDetached {
-		m.after(takes, func() { m.complete(mum) })
-		m.after(takes+late, func() {
-			if r := answer(); !r.silent {
-				m.unsolicited(r.words(m.tty.settings.cmee))
-			}
-		})
-		return later
-	}
-	m.after(takes+late, func() { m.complete(answer()) })
-	return later
-}
-
-// rejection is the error that a fault has for this message, "" if none.
-func (m *Modem) rejection(s *submit) string {
-	f := &m.faults
-	if e := f.RejectFor[s.t.DA.Number()]; e != "" {
-		return e
-	}
-	if f.Reject.strike() {
-		return f.SendError
-	}
-	return ""
 }
 
 func (m *Modem) ackPDU() string {

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 func storeCommands() map[string]handler {
@@ -17,18 +18,28 @@ func storeCommands() map[string]handler {
 func storesInUse(m *Modem) reply {
 	var all []string
 	for _, name := range m.tty.stores {
-		used, total := m.fill(name)
+		used, total := m.counted(name)
 		all = append(all, fmt.Sprintf(`"%s",%d,%d`, name, used, total))
 	}
 	m.info("+CPMS: %s", strings.Join(all, ","))
 	return ok
 }
 
+// counted is fill as +CPMS tells it: some count a message only a while after
+// they announced it.
+func (m *Modem) counted(name string) (used, total int) {
+	used, total = m.fill(name)
+	if time.Since(m.stowed) < m.faults.CountLag {
+		used = 0
+	}
+	return used, total
+}
+
 // setStores is +CPMS: the memory to read and delete in, to write to and send
 // from, and to keep received messages in.
 func setStores(m *Modem, a args) reply {
 	stores := m.tty.stores
-	if len(a) < 1 || len(a) > 3 {
+	if len(a) < 1 || len(a) > 3 || m.faults.CPMSOne && len(a) != 1 || m.faults.CPMSThree && len(a) != 3 {
 		return cms(302)
 	}
 	for i := range a {
@@ -39,9 +50,12 @@ func setStores(m *Modem, a args) reply {
 		stores[i] = name
 	}
 	m.tty.stores = stores
+	if m.faults.CPMSBare {
+		return ok
+	}
 	var all []string
 	for _, name := range stores {
-		used, total := m.fill(name)
+		used, total := m.counted(name)
 		all = append(all, fmt.Sprintf("%d,%d", used, total))
 	}
 	m.info("+CPMS: %s", strings.Join(all, ","))
@@ -83,6 +97,11 @@ func list(m *Modem, a args) reply {
 	want := wantedStat(m, a)
 	if len(a) > 1 || !between(unread, everyStat, want) {
 		return cms(304 + m.tty.settings.cmgf)
+	}
+	if m.lists++; m.faults.ListsHang > 0 && m.lists >= m.faults.ListsHang {
+		m.lists = 0
+		m.faults.Hang = HangMute // old Huaweis do so; gammu's issue 4
+		return mum
 	}
 	for i, slot := range m.slots(m.tty.stores[0]) {
 		x := *slot

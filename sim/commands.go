@@ -2,7 +2,9 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 )
 
 // handler is what the modem does for one command. A form that is nil is
@@ -14,6 +16,7 @@ type handler struct {
 	test  string               // the answer to =?; "-" for a plain OK
 	tests func(m *Modem) reply // or what gives it
 	sim   need
+	maker bool // only of modems whose profile names it
 }
 
 // need says whether a command works without a usable SIM.
@@ -31,7 +34,7 @@ var commands map[string]handler
 
 func init() {
 	commands = map[string]handler{}
-	for _, set := range []map[string]handler{basicCommands(), simCommands(), networkCommands(), smsCommands(), storeCommands(), callCommands()} {
+	for _, set := range []map[string]handler{basicCommands(), simCommands(), networkCommands(), smsCommands(), storeCommands(), callCommands(), makersCommands()} {
 		for name, h := range set {
 			commands[name] = h
 		}
@@ -41,8 +44,14 @@ func init() {
 // do runs one command.
 func (m *Modem) do(c command) reply {
 	h, known := commands[c.name]
-	if !known {
+	if !known || h.maker && !slices.Contains(m.profile.Commands, c.name) || slices.Contains(m.profile.Lacks, c.name) {
+		if m.profile.Unknown != "" {
+			return reply{final: m.profile.Unknown}
+		}
 		return failed
+	}
+	if m.starting(c.name) {
+		return cms(m.profile.NotReady)
 	}
 	if len(c.name) == 1 || c.name[0] == '&' {
 		return h.set(m, split(c.args))
@@ -76,6 +85,15 @@ func (m *Modem) test(name string, h handler) reply {
 		m.info("%s: %s", name, h.test)
 	}
 	return ok
+}
+
+// early are the commands that a modem refuses while it starts.
+var early = []string{"+CMGF", "+CPMS", "+CNMI", "+CMGL", "+CMGR", "+CMGD", "+CMGS", "+CMGW", "+CMSS"}
+
+// starting tells whether it is too early for a command. Without a SIM that can
+// be used there are other reasons to refuse it.
+func (m *Modem) starting(name string) bool {
+	return time.Now().Before(m.ready) && slices.Contains(early, name) && m.needSIM(true) == ok
 }
 
 // needSIM returns ok if the SIM can be used.
@@ -211,22 +229,39 @@ func basicCommands() map[string]handler {
 
 // setFunction is +CFUN: 0 off, 1 on, 4 radio off; with ,1 the modem restarts.
 func setFunction(m *Modem, a args) reply {
-	fun, restart := a.num(0, 1), a.num(1, 0)
-	if len(a) == 0 || fun != 0 && fun != 1 && fun != 4 || !between(0, 1, restart) {
+	fun, again := a.num(0, 1), a.num(1, 0)
+	if len(a) == 0 || fun != 0 && fun != 1 && fun != 4 || !between(0, 1, again) {
 		return cme(50)
 	}
-	if restart == 1 {
-		m.finish(ok)
-		m.flush()
-		m.boot()
-		m.tty.state = commanding
-		return mum
+	if again == 1 {
+		return restarts(m)
 	}
 	was := m.cfun
 	m.cfun = fun
 	if was != 1 && fun == 1 {
+		m.cured(CureCFUN)
+		if m.faults.CFUNForgets {
+			m.forget()
+		}
 		m.search()
 	}
 	m.registrationChanged()
 	return ok
+}
+
+// restarts is a command after which the modem starts anew.
+func restarts(m *Modem) reply {
+	m.finish(ok)
+	m.restart()
+	m.tty.state = commanding
+	return mum
+}
+
+// forget brings the settings of power-on back, without a word.
+func (m *Modem) forget() {
+	for _, t := range m.ttys {
+		t.settings = m.defaults()
+		t.later = nil
+		t.setStores(m.profile.DefaultStore)
+	}
 }

@@ -1,6 +1,10 @@
 package sim
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // reply is how a command ends.
 type reply struct {
@@ -16,6 +20,18 @@ var (
 	later  = reply{later: true}
 	mum    = reply{silent: true}
 )
+
+// replyOf reads a final line.
+func replyOf(line string) reply {
+	for _, family := range []string{"+CMS ERROR", "+CME ERROR"} {
+		if s, is := strings.CutPrefix(line, family+": "); is {
+			if code, err := strconv.Atoi(s); err == nil {
+				return reply{final: family, code: code}
+			}
+		}
+	}
+	return reply{final: line}
+}
 
 func cms(code int) reply { return reply{final: "+CMS ERROR", code: code} }
 func cme(code int) reply { return reply{final: "+CME ERROR", code: code} }

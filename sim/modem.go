@@ -14,6 +14,11 @@ type ModemOptions struct {
 	Name    string
 	IMEI    string
 	Profile Profile // zero: Generic
+	// Warm is a modem that has been on for long: nothing of its start is seen.
+	Warm bool
+	// Away is how long its ports vanish at a restart; 0: as its family's do,
+	// negative: they stay.
+	Away time.Duration
 
 	NoSIM  bool
 	ICCID  string
@@ -24,7 +29,7 @@ type ModemOptions struct {
 	NoSMSC bool   // the SIM knows no service centre
 
 	SIMSlots int           // messages that the SIM stores; 0: 30
-	MESlots  int           // messages that the modem stores; 0: 50
+	MESlots  int           // messages that the modem stores; 0: as its family does
 	Attach   time.Duration // from power-on or radio-on to registration
 	FirstMR  byte          // TP-MR before the first message
 
@@ -46,11 +51,16 @@ func (o ModemOptions) withDefaults(index int, net NetworkOptions) ModemOptions {
 	if o.SIMSlots == 0 {
 		o.SIMSlots = 30
 	}
-	if o.MESlots == 0 {
-		o.MESlots = 50
-	}
 	if o.Profile.Manufacturer == "" {
 		o.Profile = Generic
+	}
+	for _, size := range []int{o.Profile.MESlots, 50} {
+		if o.MESlots == 0 {
+			o.MESlots = size
+		}
+	}
+	if o.Away == 0 {
+		o.Away = o.Profile.Away
 	}
 	return o
 }
@@ -70,14 +80,15 @@ func luhn(digits string) string {
 	return digits + string(rune('0'+(10-sum%10)%10))
 }
 
-// Modem is one simulated modem: the device, the SIM in it, and the one tty
-// that it shows.
+// Modem is one simulated modem: the device, the SIM in it, and the ttys that
+// it shows.
 type Modem struct {
 	net     *Network
 	name    string
 	imei    string
 	profile Profile
 	attach  time.Duration
+	far     time.Duration // how long the ports vanish at a restart
 	trace   io.Writer
 
 	mu   sync.Mutex
@@ -102,9 +113,19 @@ type Modem struct {
 	faults   Faults
 	stats    Stats
 
-	tty  tty  // interpreter and settings
-	port port // whoever has the tty open; nil: nobody
-	pts  *pts // the pseudo-terminal, nil unless OpenPTY was called
+	cold    bool      // the next start is seen
+	born    time.Time // when the firmware started
+	ready   time.Time // from when on SMS commands are obeyed
+	pinBusy time.Time // until when +CPIN? is put off
+	silent  bool      // ^CURC=0
+	rawUSSD bool      // ^USSDMODE=0
+	chatter int       // grows when the chatter stops: what was planned is not said
+	stowed  time.Time // when a message was stored last
+	lists   int       // +CMGL since the firmware started
+
+	ttys []*tty
+	main *tty // where what comes unasked is said; ^PORTSEL may move it
+	tty  *tty // the one that is being served just now
 }
 
 // Stats count what happened on a modem's tty.
@@ -114,6 +135,7 @@ type Stats struct {
 	Overlaps int // times that something was written while a command was under way
 	Dropped  int // bytes that came before a prompt and were lost
 	PINTries int // PINs and PUKs entered
+	Cures    int // hangs that ended because something was done
 }
 
 // Radio is what the modem's radio finds.
@@ -131,12 +153,21 @@ type Radio struct {
 
 func newModem(n *Network, o ModemOptions) *Modem {
 	m := &Modem{
-		net: n, name: o.Name, imei: o.IMEI, profile: o.Profile, attach: o.Attach, trace: o.Trace,
-		plugged: true, cfun: 1, mr: o.FirstMR,
+		net: n, name: o.Name, imei: o.IMEI, profile: o.Profile, attach: o.Attach, far: o.Away, trace: o.Trace,
+		plugged: true, cold: !o.Warm, cfun: 1, mr: o.FirstMR,
 		me: make(store, o.MESlots),
 		radio: Radio{CS: 1, PS: 1, EPS: 1, RSSI: 21, BER: 99, RSRQ: 20, RSRP: 50,
-			Operator: "Simulated Net", Short: "SimNet", Numeric: "26201", AcT: 7, LAC: "1A2B", Cell: "01C3D4E5"},
+			Operator: "Simulated Net", Short: "SimNet", Numeric: "26201", AcT: o.Profile.AcT, LAC: "1A2B", Cell: "01C3D4E5"},
 	}
+	if o.Profile.AcT < 7 {
+		m.radio.EPS = 0
+	}
+	for _, i := range o.Profile.USB.Interfaces {
+		if i.Role != RoleNone {
+			m.ttys = append(m.ttys, &tty{Interface: i})
+		}
+	}
+	m.tty = m.at()
 	m.cond = sync.NewCond(&m.mu)
 	if !o.NoSIM {
 		m.card = &card{iccid: o.ICCID, imsi: o.IMSI, number: n.normal(o.Number), pin: o.PIN, puk: o.PUK,
@@ -171,14 +202,36 @@ func (m *Modem) Stats() Stats {
 	return m.stats
 }
 
+// at is the tty that takes commands.
+func (m *Modem) at() *tty { return m.ttyOf(m.profile.AT()) }
+
+// ttyOf returns the tty of a USB interface, nil if that has none.
+func (m *Modem) ttyOf(number int) *tty {
+	for _, t := range m.ttys {
+		if t.Number == number {
+			return t
+		}
+	}
+	return nil
+}
+
+// serve makes t the tty that is served until the function that it returns is
+// called. Called with m.mu held.
+func (m *Modem) serve(t *tty) (done func()) {
+	before := m.tty
+	m.tty = t
+	return func() { m.tty = before }
+}
+
 // after has do called with m.mu held, d from now, unless the modem is reset
-// or unplugged before. Called with m.mu held.
+// or unplugged before. The same tty is served then. Called with m.mu held.
 func (m *Modem) after(d time.Duration, do func()) {
-	life := m.life
+	life, t := m.life, m.tty
 	m.net.clock.after(d, func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if m.life == life {
+			defer m.serve(t)()
 			do()
 			m.flush()
 		}
@@ -198,18 +251,38 @@ func (m *Modem) boot() {
 	m.cfun = 1
 	m.attached = false
 	m.flooding = false
+	m.silent, m.rawUSSD = false, false
+	m.lists = 0
 	m.session = nil
 	m.ringing += m.ringing % 2
 	m.unacknowledged()
 	if m.card != nil {
 		m.card.locked = m.card.pin != ""
 	}
-	m.tty = tty{}
-	m.tty.settings = m.defaults()
-	m.tty.setStores(m.profile.DefaultStore)
+	for _, t := range m.ttys {
+		t.interpreter = interpreter{settings: m.defaults()}
+		t.setStores(m.profile.DefaultStore)
+	}
+	m.main = m.at()
+	m.tty = m.main
 	m.shown = [3]int{}
+	m.born, m.ready, m.pinBusy = time.Now(), time.Time{}, time.Time{}
+	if m.cold {
+		m.ready = m.born.Add(m.profile.SMSAfter)
+		m.noises(m.profile.Boot)
+	}
+	m.cold = true
+	m.noises(m.profile.Chatter)
 	m.search()
 	m.startFlood()
+	m.tell()
+}
+
+// tell wakes whoever waits for a change of the network.
+func (m *Modem) tell() {
+	m.net.mu.Lock()
+	m.net.tell()
+	m.net.mu.Unlock()
 }
 
 // search begins to look for the network.
@@ -229,10 +302,12 @@ func (m *Modem) search() {
 // registration returns +CREG, +CGREG and +CEREG as they are now.
 func (m *Modem) registration() [3]int {
 	switch {
-	case !m.plugged || m.cfun != 1 || m.card == nil || m.card.locked || m.card.dead():
+	case !m.plugged || m.cfun != 1 || m.card == nil || m.card.locked || m.card.dead() || m.faults.Hang == HangRadio:
 		return [3]int{}
 	case !m.attached:
 		return [3]int{2, 2, 2}
+	case (m.profile.LTEOnly || m.faults.LTEOnly) && m.radio.AcT >= 7 && (m.radio.CS == 1 || m.radio.CS == 5):
+		return [3]int{2, m.radio.PS, m.radio.EPS}
 	}
 	return [3]int{m.radio.CS, m.radio.PS, m.radio.EPS}
 }
@@ -250,7 +325,7 @@ func (m *Modem) reachable() bool {
 // registrationChanged tells whoever asked for it, and the SMSC.
 func (m *Modem) registrationChanged() {
 	now := m.registration()
-	s := &m.tty.settings
+	s := &m.main.settings
 	for i, u := range []struct {
 		name string
 		mode int
@@ -316,51 +391,6 @@ func (m *Modem) Stored(name string) [][]byte {
 
 // Inject has the network deliver a raw PDU, with the SMSC address in front.
 func (m *Modem) Inject(raw []byte) { m.net.Inject(m.Number(), raw) }
-
-// Reset restarts the modem's firmware; the port stays.
-func (m *Modem) Reset() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.boot()
-	m.flush()
-}
-
-// Unplug takes the modem off the machine: its port vanishes, what it was
-// about to send is lost, and the SMSC keeps what comes for it.
-func (m *Modem) Unplug() {
-	m.mu.Lock()
-	m.plugged = false
-	m.life++
-	m.unacknowledged()
-	m.attached = false
-	m.tty.out = nil
-	if m.port != nil {
-		m.port.hangUp()
-		m.port = nil
-	}
-	m.cond.Broadcast()
-	p := m.pts
-	m.mu.Unlock()
-	if p != nil {
-		p.close()
-	}
-}
-
-// Plug plugs the modem in again, behind the same link if it has a
-// pseudo-terminal, whose number is another one then.
-func (m *Modem) Plug() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.plugged {
-		return nil
-	}
-	m.plugged = true
-	m.boot()
-	if m.pts != nil {
-		return m.openPTS(m.pts.link, m.pts.path)
-	}
-	return nil
-}
 
 // say traces a piece of the dialogue.
 func (m *Modem) say(arrow string, b []byte) {

@@ -47,6 +47,8 @@ type Network struct {
 	opt   NetworkOptions
 	clock *clock
 	ttys  ttyWatch
+	// closing counts pseudo-terminals that vanished by themselves.
+	closing sync.WaitGroup
 
 	mu       sync.Mutex
 	rand     *rand.Rand
@@ -204,6 +206,7 @@ func (n *Network) Close() {
 		m.Unplug()
 	}
 	n.clock.close()
+	n.closing.Wait()
 	n.ttys.close()
 }
 

@@ -20,23 +20,30 @@ func (m *Modem) Pipe() io.ReadWriteCloser {
 
 // OpenPipe is Pipe that fails as opening a port does: with fs.ErrNotExist if
 // the modem is not plugged in, with EBUSY if someone else has it.
-func (m *Modem) OpenPipe() (io.ReadWriteCloser, error) {
+func (m *Modem) OpenPipe() (io.ReadWriteCloser, error) { return m.OpenPipeOf(m.profile.AT()) }
+
+// OpenPipeOf is OpenPipe of another of the modem's ports, by the number of its
+// USB interface.
+func (m *Modem) OpenPipeOf(number int) (io.ReadWriteCloser, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.plugged {
+	t := m.ttyOf(number)
+	if !m.plugged || t == nil {
 		return nil, &fs.PathError{Op: "open", Path: m.name, Err: syscall.ENOENT}
 	}
-	if m.port != nil {
+	if t.port != nil {
 		return nil, &fs.PathError{Op: "open", Path: m.name, Err: syscall.EBUSY}
 	}
-	p := &pipe{m: m}
-	m.port = p
+	p := &pipe{m: m, t: t}
+	t.port = p
+	m.stream(t)
 	return p, nil
 }
 
 // pipe is one opening of a modem's tty. Its fields are guarded by m.mu.
 type pipe struct {
 	m      *Modem
+	t      *tty
 	out    []byte // said by the modem, not yet read
 	closed bool
 	gone   bool // unplugged
@@ -85,7 +92,7 @@ func (p *pipe) Write(b []byte) (int, error) {
 	case gone:
 		return 0, &fs.PathError{Op: "write", Path: p.m.name, Err: syscall.EIO}
 	}
-	p.m.input(b)
+	p.m.input(p.t, b)
 	return len(b), nil
 }
 
@@ -96,8 +103,9 @@ func (p *pipe) Close() error {
 		return fs.ErrClosed
 	}
 	p.closed = true
-	if p.m.port == p {
-		p.m.port = nil
+	if p.t.port == p {
+		p.t.port = nil
+		p.m.reopened()
 	}
 	p.m.cond.Broadcast()
 	return nil

@@ -17,6 +17,7 @@ import (
 // nothing up, and settings of a program that was killed can be undone.
 type pts struct {
 	m      *Modem
+	t      *tty
 	link   string
 	path   string // /dev/pts/N
 	master *os.File
@@ -41,36 +42,58 @@ type syscallConn interface {
 // OpenPTY puts the modem's tty on a new pseudo-terminal. If link is not empty
 // it becomes a symbolic link to it and is what is returned.
 func (m *Modem) OpenPTY(link string) (path string, err error) {
+	return m.OpenPTYOf(m.profile.AT(), link)
+}
+
+// OpenPTYOf is OpenPTY of another of the modem's ports, by the number of its
+// USB interface.
+func (m *Modem) OpenPTYOf(number int, link string) (path string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.plugged {
 		return "", fmt.Errorf("modem %s is unplugged", m.name)
 	}
-	if m.pts != nil {
+	t := m.ttyOf(number)
+	if t == nil {
+		return "", fmt.Errorf("modem %s has no serial port at interface %d", m.name, number)
+	}
+	if t.pts != nil {
 		return "", fmt.Errorf("modem %s has a pseudo-terminal already", m.name)
 	}
-	if err := m.openPTS(link, ""); err != nil {
+	if err := m.openPTS(t, link, ""); err != nil {
 		return "", err
 	}
+	m.flush()
 	if link != "" {
 		return link, nil
 	}
-	return m.pts.path, nil
+	return t.pts.path, nil
 }
 
 // Port returns where the modem's pseudo-terminal is just now, "" if nowhere.
 func (m *Modem) Port() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.pts == nil || !m.plugged {
-		return ""
+	if p := m.at().pts; p != nil && m.plugged {
+		return p.path
 	}
-	return m.pts.path
+	return ""
+}
+
+// Link returns the link that OpenPTY made, where it is just now; "" if there
+// is none.
+func (m *Modem) Link() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.at().pts; p != nil && m.plugged {
+		return p.link
+	}
+	return ""
 }
 
 // openPTS opens a pseudo-terminal whose number is not that of last, for a
 // modem that is plugged in again seldom gets the old one. Called with m.mu held.
-func (m *Modem) openPTS(link, last string) error {
+func (m *Modem) openPTS(t *tty, link, last string) error {
 	master, slave, err := openPTY()
 	if err != nil {
 		return fmt.Errorf("no pseudo-terminal for modem %s: %w", m.name, err)
@@ -84,15 +107,16 @@ func (m *Modem) openPTS(link, last string) error {
 			return fmt.Errorf("no pseudo-terminal for modem %s: %w", m.name, err)
 		}
 	}
-	p := &pts{m: m, link: link, path: slave.Name(), master: master, slave: slave,
+	p := &pts{m: m, t: t, link: link, path: slave.Name(), master: master, slave: slave,
 		gone: make(chan struct{}), more: make(chan struct{}, 1)}
 	if err := p.start(); err != nil {
 		slave.Close()
 		master.Close()
 		return fmt.Errorf("pseudo-terminal %s of modem %s: %w", p.path, m.name, err)
 	}
-	m.pts, m.port = p, p
+	t.pts, t.port = p, p
 	p.block(m.faults.Block)
+	m.stream(t)
 	return nil
 }
 
@@ -179,7 +203,7 @@ func (p *pts) read() {
 		n, err := p.master.Read(b)
 		if n > 0 {
 			p.open.Store(true) // whoever writes has it open, even if the watch does not know yet
-			p.m.input(b[:n])
+			p.m.input(p.t, b[:n])
 		}
 		if err != nil {
 			return

@@ -130,7 +130,7 @@ func TestPortIsOpenedAgain(t *testing.T) {
 		eventually(t, "the watch saw the close", func() bool {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			return !m.pts.open.Load()
+			return !m.at().pts.open.Load()
 		})
 		l = openSerial(t, link)
 		l.say("AT\r")
@@ -138,7 +138,7 @@ func TestPortIsOpenedAgain(t *testing.T) {
 			t.Fatalf("said %q", got)
 		}
 		l.port.Close()
-		eventually(t, "the watch saw the second close", func() bool { return !m.pts.open.Load() })
+		eventually(t, "the watch saw the second close", func() bool { return !m.at().pts.open.Load() })
 	}
 }
 
@@ -220,7 +220,7 @@ func TestPromptSurvivesItsProgram(t *testing.T) {
 	l.say("AT+CMGS=20\r")
 	l.until("> ")
 	l.port.Close()
-	eventually(t, "the watch saw the close", func() bool { return !m.pts.open.Load() })
+	eventually(t, "the watch saw the close", func() bool { return !m.at().pts.open.Load() })
 	l = openSerial(t, link)
 	l.say("AT\r")
 	l.say("\x1b\r")
@@ -357,7 +357,7 @@ func TestSettingsAreUndone(t *testing.T) {
 		lflag, excl := uint32(1), 1
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		_ = m.pts.rawTTY.Control(func(fd uintptr) {
+		_ = m.at().pts.rawTTY.Control(func(fd uintptr) {
 			if tio, err := unix.IoctlGetTermios(int(fd), unix.TCGETS); err == nil {
 				lflag = tio.Lflag
 			}
@@ -373,13 +373,13 @@ func TestAnotherProgramCloses(t *testing.T) {
 	l := openSerial(t, link)
 	l.say("AT+CGSN\r")
 	eventually(t, "the command was obeyed", func() bool { return m.Stats().Lines == 1 })
-	m.pts.closed() // as the watch calls it
+	m.at().pts.closed() // as the watch calls it
 	excl := 0
-	if err := m.pts.rawTTY.Control(func(fd uintptr) { excl, _ = unix.IoctlGetInt(int(fd), unix.TIOCGEXCL) }); err != nil {
+	if err := m.at().pts.rawTTY.Control(func(fd uintptr) { excl, _ = unix.IoctlGetInt(int(fd), unix.TIOCGEXCL) }); err != nil {
 		t.Fatal(err)
 	}
-	if excl != 1 || !m.pts.open.Load() {
-		t.Errorf("exclusive use %d, open %v", excl, m.pts.open.Load())
+	if excl != 1 || !m.at().pts.open.Load() {
+		t.Errorf("exclusive use %d, open %v", excl, m.at().pts.open.Load())
 	}
 	if got := l.until("OK\r\n"); !strings.Contains(got, m.IMEI()) {
 		t.Errorf("the answer is %q", got)

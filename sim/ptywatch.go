@@ -91,6 +91,7 @@ func (w *ttyWatch) run(file *os.File, ended chan struct{}) {
 			}
 			if mask&unix.IN_CLOSE != 0 {
 				p.closed()
+				p.m.portClosed()
 			}
 		}
 	}

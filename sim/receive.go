@@ -12,10 +12,14 @@ const ackTime = 15 * time.Second
 func (m *Modem) offer(p *parcel) verdict {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.plugged || !m.reachable() || m.ack != 0 {
+	if !m.plugged || !m.reachable() || m.ack != 0 || m.faults.Hang == HangDeaf {
 		return refused
 	}
-	v := m.route(p.raw)
+	defer m.serve(m.main)()
+	if silent := spoil(p.raw, typeZero); silent != nil && m.faults.TypeZero.strike() {
+		m.route(silent)
+	}
+	v := m.route(m.spoiled(p.raw))
 	m.flush()
 	if v == taken && m.faults.Duplicate.strike() {
 		return refused // so the network believes
@@ -25,6 +29,7 @@ func (m *Modem) offer(p *parcel) verdict {
 
 // route does with a PDU what +CNMI says.
 func (m *Modem) route(raw []byte) verdict {
+	defer m.serve(m.main)()
 	report, pid, dcs, readable := glance(raw)
 	cnmi := &m.tty.settings.cnmi
 	if report {
@@ -45,6 +50,8 @@ func (m *Modem) route(raw []byte) verdict {
 	}
 	// TS 27.005 3.4.1, table of <mt>.
 	switch mt := cnmi[1]; {
+	case class == 0 && mt > 0 && m.profile.ClassZero != "":
+		return m.direct(m.profile.ClassZero, raw, false)
 	case class == 2:
 		return m.stow("SM", onlyIf(mt > 0, "+CMTI"), raw, false)
 	case mt == 2 || mt == 3 && class == 3 || mt > 0 && class == 0:
@@ -65,9 +72,13 @@ func onlyIf(cond bool, s string) string {
 // stow keeps a PDU and announces it.
 func (m *Modem) stow(memory, announce string, raw []byte, report bool) verdict {
 	i := m.keep(memory, &stored{pdu: raw, report: report})
+	if used, total := m.fill(memory); used >= total && m.profile.FullLine != "" {
+		m.unsolicited(fmt.Sprintf(m.profile.FullLine, memory))
+	}
 	if i == 0 {
 		return refused // full: the network keeps it
 	}
+	m.stowed = time.Now()
 	if announce == "" || m.faults.CMTIMissing.strike() {
 		return taken
 	}
@@ -94,7 +105,7 @@ func (m *Modem) direct(name string, raw []byte, report bool) verdict {
 	} else {
 		comma := ","
 		if report {
-			comma = ""
+			comma = m.profile.ReportLine
 		}
 		m.indicate(fmt.Sprintf("%s: %s%d\r\n%s", name, comma, tpduLength(raw), upperHex(raw)))
 	}

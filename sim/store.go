@@ -58,6 +58,9 @@ func (m *Modem) slots(name string) []**stored {
 // keep stores a message in the named memory and returns its index there; 0 if
 // it is full.
 func (m *Modem) keep(name string, x *stored) int {
+	if used, total := m.fill(name); used >= total {
+		return 0
+	}
 	for i, slot := range m.slots(name) {
 		if *slot == nil {
 			*slot = x
@@ -74,6 +77,9 @@ func (m *Modem) fill(name string) (used, total int) {
 			used++
 		}
 		total++
+	}
+	if limit := m.faults.Slots; limit > 0 {
+		total = min(total, limit)
 	}
 	return used, total
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -37,7 +38,7 @@ type settings struct {
 	cmgf, csdh, csms     int
 	csmp                 [4]int // fo, vp, pid, dcs of texts sent in text mode
 	cnmi                 [5]int // mode, mt, bm, ds, bfr
-	cmms                 int
+	cmms, link           int    // link grows whenever the time of +CMMS=1 begins anew
 	cscs                 string
 	creg, cgreg, cereg   int
 	copsFormat           int
@@ -49,18 +50,28 @@ func (m *Modem) defaults() settings {
 	return settings{echo: true, verbose: true, cscs: "GSM", csmp: [4]int{17, 167, 0, 0}}
 }
 
-// tty is the interpreter's state. All of it is guarded by the modem's lock.
+// tty is one of a modem's serial ports, with settings of its own. All of it is
+// guarded by the modem's lock.
 type tty struct {
+	Interface
+	port port   // whoever has it open; nil: nobody
+	pts  *pts   // the pseudo-terminal, nil unless one was made
+	out  []byte // to be written by flush
+	interpreter
+}
+
+// interpreter is what a restart of the modem forgets.
+type interpreter struct {
 	settings settings
 	stores   [3]string // +CPMS
 	state    ttyState
 	line     []byte    // the command line so far
 	over     bool      // the line was too long
+	last     string    // the command that was obeyed last
 	rest     []command // what is still to be done of the current line
 	entry    *entry    // what the prompt is for
 	held     []byte    // what was written while a command was under way
 	later    []string  // unsolicited lines held back by +CNMI mode 0
-	out      []byte    // to be written by flush
 }
 
 func (t *tty) setStores(name string) { t.stores = [3]string{name, name, name} }
@@ -73,27 +84,41 @@ type entry struct {
 	done func(e *entry) reply
 }
 
-// input takes what was written to the tty.
-func (m *Modem) input(b []byte) {
+// input takes what was written to a tty.
+func (m *Modem) input(t *tty, b []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.plugged {
 		return
 	}
+	b, pulled := m.untilPulled(b)
 	m.say("→", b)
-	if m.faults.Mute {
-		return
+	defer m.serve(t)()
+	switch {
+	case m.faults.Mute:
+	case t.Role == RoleApp:
+		m.parrot(b)
+	case t.Role != RoleAT && t.Role != RoleSecond:
+	case m.faults.Hang == HangMute:
+		m.overhear(b)
+	default:
+		m.feed(b)
 	}
-	m.feed(b)
 	m.flush()
+	if pulled {
+		m.pull()
+	}
 }
 
 func (m *Modem) feed(b []byte) {
-	t := &m.tty
+	t := m.tty
 	if t.state == busy && len(b) > 0 {
 		m.stats.Overlaps++
 	}
 	for i, c := range b {
+		if !m.plugged {
+			return // it restarted, and its port is gone
+		}
 		switch t.state {
 		case commanding:
 			m.commandByte(c)
@@ -119,7 +144,7 @@ func (m *Modem) echo(c byte) {
 }
 
 func (m *Modem) commandByte(c byte) {
-	t := &m.tty
+	t := m.tty
 	switch c {
 	case esc: // whatever was begun is forgotten
 		t.line, t.over = t.line[:0], false
@@ -167,7 +192,7 @@ func (m *Modem) obey(line string, over bool) {
 
 // proceed runs what is left of the line until a command fails or takes time.
 func (m *Modem) proceed() {
-	t := &m.tty
+	t := m.tty
 	t.state = commanding
 	for len(t.rest) > 0 {
 		c := t.rest[0]
@@ -177,7 +202,7 @@ func (m *Modem) proceed() {
 			m.after(d, func() { m.proceed(); m.catchUp() })
 			return
 		}
-		t.rest = t.rest[1:]
+		t.rest, t.last = t.rest[1:], c.name
 		r := m.do(c)
 		if r.later {
 			return
@@ -192,16 +217,20 @@ func (m *Modem) proceed() {
 
 // finish ends a command line with its final result.
 func (m *Modem) finish(r reply) {
-	t := &m.tty
+	t := m.tty
 	t.state = commanding
 	t.rest = nil
 	if r.silent {
 		return
 	}
+	if m.faults.Garbage.strike() {
+		m.write(garbage)
+	}
 	m.gap()
 	final := r.words(t.settings.cmee)
 	switch {
 	case final == "" || t.settings.quiet:
+	case final == "OK" && slices.Contains(m.faults.NoFinal, t.last):
 	case t.settings.verbose:
 		m.write("\r\n" + final + "\r\n")
 	default:
@@ -210,7 +239,13 @@ func (m *Modem) finish(r reply) {
 		}
 		m.write(final + "\r")
 	}
+	if m.faults.SilentReset.strike() {
+		m.forget()
+	}
 }
+
+// garbage is binary noise without the end of a line.
+var garbage = strings.Repeat("\x00\xff\x7e\x81", 1024)
 
 // complete ends a command that took its time, and goes on with the line.
 func (m *Modem) complete(r reply) {
@@ -224,7 +259,7 @@ func (m *Modem) complete(r reply) {
 
 // catchUp reads what was written while a command was under way.
 func (m *Modem) catchUp() {
-	t := &m.tty
+	t := m.tty
 	if t.state == busy || len(t.held) == 0 {
 		return
 	}
@@ -237,7 +272,7 @@ func (m *Modem) catchUp() {
 
 // prompt asks for a PDU or a text.
 func (m *Modem) prompt(e *entry) reply {
-	t := &m.tty
+	t := m.tty
 	t.entry = e
 	m.gap()
 	f := &m.faults
@@ -246,15 +281,15 @@ func (m *Modem) prompt(e *entry) reply {
 		return later
 	}
 	if f.PromptDelay == 0 && !f.SplitPrompt {
-		m.write(m.profile.Prompt)
+		m.write(m.promptText())
 		t.state = entering
 		m.gap()
 		return later
 	}
 	t.state = prompting
-	pieces := []string{m.profile.Prompt}
+	pieces := []string{m.promptText()}
 	if f.SplitPrompt {
-		pieces = strings.Split(m.profile.Prompt, "")
+		pieces = strings.Split(pieces[0], "")
 	}
 	m.after(f.PromptDelay, func() { m.promptPiece(e, pieces) })
 	return later
@@ -319,7 +354,7 @@ func isHex(c byte) bool {
 // abort is ESC at a prompt.
 func (m *Modem) abort() {
 	m.tty.entry = nil
-	m.finish(reply{final: m.profile.Aborted})
+	m.finish(replyOf(m.profile.Aborted))
 }
 
 // info writes a line of information between command and result.
@@ -335,31 +370,42 @@ func (m *Modem) info(format string, args ...any) {
 // unsolicited writes a line that no command asked for.
 func (m *Modem) unsolicited(line string) {
 	if m.plugged {
+		defer m.serve(m.main)()
 		m.write("\r\n" + line + "\r\n")
 	}
 }
 
 // write adds to what flush will write.
 func (m *Modem) write(s string) {
-	if m.faults.CRCRLF {
+	switch {
+	case m.faults.CRCRLF:
 		s = strings.ReplaceAll(s, "\r\n", "\r\r\n")
+	case m.faults.CROnly:
+		s = strings.ReplaceAll(s, "\r\n", "\r")
 	}
 	m.tty.out = append(m.tty.out, s...)
 }
 
-// flush hands what was written to whoever has the port open. With nobody
+// flush hands what was written to whoever has the ports open. With nobody
 // there it is lost.
 func (m *Modem) flush() {
-	out := m.tty.out
-	if len(out) == 0 {
-		return
+	for _, t := range m.ttys {
+		out := t.out
+		if len(out) == 0 {
+			continue
+		}
+		t.out = out[:0]
+		if m.faults.Mute || m.faults.Hang == HangMute || t.port == nil {
+			continue
+		}
+		out, pulled := m.untilPulled(out)
+		m.say("←", out)
+		t.port.send(out)
+		if pulled {
+			m.pull()
+			return
+		}
 	}
-	m.tty.out = out[:0]
-	if m.faults.Mute || m.port == nil {
-		return
-	}
-	m.say("←", out)
-	m.port.send(out)
 }
 
 // port is the other end of the tty. Its methods never wait and keep nothing of

@@ -16,16 +16,21 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+var utc = time.Date(2026, 3, 1, 12, 30, 0, 0, time.UTC)
+
 var at = time.Date(2026, 3, 1, 12, 30, 0, 123456789, time.FixedZone("", 3600))
 
-// utc is at as it comes off the wire.
-var utc = at.UTC().Truncate(time.Millisecond)
+// wire is at as it comes off the wire.
+var wire = at.UTC().Truncate(time.Millisecond)
 
 // full is a message with a value in every field.
 var full = sms.Message{
-	Row: 7, ID: "msg_01JNB6Z7M8Q9R0S1T2V3W4X5Y6", Direction: sms.Outbound, Status: sms.Unconfirmed,
+	Row: 7, ID: "msg_01JNB6Z7M8Q9R0S1T2V3W4X5Y6", Direction: sms.Outbound, Status: sms.Unconfirmed, Kind: sms.KindText,
 	To: "+491701234567", From: "+491707654321", Text: "Grüße <b>& 😀", Port: 2948, Encoding: sms.UCS2, Parts: 2,
-	Modem: "office", Priority: 9, Flash: true, DeliveryReport: true, OnUnconfirmed: sms.Fail,
+	Push:    &sms.Push{ContentType: "application/vnd.wap.sic", URL: "http://x.example/", Text: "Look", ID: "7", Action: "signal-high", CreatedAt: utc, ExpiresAt: utc},
+	MMS:     &sms.MMS{Location: "http://mmsc.example/1", TransactionID: "T1", From: "+491701111111", Subject: "Ü", Class: "personal", Size: 29696, ExpiresAt: utc},
+	Waiting: []sms.Waiting{{Type: "voicemail", Active: true, Count: new(int)}, {Type: "fax"}},
+	Modem:   "office", Priority: 9, Flash: true, DeliveryReport: true, OnUnconfirmed: sms.Fail,
 	CallbackURL: "https://chat.example.org/sms", Metadata: map[string]string{"order": "4711"}, ClientID: "c-1",
 	CreatedAt: at, SendAt: at.Add(time.Minute), ExpiresAt: at.Add(2 * time.Minute), ExpectedAt: at.Add(3 * time.Minute),
 	SentAt: at.Add(4 * time.Minute), DeliveredAt: at.Add(5 * time.Minute), UpdatedAt: at.Add(6 * time.Minute),
@@ -33,16 +38,28 @@ var full = sms.Message{
 	Error: &sms.Error{Code: "cms-38", Title: "Network out of order", Detail: "The network refused part 2.", Class: sms.Later},
 }
 
+var fifteen = 15
+
 var modem = sms.Modem{
-	Name: "office", State: sms.Ready, Reason: "r", Advice: "a", Since: at, Port: "/dev/ttyUSB2", Manufacturer: "huawei",
+	Name: "office", State: sms.Ready, Reason: "r", Advice: "a", Warning: "w", Since: at, Port: "/dev/ttyUSB2", Manufacturer: "huawei",
 	Model: "E173", Firmware: "11.126", IMEI: "352099001761481", IMSI: "262011234567890", ICCID: "8949020000012345678",
-	Number: "+491707654321", SMSC: "+491722270000", Operator: "Telekom.de", Technology: "LTE", Registration: "home",
-	Signal:   &sms.Signal{DBm: -77, Percent: 58, Quality: "good"},
-	Storage:  &sms.Storage{Name: "SM", Used: 1, Total: 23},
-	Balance:  &sms.Balance{Amount: "1.50", Currency: "EUR", At: utc, Low: "2.00", IsLow: true, Fault: "f", Answer: "a"},
-	Alarms:   []sms.Alarm{{Code: "balance-low", Modem: "office", Title: "t", Detail: "d", BegunAt: utc, EndedAt: utc.Add(time.Hour)}},
+	Unidentified: true,
+	Number:       "+491707654321", SMSC: "+491722270000", Operator: "Telekom.de", Technology: "LTE", Registration: "home",
+	Signal:  &sms.Signal{DBm: -77, Percent: 58, Quality: "good"},
+	Storage: &sms.Storage{Name: "SM", Used: 1, Total: 23},
+	Limits: &sms.Limits{PerMinute: sms.Quota{Limit: &fifteen, Used: 2}, PerDay: sms.Quota{Limit: &fifteen, Used: 3, ResetsAt: &at},
+		PerMonth: sms.Quota{Used: 4, ResetsAt: &at}, RecipientsPerMonth: sms.Quota{Limit: &fifteen, Used: 1, ResetsAt: &at}},
+	Healing: sms.HealingRecord{
+		Steps: []sms.HealingStep{{Step: "reopen", Tried: 2, Healed: 1}},
+		Last:  []sms.HealingAttempt{{At: at.UTC().Truncate(time.Millisecond), Step: "reopen", Reason: "r", Outcome: "healed", Seconds: 2.5}},
+	},
+	Canary:   &sms.Canary{At: at.UTC().Truncate(time.Millisecond), From: "cellar", Outcome: "arrived", Seconds: &seconds},
+	Balance:  &sms.Balance{Amount: "1.50", Currency: "EUR", At: wire, Low: "2.00", IsLow: true, Fault: "f", Answer: "a"},
+	Alarms:   []sms.Alarm{{Code: "balance-low", Modem: "office", Title: "t", Detail: "d", BegunAt: wire, EndedAt: wire.Add(time.Hour)}},
 	Counters: sms.Counters{PartsSent: 1, PartsFailed: 2, Unconfirmed: 3, Received: 4, Reports: 5, Restarts: 6, LateAnswers: 7},
 }
+
+var seconds = 7.5
 
 // TestGolden pins the names and forms that the contract promises. Whoever must
 // change these files breaks a user's program.
@@ -52,7 +69,7 @@ func TestGolden(t *testing.T) {
 		"message-full":    full,
 		"message-empty":   sms.Message{Direction: sms.Outbound, Status: sms.Queued},
 		"message-inbound": sms.Message{Direction: sms.Inbound, Status: sms.Received, From: "FONIC", To: "office", Encoding: sms.GSM7, Parts: 1},
-		"message-data":    sms.Message{Direction: sms.Inbound, Status: sms.Received, Data: []byte{0, 1, 255}, Port: 2948, Encoding: sms.Octet, Parts: 1},
+		"message-data":    sms.Message{Direction: sms.Inbound, Status: sms.Received, Kind: sms.KindMMS, MMS: &sms.MMS{Location: "http://mmsc.example/1"}, Data: []byte{0, 1, 255}, Port: 2948, Encoding: sms.Octet, Parts: 1},
 		"message-erased":  sms.Message{Direction: sms.Outbound, Status: sms.Sent, Redacted: true},
 		"modem-full":      modem,
 		"modem-empty":     sms.Modem{Name: "office", State: sms.Absent},
@@ -92,7 +109,7 @@ var fields = map[string]string{
 	"created_at": "time", "send_at": "time", "expires_at": "time", "expected_at": "time", "sent_at": "time",
 	"delivered_at": "time", "updated_at": "time", "attempts": "number", "possible_duplicate": "bool", "error": "object",
 	"data": "string", "port": "number", "flash": "bool", "delivery_report": "bool", "on_unconfirmed": "string",
-	"callback_url": "string", "client_id": "string",
+	"callback_url": "string", "client_id": "string", "kind": "string", "push": "object", "mms": "object", "waiting": "array",
 }
 
 // TestContractFields: every field is there whatever the message, null without a
@@ -174,7 +191,7 @@ func TestMessageText(t *testing.T) {
 // forgotten in the wire form is caught here.
 func TestRoundTrip(t *testing.T) {
 	everyFieldSet(t, full, "Data", "Redacted") // the two that exclude Text
-	everyFieldSet(t, modem, "Unidentified")    // one that is has none of the others
+	everyFieldSet(t, modem, "Unidentified")    // it excludes what only modems have
 	everyFieldSet(t, *modem.Balance, "SIM")    // which stays at home
 	everyFieldSet(t, modem.Alarms[0])
 	everyFieldSet(t, call, "SIM")
@@ -225,10 +242,10 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-var call = sms.Call{Modem: "office", To: "+491707654321", From: "+491701234567", HungUp: true, At: utc}
+var call = sms.Call{Modem: "office", To: "+491707654321", From: "+491701234567", HungUp: true, At: wire}
 
 func TestCallRoundTrip(t *testing.T) {
-	for _, c := range []sms.Call{call, {At: utc}} {
+	for _, c := range []sms.Call{call, {At: wire}} {
 		b, err := json.Marshal(c)
 		if err != nil {
 			t.Fatal(err)

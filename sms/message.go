@@ -49,11 +49,15 @@ type Message struct {
 	ID                string
 	Direction         Direction
 	Status            Status
+	Kind              Kind
 	To                string
 	From              string
 	Text              string
 	Data              []byte // binary user data instead of Text
 	Port              int    // application port (TP-UDH IE 05) of Data; 0: none
+	Push              *Push  // what Data says, if Kind is KindPush and it can be read
+	MMS               *MMS   // the same for KindMMS
+	Waiting           []Waiting
 	Encoding          Encoding
 	Parts             int
 	Modem             string
@@ -108,11 +112,15 @@ type messageJSON struct {
 	ID                string            `json:"id"`
 	Direction         Direction         `json:"direction"`
 	Status            Status            `json:"status"`
+	Kind              *Kind             `json:"kind"`
 	To                *string           `json:"to"`
 	From              *string           `json:"from"`
 	Text              *string           `json:"text"`
 	Data              []byte            `json:"data"`
 	Port              *int              `json:"port"`
+	Push              *Push             `json:"push"`
+	MMS               *MMS              `json:"mms"`
+	Waiting           []Waiting         `json:"waiting"`
 	Encoding          *Encoding         `json:"encoding"`
 	Parts             int               `json:"parts"`
 	Modem             *string           `json:"modem"`
@@ -164,8 +172,9 @@ func value[T any](p *T) T {
 // MarshalJSON writes every field; one without a value is null.
 func (m Message) MarshalJSON() ([]byte, error) {
 	w := messageJSON{
-		ID: m.ID, Direction: m.Direction, Status: m.Status,
+		ID: m.ID, Direction: m.Direction, Status: m.Status, Kind: orNil(m.Kind),
 		To: orNil(m.To), From: orNil(m.From), Data: m.Data, Port: orNil(m.Port),
+		Push: m.Push, MMS: m.MMS, Waiting: m.Waiting,
 		Encoding: orNil(m.Encoding), Parts: m.Parts, Modem: orNil(m.Modem),
 		Flash: m.Flash, DeliveryReport: m.DeliveryReport,
 		OnUnconfirmed: orNil(m.OnUnconfirmed), CallbackURL: orNil(m.CallbackURL),
@@ -192,8 +201,9 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*m = Message{
-		Row: m.Row, ID: w.ID, Direction: w.Direction, Status: w.Status,
+		Row: m.Row, ID: w.ID, Direction: w.Direction, Status: w.Status, Kind: value(w.Kind),
 		To: value(w.To), From: value(w.From), Text: value(w.Text), Data: w.Data, Port: value(w.Port),
+		Push: w.Push, MMS: w.MMS, Waiting: w.Waiting,
 		Encoding: value(w.Encoding), Parts: w.Parts, Modem: value(w.Modem), Priority: value(w.Priority),
 		Flash: w.Flash, DeliveryReport: w.DeliveryReport, OnUnconfirmed: value(w.OnUnconfirmed),
 		CallbackURL: value(w.CallbackURL), Metadata: w.Metadata, ClientID: value(w.ClientID),

@@ -29,7 +29,9 @@ function morph(old, next) {
     if (old.nodeValue !== next.nodeValue) old.nodeValue = next.nodeValue;
     return;
   }
-  for (const { name } of [...old.attributes]) if (!next.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name } of [...old.attributes]) {
+    if (name !== 'open' && !next.hasAttribute(name)) old.removeAttribute(name); // open: what the reader unfolded
+  }
   for (const { name, value } of next.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   const keyed = new Map([...old.childNodes].filter(keyOf).map(n => [keyOf(n), n]));
   let place = old.firstChild;

@@ -83,18 +83,22 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		DataDir: c.DataDir, Region: c.DefaultRegion,
 		Queue: queue.Options{
 			OutboundCapacity: c.Queue.OutboundCapacity, InboundCapacity: c.Queue.InboundCapacity,
-			UnconfirmedWait: c.Queue.UnconfirmedWait, ReportWait: c.Queue.ReportWait,
+			UnconfirmedWait: c.Queue.UnconfirmedWait, ReportWait: c.Queue.ReportWait, AssemblyWait: c.Queue.AssemblyWait,
 		},
 		Retention:   queue.Retention{Messages: c.History.Keep, Texts: c.History.KeepTexts, Events: eventsKept, Idempotency: idempotencyKept},
 		CallsRing:   c.Modems.Calls == config.Ring,
 		MetricsOpen: c.HTTP.MetricsOpen,
 		Version:     version, Log: log,
 	}
+	o.Canary = gateway.Canary{Every: c.Modems.CanaryEvery, Wait: c.Modems.CanaryWait}
+	o.Limits = gateway.Limits{PerMinute: config.DefaultMaxPerMinute, PerDay: config.DefaultMaxPerDay}
 	o.Discovery = &gateway.Discovery{Machine: ports.Local(), Use: c.Modems.Discover, PowerCycle: powerCycle()}
 	for _, m := range c.Modems.List {
 		o.Modems = append(o.Modems, gateway.ModemOptions{
 			Name: m.Name, Port: m.Port, IMEI: m.IMEI, ICCID: m.ICCID, PIN: m.PIN.Reveal(), Number: m.Number,
 			Account: account(m),
+			SMSC:    m.SMSC, NoRoaming: !m.AllowRoaming,
+			Limits: gateway.Limits{PerMinute: m.MaxPerMinute, PerDay: m.MaxPerDay, PerMonth: m.MaxPerMonth, RecipientsPerMonth: m.MaxRecipientsPerMonth},
 		})
 	}
 	for _, w := range c.Webhooks {

@@ -36,7 +36,7 @@ func (k *talk) send(pdu string) (string, error) {
 	if err := k.p.Begin(cmgs); err != nil {
 		return "", err
 	}
-	if e := k.event(15 * time.Second); e != at.Prompted {
+	if e := k.event(15 * time.Second); e != at.Prompted && e != at.Prompting {
 		if e == at.Done {
 			return "", k.p.Result()
 		}

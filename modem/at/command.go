@@ -101,6 +101,8 @@ var (
 	ErrParrot = errors.New("the port answers AT but no question, so it is not a modem's command port")
 	// ErrGone: the port failed or was closed.
 	ErrGone = errors.New("the port is gone")
+	// ErrHung: the modem takes nothing that is written; the port was closed for it.
+	ErrHung = errors.New("the modem stopped reading")
 
 	errHangUp = errors.New("hang-up")
 )

@@ -31,10 +31,11 @@ type Event int
 
 // What Take can say.
 const (
-	Nothing  Event = iota // unsolicited, part of an answer, or noise
-	Prompted              // the modem asks for the data
-	Done                  // the command is over: Result and Lines tell how
-	Gone                  // the port is gone: Cause tells why
+	Nothing   Event = iota // unsolicited, part of an answer, or noise
+	Prompted               // the modem asks for the data
+	Prompting              // it begins to: the rest of its prompt may still be on its way
+	Done                   // the command is over: Result and Lines tell how
+	Gone                   // the port is gone: Cause tells why
 )
 
 // Port is an AT port.
@@ -61,6 +62,7 @@ type Port struct {
 	lost      Command
 	resyncing bool
 	resyncs   int
+	echoes    int
 	reprompt  bool      // a prompt came that nobody will answer
 	trail     string    // an unsolicited line whose PDU is to come
 	trailEnd  time.Time // when it is given up
@@ -129,15 +131,21 @@ func (p *Port) Stale() bool { return p.stale }
 // meanwhile may have been lost.
 func (p *Port) Resyncs() int { return p.resyncs }
 
+// Echoes is how often the modem has repeated what it was told.
+func (p *Port) Echoes() int { return p.echoes }
+
 func (p *Port) write(b []byte) error {
 	if p.cause != nil {
 		return p.Cause()
 	}
 	p.guard.Reset(writeLimit)
 	n, err := p.rwc.Write(b)
-	p.guard.Stop()
+	intime := p.guard.Stop()
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
+	}
+	if err != nil && !intime {
+		err = fmt.Errorf("%w: %w", ErrHung, err)
 	}
 	if err != nil {
 		p.cause = fmt.Errorf("write: %w", err)
@@ -199,6 +207,13 @@ func (p *Port) Abandon() {
 	}
 	p.stop()
 	p.stale = true
+}
+
+// Shout writes a line to a modem that answers nothing, which may hear it all
+// the same. The port is out of step after that.
+func (p *Port) Shout(line string) error {
+	p.stale = true
+	return p.write([]byte(line + "\r"))
 }
 
 // Data writes the data that the modem asked for, without ending it.
@@ -273,6 +288,9 @@ func (p *Port) Take(t Token) Event {
 		return Gone
 	case t.Prompt:
 		if p.running && p.cmd.Prompt && !p.submitted {
+			if t.Last {
+				return Prompting
+			}
 			return Prompted
 		}
 		// The next command would become the text of a message.
@@ -306,7 +324,8 @@ func (p *Port) Take(t Token) Event {
 	if done, err := final(line, &p.cmd); done {
 		return p.finish(err)
 	}
-	if p.running && (line == p.cmd.Line || p.submitted && hexPDU(line)) { // echo
+	if p.running && (line == p.cmd.Line || p.submitted && hexPDU(line)) {
+		p.echoes++
 		return Nothing
 	}
 	p.handle(URC{Line: line})

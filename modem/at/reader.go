@@ -16,6 +16,7 @@ const maxLine = 4096
 type Token struct {
 	Line   string
 	Prompt bool
+	Last   bool  // of a prompt: nothing had come after it when it was read
 	Err    error // the port is gone; nothing comes after it
 }
 
@@ -37,7 +38,7 @@ func (f *framer) feed(b []byte) {
 	if f.overdue() {
 		f.giveUpQuote()
 	}
-	for _, c := range b {
+	for i, c := range b {
 		switch {
 		case c == '\r' || c == '\n':
 			f.lineEnd()
@@ -46,7 +47,7 @@ func (f *framer) feed(b []byte) {
 		case len(f.line) == 0 && c == ' ':
 		case len(f.line) == 0 && c == '>' && f.await.CompareAndSwap(true, false):
 			// At once: the space after it may come late or never.
-			f.out(Token{Prompt: true})
+			f.out(Token{Prompt: true, Last: i == len(b)-1})
 		default:
 			f.text = f.text || f.quotes(c)
 			f.line = append(f.line, c)

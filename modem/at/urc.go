@@ -6,11 +6,11 @@ import "strings"
 // has one.
 type URC struct {
 	Line string
-	PDU  string // of +CMT, +CDS and +CBM; "" when it never came
+	PDU  string // of +CMT, +CDS, +CBM and +CLASS0; "" when it never came
 }
 
 // withPDU are the unsolicited lines that a PDU follows on a line of its own.
-var withPDU = [...]string{"+CMT", "+CDS", "+CBM"}
+var withPDU = [...]string{"+CMT", "+CDS", "+CBM", "+CLASS0"}
 
 func hasPDU(line string) bool {
 	for _, prefix := range withPDU {

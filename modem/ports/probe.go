@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,12 @@ func (e *Error) Unwrap() []error {
 		all = append(all, a.Err)
 	}
 	return all
+}
+
+// Mute tells whether the device was asked, on every port that could take
+// commands, and has not said a word: so is a modem that hangs.
+func (e *Error) Mute() bool {
+	return len(e.Attempts) > 0 && !slices.ContainsFunc(e.Attempts, func(a Attempt) bool { return !errors.Is(a.Err, at.ErrSilent) })
 }
 
 // Why says in a few words why a port was not taken; "" for nil.

@@ -24,6 +24,7 @@ type Deliver struct {
 	Concat         *Concat // nil: complete in itself
 	SrcPort        int     // application ports; 0: none
 	DstPort        int
+	Waiting        []sms.Waiting
 	Locking, Shift int    // national language tables of UD; 0: the default alphabet
 	Repaired       string // what was wrong with the PDU and how it was read, "" if nothing was
 }
@@ -87,6 +88,17 @@ func decode(raw []byte) (deliver *Deliver, report *Report, err error) {
 	}
 }
 
+// Essence is what of a received PDU stays the same when the network delivers it
+// again: all but the service centre's address, and the two bits that tell of the
+// moment (TP-MMS: more waits; TP-LP: a loop).
+func Essence(raw []byte) []byte {
+	_, t, err := cutSMSC(raw)
+	if err != nil {
+		return raw
+	}
+	return append([]byte{t[0] &^ 0x0C}, t[1:]...)
+}
+
 // cutSMSC splits the service centre's address from the TPDU. Its length counts
 // octets, other than in the TPDU's own addresses.
 func cutSMSC(raw []byte) (smsc string, tpdu []byte, err error) {
@@ -129,7 +141,7 @@ func readDeliver(t []byte) (*Deliver, error) {
 		return nil, &Error{Detail: "the message ends before its user data"}
 	}
 	d := &Deliver{From: from.name, Alphanumeric: from.alphanumeric, PID: rest[0], DCS: rest[1],
-		SCTS: readTime(rest[2:]), Class: class(rest[1])}
+		SCTS: readTime(rest[2:]), Class: class(rest[1]), Waiting: waiting(rest[1])}
 	ud := rest[9:]
 	udhi := t[0]&tpdu.FoUDHI != 0
 
@@ -164,6 +176,35 @@ func class(dcs byte) int {
 	return -1
 }
 
+// waitingTypes are the two lowest bits of what tells that messages wait.
+var waitingTypes = [...]string{"voicemail", "fax", "email", "other"}
+
+// waiting is the message waiting indication in TP-DCS (TS 23.038 4); nil for
+// none.
+func waiting(dcs byte) []sms.Waiting {
+	if dcs < 0xC0 || dcs >= 0xF0 {
+		return nil
+	}
+	return []sms.Waiting{{Type: waitingTypes[dcs&0x03], Active: dcs&0x08 != 0}}
+}
+
+// setWaiting takes an indication of the header, which tells how many wait (TS
+// 23.040 9.2.3.24.2). It says more than TP-DCS, which has no room for a number.
+func (d *Deliver) setWaiting(kind, count byte) {
+	w := sms.Waiting{Type: waitingTypes[kind&0x03], Active: count > 0, Count: new(int)}
+	if kind&0x1F == 0x07 { // "other", extended
+		w.Type = "video"
+	}
+	*w.Count = int(count)
+	for i := range d.Waiting {
+		if d.Waiting[i].Type == w.Type {
+			d.Waiting[i] = w
+			return
+		}
+	}
+	d.Waiting = append(d.Waiting, w)
+}
+
 // cutHeader splits a user data header, which begins with its length, from the
 // text behind it; ok is false when there is no room for one.
 func cutHeader(ud []byte) (header []byte, ok bool) {
@@ -193,6 +234,8 @@ func (d *Deliver) readHeader(header []byte) {
 			d.setConcat(Concat{Ref: int(v[0]), Bits: 8, Total: int(v[1]), Seq: int(v[2])})
 		case id == ieConcat16 && len(v) == 4:
 			d.setConcat(Concat{Ref: int(v[0])<<8 | int(v[1]), Bits: 16, Total: int(v[2]), Seq: int(v[3])})
+		case id == ieWaiting && len(v) == 2:
+			d.setWaiting(v[0], v[1])
 		case id == iePort8 && len(v) == 2:
 			d.DstPort, d.SrcPort = int(v[0]), int(v[1])
 		case id == iePort16 && len(v) == 4:

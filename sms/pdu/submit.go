@@ -13,6 +13,7 @@ import (
 // Information elements of the user data header (TS 23.040 9.2.3.24).
 const (
 	ieConcat8  = 0x00
+	ieWaiting  = 0x01 // special SMS message indication
 	iePort8    = 0x04
 	iePort16   = 0x05
 	ieConcat16 = 0x08

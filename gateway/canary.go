@@ -1,0 +1,254 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatewayd/queue"
+	"gatewayd/sms"
+)
+
+// Canary says how often each modem gets a test message. Some modems stay
+// registered and get nothing any more, and nothing else shows that.
+type Canary struct {
+	Every time.Duration // 0: never
+	Wait  time.Duration // from the moment that the network took it
+}
+
+// canaryText begins every test message; what is received with it is not handed
+// on to anybody.
+const canaryText = "gatewayd test "
+
+// canaryRest is how long after the start the first one is sent: a daemon that
+// is restarted again and again must not cost a text each time.
+const canaryRest = 10 * time.Minute
+
+// canaries sends test messages and watches for their arrival.
+type canaries struct {
+	g       *Gateway
+	o       Canary
+	seconds *prometheus.GaugeVec
+	total   *prometheus.CounterVec
+
+	mu      sync.Mutex
+	flying  map[string]*flight // by token
+	arrived chan struct{}
+
+	// Of run's goroutine.
+	next    map[*attached]time.Time
+	numbers map[*attached]bool // it was logged that it tells no number
+}
+
+// flight is a test message on its way.
+type flight struct {
+	to, from *attached
+	id       string // of the message
+	due      time.Time
+	again    bool      // the second one in a row: the first was lost
+	at       time.Time // of its arrival; zero: not yet
+}
+
+func newCanaries(g *Gateway, o Canary, r prometheus.Registerer) *canaries {
+	c := &canaries{g: g, o: o, flying: map[string]*flight{}, arrived: make(chan struct{}, 1),
+		next: map[*attached]time.Time{}, numbers: map[*attached]bool{},
+		seconds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gatewayd_canary_seconds", Help: "End-to-end time of the last test message to a modem that arrived.",
+		}, []string{"modem"}),
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatewayd_canaries_total", Help: "Test messages to a modem by outcome.",
+		}, []string{"modem", "outcome"}),
+	}
+	r.MustRegister(c.seconds, c.total)
+	return c
+}
+
+// takes tells whether a received text is a test message. The queue asks it on
+// the database's writer, so it only notes the arrival.
+func (c *canaries) takes(text string) bool {
+	token, ok := strings.CutPrefix(text, canaryText)
+	if !ok || len(token) != canaryToken || strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.flying[token]; f != nil && f.at.IsZero() {
+		f.at = c.g.dispatch.now()
+		select {
+		case c.arrived <- struct{}{}:
+		default:
+		}
+	}
+	return true
+}
+
+const canaryToken = 10
+
+// run sends and watches until ctx ends.
+func (c *canaries) run(ctx context.Context) {
+	start := c.g.dispatch.now()
+	timer := time.NewTimer(canaryRest)
+	defer timer.Stop()
+	for {
+		select {
+		case <-c.arrived:
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		now := c.g.dispatch.now()
+		next := now.Add(time.Minute)
+		for token, f := range c.flights() {
+			c.judge(ctx, token, f, now)
+		}
+		if now.Sub(start) >= canaryRest {
+			for _, a := range c.g.modems.attached() {
+				if !now.Before(c.next[a]) && c.flightTo(a) == nil {
+					c.send(ctx, a, nil, false)
+				}
+				if at := c.next[a]; at.Before(next) {
+					next = at
+				}
+			}
+		}
+		for _, f := range c.flights() {
+			if f.due.Before(next) {
+				next = f.due
+			}
+		}
+		timer.Reset(max(time.Second, next.Sub(now)))
+	}
+}
+
+func (c *canaries) flights() map[string]*flight {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := map[string]*flight{}
+	for token, f := range c.flying {
+		all[token] = f
+	}
+	return all
+}
+
+func (c *canaries) flightTo(a *attached) *flight {
+	for _, f := range c.flights() {
+		if f.to == a {
+			return f
+		}
+	}
+	return nil
+}
+
+// send sends a test message to a modem that is registered, from another if one
+// works that is not the one to be avoided, else from itself.
+func (c *canaries) send(ctx context.Context, to, avoid *attached, again bool) {
+	now := c.g.dispatch.now()
+	c.next[to] = now.Add(c.o.Every)
+	m := to.modem.Snapshot()
+	if m.State != sms.Ready && m.State != sms.Deaf && m.State != sms.StorageFull {
+		c.next[to] = now.Add(time.Minute) // its trouble is known
+		return
+	}
+	if m.Number == "" {
+		if !c.numbers[to] {
+			c.numbers[to] = true
+			c.g.log.Warn("no test message can be sent to a modem whose number is not known; set number in the configuration", "modem", to.o.Name)
+		}
+		return
+	}
+	from := to
+	for _, a := range c.g.modems.attached() {
+		if a != to && a != avoid && a.modem.Snapshot().State == sms.Ready {
+			from = a
+			break
+		}
+	}
+	token := rand.Text()[:canaryToken]
+	d := queue.Draft{Pin: from.o.Name, Message: sms.Message{To: m.Number, Text: canaryText + token, Priority: sms.DefaultPriority,
+		OnUnconfirmed: sms.Fail, ExpiresAt: now.Add(c.o.Wait), Metadata: map[string]string{"purpose": "canary"}}}
+	// On the air it may take less time than this call.
+	f := &flight{to: to, from: from, due: now.Add(c.o.Wait), again: again}
+	c.mu.Lock()
+	c.flying[token] = f
+	c.mu.Unlock()
+	accepted, _, err := c.g.queue.Submit(ctx, []queue.Draft{d}, nil)
+	if err != nil {
+		c.drop(token)
+		c.g.log.Warn("a test message could not be queued", "modem", to.o.Name, "error", err)
+		return
+	}
+	f.id = accepted[0].ID
+	c.show(f, "waiting", now, nil)
+}
+
+func (c *canaries) drop(token string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.flying, token)
+}
+
+// judge says what became of a test message, if that can be said by now.
+func (c *canaries) judge(ctx context.Context, token string, f *flight, now time.Time) {
+	c.mu.Lock()
+	at := f.at
+	c.mu.Unlock()
+	if at.IsZero() && now.Before(f.due) {
+		return
+	}
+	sent, err := c.g.queue.Message(ctx, f.id)
+	if err != nil {
+		if ctx.Err() == nil {
+			c.drop(token)
+		}
+		return
+	}
+	switch {
+	case !at.IsZero():
+		// The text may be there before its sender has heard that it was taken.
+		since := sent.SentAt
+		if since.IsZero() || since.After(at) {
+			since = sent.CreatedAt
+		}
+		seconds := at.Sub(since).Seconds()
+		c.drop(token)
+		c.show(f, "arrived", since, &seconds)
+		c.seconds.WithLabelValues(f.to.o.Name).Set(seconds)
+	case sent.Status != sms.Sent:
+		c.drop(token) // it never left, and says nothing of the one that it was for
+	case now.Before(sent.SentAt.Add(c.o.Wait)):
+		f.due = sent.SentAt.Add(c.o.Wait)
+		return
+	default:
+		c.drop(token)
+		c.lost(ctx, f, sent.SentAt)
+		return
+	}
+	if !at.IsZero() {
+		c.total.WithLabelValues(f.to.o.Name, "arrived").Inc()
+	}
+}
+
+// lost draws the conclusion: the sender may be to blame, so another one tries
+// before the modem is called deaf.
+func (c *canaries) lost(ctx context.Context, f *flight, sentAt time.Time) {
+	c.total.WithLabelValues(f.to.o.Name, "lost").Inc()
+	c.show(f, "lost", sentAt, nil)
+	if !f.again && f.to.modem.Snapshot().State != sms.Deaf {
+		c.send(ctx, f.to, f.from, true)
+		return
+	}
+	c.next[f.to] = c.g.dispatch.now().Add(c.o.Wait) // proves whether the healing has helped
+	f.to.modem.Deaf(fmt.Sprintf("It is registered, and a test message from %s has not arrived within %s.", f.from.o.Name, c.o.Wait))
+}
+
+func (c *canaries) show(f *flight, outcome string, at time.Time, seconds *float64) {
+	f.to.canary.Store(&sms.Canary{At: at, From: f.from.o.Name, Outcome: outcome, Seconds: seconds})
+	if outcome == "arrived" {
+		c.g.log.Debug("a test message has arrived", "modem", f.to.o.Name, "from", f.from.o.Name, "seconds", *seconds)
+	}
+}

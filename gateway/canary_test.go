@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"gatewayd/queue"
+	"gatewayd/sim"
+	"gatewayd/sms"
+)
+
+func withCanary(every, wait time.Duration) func(*Options) {
+	return func(o *Options) { o.Canary = Canary{Every: every, Wait: wait} }
+}
+
+// A test message goes to each modem from another, is measured, and is handed on
+// to nobody.
+func TestCanaryIsMeasured(t *testing.T) {
+	inWorld(t, 2, air(), func(w *world) {
+		w.restart(withCanary(time.Hour, 5*time.Minute))
+		w.pass(canaryRest + time.Minute)
+		for _, name := range []string{"m1", "m2"} {
+			m, _ := w.g.modems.Get(name)
+			c := m.Canary
+			if c == nil || c.Outcome != "arrived" || c.From == name || c.Seconds == nil || *c.Seconds <= 0 || *c.Seconds > 30 {
+				t.Errorf("%s: %+v", name, c)
+			}
+		}
+		if got := w.inbound(); len(got) > 0 {
+			t.Errorf("test messages are handed on: %+v", got)
+		}
+		if n := len(w.net.Accepted()); n != 2 {
+			t.Errorf("%d test messages were sent in the first minutes, want 2", n)
+		}
+		w.pass(2 * time.Hour)
+		if n := len(w.net.Accepted()); n != 6 {
+			t.Errorf("%d test messages were sent in two hours, want 6", n)
+		}
+		// What only looks like one is somebody's message.
+		if err := w.net.Handset(phone).Send(w.modems[0].Number(), canaryText+"drive"); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Minute)
+		if got := w.inbound(); len(got) != 1 || got[0].Text != canaryText+"drive" {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// A modem that is registered and gets nothing is called deaf after a second
+// sender has tried too, is healed, and is ready when something arrives. Nothing
+// is held against one whose sender could not send.
+func TestDeafModemIsHealed(t *testing.T) {
+	inWorld(t, 3, air(), func(w *world) {
+		w.restart(withCanary(time.Hour, 5*time.Minute))
+		w.net.SetFate(w.modems[1].Number(), sim.Fate{Reports: []byte{}}) // never delivered
+		m := w.state("m2", sms.Deaf, canaryRest+12*time.Minute)
+		if m.Advice == "" || !strings.Contains(m.Reason, "test message") {
+			t.Errorf("%q %q", m.Reason, m.Advice)
+		}
+		froms := map[string]bool{}
+		for _, s := range w.net.Accepted() {
+			if s.To == w.modems[1].Number() {
+				froms[s.Modem] = true
+			}
+		}
+		if len(froms) < 2 {
+			t.Errorf("only %v has tried", froms)
+		}
+		// A deaf modem sends all the same.
+		sent := w.submit(phone, "hello", func(d *queue.Draft) { d.Pin = "m2" })
+		w.until(sent.ID, sms.Sent, 5*time.Minute)
+		w.net.SetFate(w.modems[1].Number(), sim.Fate{})
+		m = w.state("m2", sms.Ready, 20*time.Minute)
+		if m.Canary == nil || m.Canary.Outcome != "waiting" && m.Canary.Outcome != "arrived" {
+			t.Errorf("%+v", m.Canary)
+		}
+		if last := m.Healing.Last; len(last) == 0 || last[0].Outcome != "healed" || last[0].Step == "reopen" {
+			t.Errorf("%+v", last)
+		}
+		for _, name := range []string{"m1", "m3"} {
+			if m, _ := w.g.modems.Get(name); m.State != sms.Ready || len(m.Healing.Last) > 0 {
+				t.Errorf("%s: %s %+v", name, m.State, m.Healing.Last)
+			}
+		}
+	})
+}
+
+// A test message that never left says nothing of the modem that it was for.
+func TestCanaryThatNeverLeft(t *testing.T) {
+	inWorld(t, 1, air(), func(w *world) {
+		w.restart(withCanary(time.Hour, 5*time.Minute))
+		w.modems[0].Fault(func(f *sim.Faults) { f.Reject, f.SendError = sim.Always, "+CMS ERROR: 42" })
+		w.pass(3 * time.Hour)
+		if m, _ := w.g.modems.Get("m1"); m.State != sms.Ready || m.Canary == nil || m.Canary.Outcome != "waiting" {
+			t.Errorf("%s %+v", m.State, m.Canary)
+		}
+		page, _, err := w.g.Queue().List(context.Background(), queue.Filter{Direction: sms.Outbound, Limit: 10})
+		if err != nil || len(page) == 0 || page[0].Metadata["purpose"] != "canary" {
+			t.Errorf("%+v, %v", page, err)
+		}
+	})
+}
