@@ -198,3 +198,26 @@ func TestCallsAndUSSDOnSimulator(t *testing.T) {
 		}
 	})
 }
+
+// Every simulated family is asked as it wants to be asked.
+func TestUSSDOfFamilies(t *testing.T) {
+	for _, p := range sim.Profiles() {
+		t.Run(p.Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := drive(t, sim.OnTheAir(), sim.ModemOptions{Name: "one", Profile: p}, nil)
+				defer s.stop()
+				s.until("ready", 2*time.Minute, func() bool { return s.m.Snapshot().State == sms.Ready })
+				s.net.SetUSSD("*100#", sim.USSD{Text: "Guthaben:\n7,50 € [x]", Next: map[string]sim.USSD{"2": {Text: "Остаток", UCS2: true}}})
+				for _, c := range []struct {
+					step sms.USSD
+					want string
+				}{{sms.USSD{Code: "*100#"}, "Guthaben:\n7,50 € [x]"}, {sms.USSD{Reply: "2"}, "Остаток"}, {sms.USSD{Code: "*100#"}, "Guthaben:\n7,50 € [x]"}} {
+					a, err := s.m.USSD(t.Context(), c.step)
+					if err != nil || a.Text != c.want {
+						t.Errorf("%+v: %+v, %v", c.step, a, err)
+					}
+				}
+			})
+		})
+	}
+}
