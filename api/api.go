@@ -115,6 +115,7 @@ func (a *API) routes() []route {
 		{"GET", "/v1/modems/:name/transcript", auth.Admin, a.transcribeModem},
 		{"DELETE", "/v1/modems/:name", auth.Admin, a.forgetModem},
 		{"POST", "/v1/modems/:name/reset", auth.Admin, a.resetModem},
+		{"POST", "/v1/modems/:name/ussd", auth.Admin, a.askNetwork},
 		{"GET", "/v1/queue", auth.Read, a.getQueue},
 		{"GET", "/v1/events", auth.Read, a.listEvents},
 		{"GET", "/v1/webhooks/deliveries", auth.Read, a.listDeliveries},

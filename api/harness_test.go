@@ -285,6 +285,8 @@ func conform(t testing.TB, r *http.Request, w *httptest.ResponseRecorder) {
 type fakeModems struct {
 	all   []sms.Modem
 	reset []string
+	asked []sms.USSD
+	says  sms.USSDAnswer
 	err   error
 
 	forgotten []string
@@ -304,6 +306,11 @@ func (f *fakeModems) Get(name string) (sms.Modem, bool) {
 func (f *fakeModems) Reset(name string) error {
 	f.reset = append(f.reset, name)
 	return f.err
+}
+
+func (f *fakeModems) USSD(_ context.Context, _ string, step sms.USSD) (sms.USSDAnswer, error) {
+	f.asked = append(f.asked, step)
+	return f.says, f.err
 }
 
 func (f *fakeModems) Transcript(name string, masked bool, w io.Writer) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatewayd/auth"
 	"gatewayd/queue"
 	"gatewayd/sms"
 )
@@ -20,6 +21,9 @@ type Modems interface {
 	Get(name string) (sms.Modem, bool)
 	// Reset asks a modem to restart. It returns before that is done.
 	Reset(name string) error
+	// USSD does a step of a USSD session and waits for the network's answer; its
+	// error says why the step was not begun.
+	USSD(ctx context.Context, name string, step sms.USSD) (sms.USSDAnswer, error)
 	// Transcript writes what went over a modem's port lately.
 	Transcript(name string, masked bool, w io.Writer) error
 	// Forget drops what is remembered of a modem that is not plugged in; its
@@ -38,16 +42,31 @@ type Deliveries interface {
 	Drop(ctx context.Context, id string) (sms.Delivery, error)
 }
 
-func (a *API) modems() []sms.Modem {
-	if a.o.Modems == nil {
-		return []sms.Modem{}
+// modems are all modems as the key's holder may see them.
+func (a *API) modems(key *auth.Key) []sms.Modem {
+	all := []sms.Modem{}
+	if a.o.Modems != nil {
+		for _, m := range a.o.Modems.List() {
+			all = append(all, discreet(key, m))
+		}
 	}
-	return orEmpty(a.o.Modems.List())
+	return all
 }
 
 // listModems is GET /v1/modems.
 func (a *API) listModems(c echo.Context) error {
-	return a.json(c, http.StatusOK, map[string]any{"modems": a.modems()})
+	return a.json(c, http.StatusOK, map[string]any{"modems": a.modems(keyOf(c))})
+}
+
+// discreet leaves out of a modem what only an admin may see: the text that its
+// network sent.
+func discreet(key *auth.Key, m sms.Modem) sms.Modem {
+	if m.Balance != nil && m.Balance.Answer != "" && !key.Can(auth.Admin) {
+		b := *m.Balance
+		b.Answer = ""
+		m.Balance = &b
+	}
+	return m
 }
 
 func (a *API) modem(c echo.Context) (sms.Modem, error) {
@@ -66,7 +85,7 @@ func (a *API) getModem(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.json(c, http.StatusOK, m)
+	return a.json(c, http.StatusOK, discreet(keyOf(c), m))
 }
 
 // resetModem is POST /v1/modems/{name}/reset.

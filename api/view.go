@@ -64,6 +64,7 @@ type statusView struct {
 	Messages []messageLine
 	Readers  []readerView
 	MaySend  bool
+	MayAsk   bool
 }
 
 type summaryView struct {
@@ -80,6 +81,8 @@ type modemView struct {
 	Roaming, HasSignal           bool
 	Bars, DBm                    int
 	Quality                      string
+	Balance                      *balanceView
+	Alarms                       []sms.Alarm
 	Limits                       []limitView
 	Counts                       []countView
 	Canary                       string // the last test message, in words
@@ -150,17 +153,17 @@ func (a *API) statusPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	v, err := a.status(ctx, newest)
+	v, err := a.status(ctx, keyOf(c), newest)
 	if err != nil {
 		return err
 	}
-	v.MaySend = keyOf(c).Can(auth.Send)
+	v.MaySend, v.MayAsk = keyOf(c).Can(auth.Send), keyOf(c).Can(auth.Admin)
 	f := a.frame(c, "Status")
 	f.Live, f.Seq = true, newest
 	return a.page(c, http.StatusOK, "status.html", f, v)
 }
 
-func (a *API) status(ctx context.Context, newest int64) (*statusView, error) {
+func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusView, error) {
 	rings, err := a.o.Queue.Stats(ctx)
 	if err != nil {
 		return nil, err
@@ -177,7 +180,7 @@ func (a *API) status(ctx context.Context, newest int64) (*statusView, error) {
 	if err != nil {
 		return nil, err
 	}
-	modems := a.modems()
+	modems := a.modems(key)
 	v := &statusView{Summary: summarise(modems, rings)}
 	for _, m := range modems {
 		v.Modems = append(v.Modems, viewModem(m))
@@ -277,6 +280,7 @@ func viewModem(m sms.Modem) modemView {
 			{"received", m.Counters.Received}, {"reports", m.Counters.Reports},
 		},
 	}
+	v.Alarms, v.Balance = m.Alarms, viewBalance(m.Balance)
 	if m.Limits != nil {
 		names := map[string]string{"per_day": "Today", "per_month": "This month", "recipients_per_month": "Numbers this month"}
 		for _, q := range m.Limits.All() {

@@ -55,10 +55,17 @@ type History struct {
 // Modems says which modems are used.
 type Modems struct {
 	Discover    bool
+	Calls       string        // HangUp or Ring
 	CanaryEvery time.Duration // between test messages to each modem; 0: none
 	CanaryWait  time.Duration // until one that has not arrived is lost
 	List        []Modem
 }
+
+// What is done with incoming calls.
+const (
+	HangUp = "hang-up"
+	Ring   = "ring"
+)
 
 // Modem is one modem; exactly one of Port, IMEI and ICCID finds it.
 type Modem struct {
@@ -74,8 +81,33 @@ type Modem struct {
 	MaxPerDay             int
 	MaxPerMonth           int
 	MaxRecipientsPerMonth int
+	Balance               Balance
+	TopUp                 TopUp
+	KeepAlive             KeepAlive
 
 	pinFile string
+}
+
+// Balance says how a prepaid SIM's balance is asked for.
+type Balance struct {
+	Code    string // USSD; "": it is not
+	Pattern string // with one group: the amount; "": the first number
+	Every   time.Duration
+	Low     string // a decimal number, "" no mark
+}
+
+// TopUp is the day by which a prepaid SIM must be topped up.
+type TopUp struct {
+	By   time.Time     // zero: none
+	Warn time.Duration // so long before
+}
+
+// KeepAlive is a text that is sent every so often, so that the operator does
+// not take the SIM for unused.
+type KeepAlive struct {
+	Every time.Duration
+	To    string // "": none is sent
+	Text  string
 }
 
 // Webhook is one receiver of events.

@@ -45,7 +45,7 @@ func defaults() *Config {
 		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
 		Queue:   Queue{OutboundCapacity: 100000, InboundCapacity: 100000, UnconfirmedWait: 2 * time.Minute, ReportWait: 24 * time.Hour, AssemblyWait: 24 * time.Hour},
 		History: History{Keep: 8760 * time.Hour, KeepTexts: 8760 * time.Hour},
-		Modems:  Modems{Discover: true, CanaryWait: 5 * time.Minute},
+		Modems:  Modems{Discover: true, Calls: HangUp, CanaryWait: 5 * time.Minute},
 	}
 }
 
@@ -94,13 +94,16 @@ func TestExampleUncommented(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A comment in front of a key or of a list's entry is a sample.
-	content := regexp.MustCompile(`(?m)^( *)#( *(?:- )?(?:list|webhooks|name|port|number|max_\w+|url|secret|events|match|modem|to|from_prefix|keyword|allow_private):)`).
+	content := regexp.MustCompile(`(?m)^( *)#( *(?:- )?(?:list|webhooks|name|port|number|max_\w+|balance|code|pattern|every|low|top_up|by|warn|keep_alive|text|url|secret|events|match|modem|to|from_prefix|keyword|allow_private):)`).
 		ReplaceAllString(string(b), "$1$2")
 	c := mustLoad(t, content)
 	if len(c.Modems.List) != 1 || len(c.Webhooks) != 1 {
 		t.Fatalf("%d modems and %d webhooks in the sample", len(c.Modems.List), len(c.Webhooks))
 	}
-	m := Modem{Name: "office", Port: "/dev/serial/by-id/usb-HUAWEI_Mobile-if00-port0", Number: "+491700000000", AllowRoaming: true, MaxPerMinute: 15, MaxPerDay: 1000}
+	m := Modem{Name: "office", Port: "/dev/serial/by-id/usb-HUAWEI_Mobile-if00-port0", Number: "+491700000000", AllowRoaming: true, MaxPerMinute: 15, MaxPerDay: 1000,
+		Balance:   Balance{Code: "*100#", Pattern: "Balance: ([0-9.,]+)", Every: 24 * time.Hour, Low: "2.00"},
+		TopUp:     TopUp{By: time.Date(2027, 1, 31, 0, 0, 0, 0, time.Local), Warn: 336 * time.Hour},
+		KeepAlive: KeepAlive{Every: 720 * time.Hour, To: "+491700000001", Text: "still in use"}}
 	if c.Modems.List[0] != m {
 		t.Errorf("the sample modem is %+v", c.Modems.List[0])
 	}
@@ -158,7 +161,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		"data_dir": "/tmp", "default_region": "DE", "http.listen": "0.0.0.0:1", "http.tls.certificate": "", "http.tls.key": "",
 		"http.metrics_open": "true", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
 		"queue.report_wait": "4s", "queue.assembly_wait": "5s", "history.keep": "5h", "history.keep_texts": "4h", "modems.discover": "false",
-		"modems.canary.every": "6h", "modems.canary.wait": "7m",
+		"modems.calls": "ring", "modems.canary.every": "6h", "modems.canary.wait": "7m",
 	}
 	var env []string
 	for _, f := range scalarFields(&Config{}) {
@@ -174,7 +177,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		HTTP:    HTTP{Listen: "0.0.0.0:1", MetricsOpen: true},
 		Queue:   Queue{1, 2, 3 * time.Second, 4 * time.Second, 5 * time.Second},
 		History: History{5 * time.Hour, 4 * time.Hour},
-		Modems:  Modems{CanaryEvery: 6 * time.Hour, CanaryWait: 7 * time.Minute},
+		Modems:  Modems{Calls: Ring, CanaryEvery: 6 * time.Hour, CanaryWait: 7 * time.Minute},
 	}
 	want.Warnings = c.Warnings
 	same(t, c, want)
@@ -259,14 +262,28 @@ var mistakes = []struct {
 		[]string{`modems.list[0].pin_file: "/no/pin" is not allowed: the file can't be read: no such file or directory (line 3)`}},
 	{"pin file is a device", "modems:\n  list:\n    - {name: a, port: /dev/a, pin_file: /dev/zero}\n", nil,
 		[]string{`modems.list[0].pin_file: "/dev/zero" is not allowed: a regular file is expected (line 3)`}},
-	{"webhook", "webhooks:\n  - {}\n  - {url: ftp://x, secret: whsec_short}\n  - {url: https://x.example, secret: " + secret + ", events: []}\n  - {url: https://y.example, secret: " + secret + ", events: [message.recieved, alarm.begin]}\n", nil, []string{
+	{"account", "modems:\n  calls: answer\n  list:\n    - {name: a, port: /dev/a, balance: {low: 2 EUR, every: 1m}, top_up: {warn: 1h}, keep_alive: {text: x}}\n" +
+		"    - {name: b, port: /dev/b, balance: {code: \"*1a\", pattern: \"(\"}, top_up: {by: 31.1.2027}, keep_alive: {to: 0170, text: x}}\n" +
+		"    - {name: c, port: /dev/c, balance: {code: \"*100#\", pattern: \"[0-9]+\"}}\n", nil, []string{
+		`modems.calls: "answer" is not allowed: hang-up or ring (line 2)`,
+		`modems.list[0].balance.every: "1m" is not allowed: a duration from 1h to 8784h (line 4)`,
+		`modems.list[0].balance.low: "2 EUR" is not allowed: an amount such as 2.00, without a currency (line 4)`,
+		`modems.list[0].balance.code: the USSD code that tells the balance, such as "*100#", is needed too (line 4)`,
+		`modems.list[0].top_up.by: the day by which the SIM must be topped up, such as 2027-01-31, is needed too (line 4)`,
+		`modems.list[0].keep_alive.to: the number that the text goes to is needed too (line 4)`,
+		`modems.list[1].balance.code: "*1a" is not allowed: it must consist of digits, *, # and +, such as *100# (line 5)`,
+		"modems.list[1].balance.pattern: \"(\" is not allowed: a regular expression in Go's syntax; error parsing regexp: missing closing ): `(` (line 5)",
+		`modems.list[1].top_up.by: "31.1.2027" is not allowed: a day such as 2027-01-31 (line 5)`,
+		`modems.list[1].keep_alive.to: "0170" is not allowed: a number in international form, such as +491700000000, or a short code of 3 to 6 digits (line 5)`,
+		`modems.list[2].balance.pattern: "[0-9]+" is not allowed: a regular expression with one group in parentheses, which is the amount; it has 0; (?:…) is no group (line 6)`}},
+	{"webhook", "webhooks:\n  - {}\n  - {url: ftp://x, secret: whsec_short}\n  - {url: https://x.example, secret: " + secret + ", events: []}\n  - {url: https://y.example, secret: " + secret + ", events: [message.recieved, alarm.start]}\n", nil, []string{
 		"webhooks[0].url: every webhook needs the address that events are posted to (line 2)",
 		"webhooks[0].secret: secret or secret_file is needed: " + errSigning.Error() + " (line 2)",
 		"webhooks[1].url: an address such as https://chat.example.org/sms (line 3)",
 		"webhooks[1].secret: " + errSigning.Error() + " (line 3)",
 		`webhooks[2].events: the list is empty; leave it out for the usual ones, or ["*"] for all (line 4)`,
 		`webhooks[3].events[0]: "message.recieved" is not allowed: "*" for all, or one of ` + strings.Join(Events(), ", ") + " (line 5)",
-		`webhooks[3].events[1]: "alarm.begin" is not allowed: "*" for all, or one of ` + strings.Join(Events(), ", ") + " (line 5)"}},
+		`webhooks[3].events[1]: "alarm.start" is not allowed: "*" for all, or one of ` + strings.Join(Events(), ", ") + " (line 5)"}},
 	{"webhook addresses", hooks("http://x.example", "https://10.0.0.1/", "https://[::1]/", "https://localhost:1/", "https://[::ffff:192.168.1.1]/", "https://x.example:0/", "https://x.example/#f"), nil, []string{
 		"webhooks[0].url: plain http:// shows texts and numbers to the network; use https://; set allow_private: true if that is meant (line 2)",
 		"webhooks[1].url: its host is this machine or on the local network; set allow_private: true if that is meant (line 3)",

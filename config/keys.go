@@ -34,6 +34,7 @@ func scalarFields(c *Config) []field {
 		// Its default is history.keep, which can be shorter than 8760h.
 		{path: "history.keep_texts", read: duration(&c.History.KeepTexts, minKeep, maxKeep)},
 		{path: "modems.discover", def: "true", read: boolean(&c.Modems.Discover)},
+		{path: "modems.calls", def: "hang-up", read: oneOf(&c.Modems.Calls, HangUp, Ring)},
 		{path: "modems.canary.every", def: "0", read: durationOrNone(&c.Modems.CanaryEvery, minCanary, maxWait)},
 		{path: "modems.canary.wait", def: "5m", read: duration(&c.Modems.CanaryWait, time.Minute, 24*time.Hour)},
 	}
@@ -62,6 +63,15 @@ func modemFields(m *Modem) []field {
 		{path: "max_per_day", def: strconv.Itoa(DefaultMaxPerDay), read: number(&m.MaxPerDay, 0, maxLimit)},
 		{path: "max_per_month", def: "0", read: number(&m.MaxPerMonth, 0, maxLimit)},
 		{path: "max_recipients_per_month", def: "0", read: number(&m.MaxRecipientsPerMonth, 0, maxLimit)},
+		{path: "balance.code", read: ussdCode(&m.Balance.Code)},
+		{path: "balance.pattern", read: pattern(&m.Balance.Pattern)},
+		{path: "balance.every", def: "24h", read: duration(&m.Balance.Every, time.Hour, maxEvery)},
+		{path: "balance.low", read: amount(&m.Balance.Low)},
+		{path: "top_up.by", read: day(&m.TopUp.By)},
+		{path: "top_up.warn", def: "336h", read: duration(&m.TopUp.Warn, time.Hour, maxEvery)},
+		{path: "keep_alive.every", def: "720h", read: duration(&m.KeepAlive.Every, 24*time.Hour, maxEvery)},
+		{path: "keep_alive.to", read: recipient(&m.KeepAlive.To)},
+		{path: "keep_alive.text", read: text(&m.KeepAlive.Text)},
 	}
 }
 

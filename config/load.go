@@ -153,6 +153,7 @@ func (l *loader) modem(at string, m *Modem, entry map[string]any) {
 		}
 		l.fail(at, "", "one of port, imei and iccid says which modem it is; "+words)
 	}
+	l.account(at, entry)
 	if m.pinFile == "" {
 		return
 	}
@@ -168,6 +169,22 @@ func (l *loader) modem(at string, m *Modem, entry map[string]any) {
 	}
 }
 
+// account checks what is watched of a SIM: no part does anything alone.
+func (l *loader) account(at string, entry map[string]any) {
+	for _, need := range []struct{ key, why string }{
+		{"balance.code", "the USSD code that tells the balance, such as \"*100#\", is needed too"},
+		{"top_up.by", "the day by which the SIM must be topped up, such as 2027-01-31, is needed too"},
+		{"keep_alive.to", "the number that the text goes to is needed too"},
+		{"keep_alive.text", "the text to send is needed too"},
+	} {
+		section, key, _ := strings.Cut(need.key, ".")
+		given, _ := entry[section].(map[string]any)
+		if len(given) > 0 && lookup(given, key) == "" {
+			l.fail(at+"."+need.key, "", need.why)
+		}
+	}
+}
+
 // Events are the events that this version tells.
 func Events() []string {
 	var names []string
@@ -176,7 +193,7 @@ func Events() []string {
 			names = append(names, sms.EventOf(s))
 		}
 	}
-	return append(names, sms.EventModemState)
+	return append(names, sms.EventModemState, sms.EventCall, sms.EventAlarmBegin, sms.EventAlarmEnd)
 }
 
 func (l *loader) webhook(at string, w *Webhook, entry map[string]any) {

@@ -8,10 +8,13 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"gatewayd/sms"
 )
 
 // The bounds of numbers and durations.
@@ -23,6 +26,7 @@ const (
 	minKeep     = time.Hour
 	minCanary   = 10 * time.Minute // each costs what a text costs
 	maxKeep     = 100 * 365 * 24 * time.Hour
+	maxEvery    = 366 * 24 * time.Hour
 )
 
 func text(p *string) func(string) error {
@@ -119,6 +123,8 @@ var (
 	labelForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]{0,31}$`)
 	phoneForm = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 	pinForm   = regexp.MustCompile(`^[0-9]{4,8}$`)
+	shortForm = regexp.MustCompile(`^[1-9][0-9]{2,5}$`)
+	moneyForm = regexp.MustCompile(`^-?[0-9]{1,9}([.,][0-9]{1,3})?$`)
 	digitForm = regexp.MustCompile(`^[0-9]+$`)
 )
 
@@ -170,6 +176,74 @@ func phone(p *string) func(string) error {
 			return errors.New("a number in international form, such as +491700000000")
 		}
 		*p = raw
+		return nil
+	}
+}
+
+// recipient is a number that texts can be sent to.
+func recipient(p *string) func(string) error {
+	return func(raw string) error {
+		if !phoneForm.MatchString(raw) && !shortForm.MatchString(raw) {
+			return errors.New("a number in international form, such as +491700000000, or a short code of 3 to 6 digits")
+		}
+		*p = raw
+		return nil
+	}
+}
+
+func oneOf(p *string, allowed ...string) func(string) error {
+	return func(raw string) error {
+		if !slices.Contains(allowed, raw) {
+			return errors.New(strings.Join(allowed, " or "))
+		}
+		*p = raw
+		return nil
+	}
+}
+
+func ussdCode(p *string) func(string) error {
+	return func(raw string) error {
+		if err := sms.USSDCode(raw); err != nil {
+			return fmt.Errorf("it %w", err)
+		}
+		*p = raw
+		return nil
+	}
+}
+
+// pattern takes a regular expression that finds an amount.
+func pattern(p *string) func(string) error {
+	return func(raw string) error {
+		r, err := regexp.Compile(raw)
+		switch {
+		case err != nil:
+			return fmt.Errorf("a regular expression in Go's syntax; %w", err)
+		case r.NumSubexp() != 1:
+			return fmt.Errorf("a regular expression with one group in parentheses, which is the amount; it has %d; (?:…) is no group", r.NumSubexp())
+		}
+		*p = raw
+		return nil
+	}
+}
+
+// amount takes a decimal number, and writes its point as one.
+func amount(p *string) func(string) error {
+	return func(raw string) error {
+		if !moneyForm.MatchString(raw) {
+			return errors.New("an amount such as 2.00, without a currency")
+		}
+		*p = strings.ReplaceAll(raw, ",", ".")
+		return nil
+	}
+}
+
+func day(p *time.Time) func(string) error {
+	return func(raw string) error {
+		t, err := time.ParseInLocation(time.DateOnly, raw, time.Local)
+		if err != nil {
+			return errors.New("a day such as 2027-01-31")
+		}
+		*p = t
 		return nil
 	}
 }

@@ -33,6 +33,7 @@ type Options struct {
 	Queue       queue.Options
 	Retention   queue.Retention
 	Modems      []ModemOptions
+	CallsRing   bool       // incoming calls are left to ring; else they are hung up
 	Limits      Limits     // of modems that are found and not among Modems
 	Discovery   *Discovery // nil: modems are where Modems says, or nowhere
 	Canary      Canary
@@ -58,6 +59,9 @@ type Gateway struct {
 	dispatch *dispatcher
 	modems   *modems
 	known    known
+	alarms   *alarms
+	balances *prometheus.GaugeVec
+	started  time.Time
 	canaries *canaries
 	metrics  *modem.Metrics
 	webhooks *webhook.Webhooks
@@ -99,6 +103,14 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.keys = auth.New(g.database)
 	g.metrics = modem.NewMetrics(registry)
 	g.known = known{g.database, now}
+	g.started = now()
+	g.balances = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "gatewayd_modem_balance", Help: "The SIM's balance when it was asked for last, in its currency.",
+	}, []string{"modem"})
+	registry.MustRegister(g.balances)
+	if g.alarms, err = newAlarms(ctx, g.database, g.queue, now, g.log, registry); err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
 	if err := g.listModems(ctx); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
@@ -177,6 +189,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.dispatch.follow(ctx, g.queue, g.log); return nil })
 	group.Go(func() error { g.keepHouse(ctx); return nil })
 	group.Go(func() error { g.prune(ctx); return nil })
+	g.watchAccounts(ctx, group)
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 
 	if g.canaries != nil {
@@ -200,6 +213,21 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.log.Info("gateway started", "version", g.o.Version, "modems", len(g.o.Modems), "webhooks", len(g.o.Webhooks))
 
 	return group.Wait()
+}
+
+// watchAccounts watches the SIMs that the configuration says something of.
+func (g *Gateway) watchAccounts(ctx context.Context, group *errgroup.Group) {
+	watched, dated := map[string]bool{}, map[string]bool{}
+	g.modems.mu.Lock()
+	defer g.modems.mu.Unlock()
+	for _, a := range g.modems.all {
+		if w := a.account; w != nil {
+			watched[a.o.Name], dated[a.o.Name] = w.Code != "", !w.TopUpBy.IsZero()
+			group.Go(func() error { w.run(ctx); return nil })
+		}
+	}
+	g.alarms.endOthers([]string{balanceLow, balanceUnknown}, watched)
+	g.alarms.endOthers([]string{topUpDue}, dated)
 }
 
 func wrap(what string, err error) error {

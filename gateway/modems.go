@@ -32,6 +32,7 @@ type ModemOptions struct {
 	NoRoaming bool   // only in the SIM's own network
 	SMSC      string // the service centre to use; "": the SIM's
 	Limits    Limits
+	Account
 }
 
 // attached is one modem with its outbox.
@@ -40,6 +41,8 @@ type attached struct {
 	listed   bool // in the configuration
 	modem    *modem.Modem
 	feed     *feed
+	account  *account // nil: nothing of its SIM is watched
+	alarms   *alarms
 	port     atomic.Pointer[string]       // where it is plugged in, as far as that is known
 	device   atomic.Pointer[ports.Device] // that it is; nil: none, or not on USB
 	dialogue *transcript.Ring
@@ -56,7 +59,7 @@ const dialogueKept = 64 << 10
 // newModem makes a modem that is at port, "" if that is yet to be found out.
 func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	log := g.log.With("modem", o.Name)
-	a := &attached{o: o, listed: listed, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
+	a := &attached{o: o, listed: listed, alarms: g.alarms, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
 	a.feed.limits = o.Limits
 	a.dialogue = transcript.NewRing(dialogueKept)
 	a.port.Store(&a.o.Port)
@@ -68,6 +71,7 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 		SMSC: o.SMSC, NoRoaming: o.NoRoaming,
 		Known: !listed || g.modems.knows(o.Name), PowerCycle: g.powerCycle(a),
 		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics, Record: a.dialogue.Add,
+		OnCall: g.called, Ring: g.o.CallsRing,
 		Limit: a.feed.limited,
 		OnState: func(m sms.Modem) {
 			a.feed.update(m)
@@ -75,6 +79,10 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 			g.remember(a, m)
 		},
 	})
+	if o.Account.watches() {
+		a.account = &account{Account: o.Account, name: o.Name, modem: a.modem, db: g.database, queue: g.queue, alarms: g.alarms,
+			now: g.dispatch.now, gauge: g.balances}
+	}
 	return a
 }
 
@@ -85,11 +93,22 @@ func (a *attached) snapshot() sms.Modem { return a.complete(a.modem.Snapshot()) 
 func (a *attached) complete(m sms.Modem) sms.Modem {
 	m = a.feed.show(m)
 	m.Canary = a.canary.Load()
+	m.Alarms = a.alarms.of(m.Name)
+	if a.account != nil {
+		if b := a.account.shown.Load(); b != nil && b.SIM == modem.SIMOf(m) {
+			m.Balance = b
+		}
+	}
 	return m
 }
 
 // tell writes a modem's new state to the event log.
 func (g *Gateway) tell(m sms.Modem) {
+	if m.Balance != nil && m.Balance.Answer != "" { // for admins only
+		b := *m.Balance
+		b.Answer = ""
+		m.Balance = &b
+	}
 	if err := g.queue.AppendModemState(m); err != nil {
 		g.log.Error("a modem's new state could not be written to the event log", "modem", m.Name, "state", m.State, "error", err)
 	}
@@ -307,6 +326,20 @@ func (ms *modems) Reset(name string) error {
 	}
 	a.modem.Reset()
 	return nil
+}
+
+// USSD does a step of a USSD session. An answer to the code of the balance is
+// booked as if the watch had asked.
+func (ms *modems) USSD(ctx context.Context, name string, step sms.USSD) (sms.USSDAnswer, error) {
+	a := ms.named(name)
+	if a == nil {
+		return sms.USSDAnswer{}, errors.New("it is not in use")
+	}
+	answer, err := a.modem.USSD(ctx, step)
+	if w := a.account; err == nil && w != nil && step.Code == w.Code && step.Code != "" && answer.State != sms.USSDFailed {
+		w.book(answer)
+	}
+	return answer, err
 }
 
 // Transcript writes what went over a modem's port lately.

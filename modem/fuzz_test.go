@@ -27,7 +27,8 @@ func FuzzAnswers(f *testing.F) {
 		"+CSCA: ", `+CNUM: "","+49170",145`, `+CPMS: "SM",1,50`, "+CPMS: 1,50,1,50", "+CPMS: ,", "+CCID: 89490200001234567890",
 		`+CRSM: 144,0,"98942000002143658709"`, "+CMGL: 1,1,,18\n07919471010000000404A1321000001010200010800003C2E231", "+CMGR: 0,,0", "+CMGL: ",
 		`+CMTI: "SM",3`, "+CMTI: ", "+CDS: 25", "+CMGS: 41", "+CMGS: ", "+CPIN: SIM PIN", "RDY", "+CME ERROR: SIM busy", "+CMS ERROR: 500",
-		"+CNMI: 2,1,0,2,0", "+CNMI: ", "352099000000006", "+CGSN: \"352099000000006\"", "002B0034", "+CGMI: ",
+		"+CNMI: 2,1,0,2,0", "+CNMI: ",
+		`+CUSD: 1,"a,b",15`, "+CUSD: ", `+CUSD: 0,"`, "+CUSD: ,,", `+CLIP: "+491700000000",145,,,,0`, "+CLIP: ", "MISSED_CALL: 10:42AM 07712", "RING", "NO CARRIER", "352099000000006", "+CGSN: \"352099000000006\"", "002B0034", "+CGMI: ",
 	} {
 		f.Add(s)
 	}
@@ -64,7 +65,14 @@ func FuzzAnswers(f *testing.F) {
 			}
 			sameAnnouncing(l, "2,1,0,2,0")
 			fromUCS2(l)
+			m.ussd.awaiting = true
 			m.unsolicited(at.URC{Line: l})
+			if c := m.calling; c.from != "" && (len(c.from) > 33 || strings.Trim(c.from, "+0123456789*#") != "") {
+				t.Errorf("a call from %q", c.from)
+			}
+			if mode, _, dcs := parseUSSD(l); mode < -1 || dcs < -1 {
+				t.Errorf("USSD mode %d, coding %d", mode, dcs)
+			}
 			for _, set := range []string{"CMS", "CME", ""} {
 				e := &at.Error{Command: "AT", Set: set, Code: -1, Text: l}
 				cmeCode(e)

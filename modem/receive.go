@@ -78,6 +78,16 @@ func (m *Modem) unsolicited(u at.URC) {
 		if m.up && strings.Trim(rest, `"`) != "READY" {
 			m.sick = &trouble{state: sms.Healing, reason: "The SIM is no longer ready.", advice: "Check that it sits firmly in the modem."}
 		}
+	case "+CUSD":
+		m.saidUSSD(rest)
+	case "+CRING":
+		m.rings()
+	case "+CLIP":
+		m.callFrom(rest)
+	case "MISSED_CALL":
+		m.callMissed(rest)
+	case "^CEND":
+		m.callEnded()
 	case "^SMMEMFULL":
 		m.sweepDue = true
 	case "^SYSSTART", "^SHUTDOWN":
@@ -95,6 +105,10 @@ func (m *Modem) selfReport(line string) {
 			m.sick = &trouble{state: sms.Healing, reason: "The modem restarted by itself.",
 				advice: "If this goes on, check its power supply: a modem draws 2 A in bursts.", retry: time.Second}
 		}
+	case "RING":
+		m.rings()
+	case "NO CARRIER":
+		m.callEnded()
 	case "SMS DONE", "SMS Ready":
 		m.sweepDue = m.up
 	default:

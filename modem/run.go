@@ -24,6 +24,8 @@ type Options struct {
 	Outbox  Outbox
 	Inbox   Inbox
 	OnState func(sms.Modem) // called by Run's goroutine when state or reason change
+	OnCall  func(sms.Call)  // called by Run's goroutine, once for each incoming call; may be nil
+	Ring    bool            // incoming calls are left to ring; else they are hung up
 	// Limit says why the SIM may not send for now, "" if it may; nil: it always
 	// may. It is only for the state: what is sent, Outbox decides.
 	Limit   func(sms.Modem) (reason, advice string)
@@ -48,6 +50,7 @@ type Modem struct {
 	count   counters
 	reset   chan struct{}
 	wake    chan struct{}
+	ussd    ussd
 
 	deafened chan string
 
@@ -84,6 +87,7 @@ type Modem struct {
 	sessions  int    // of the port so far
 	losses    int    // sessions in a row that ended badly
 	entered   string // the SIM that got a PIN and has not said yet what it thinks of it
+	calling   calling
 
 	// Receiving.
 	announced []announcement
@@ -122,6 +126,7 @@ func New(o Options) *Modem {
 	m := &Modem{
 		o: o, log: o.Log.With("modem", o.Name), meters: o.Metrics.of(o.Name),
 		reset: make(chan struct{}, 1), wake: make(chan struct{}, 1), deafened: make(chan string, 1), lastMR: -1,
+		ussd: newUSSD(),
 	}
 	m.now = sms.Modem{Name: o.Name, Port: o.Port, Number: o.Number, State: sms.Absent, Reason: "Not started yet.", Since: time.Now()}
 	m.ladder.next, m.wasModem = reopen, o.Known
@@ -218,6 +223,7 @@ func (m *Modem) session(ctx context.Context) *trouble {
 		}
 	}()
 	m.fresh()
+	defer m.endSession(ctx)
 	if t := m.apply(ctx); t != nil || ctx.Err() != nil {
 		return t
 	}
@@ -233,6 +239,16 @@ func (m *Modem) session(ctx context.Context) *trouble {
 		}
 	}()
 	return m.work(ctx)
+}
+
+// endSession has nobody wait for an answer of this session.
+func (m *Modem) endSession(ctx context.Context) {
+	m.callEnded()
+	if ctx.Err() != nil {
+		m.quitUSSD("The gateway is stopping.")
+		return
+	}
+	m.quitUSSD("The modem went away or was restarted before the answer came.")
 }
 
 // recorded is a port whose bytes are kept.
@@ -302,6 +318,7 @@ func (m *Modem) wait(ctx context.Context) {
 			m.lose(m.port.Cause())
 		}
 	case <-ready:
+	case <-m.ussd.wake:
 	case <-m.timer.C:
 	case <-m.reset:
 		m.sick = resetTrouble()
@@ -325,7 +342,7 @@ func resetTrouble() *trouble {
 
 func (m *Modem) nextDue() time.Time {
 	next := m.pollAt
-	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.stillEnd, m.retryAt, m.tidyDue()} {
+	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.stillEnd, m.retryAt, m.tidyDue(), m.ussd.nextDue(), m.calling.nextDue(m.o.Ring)} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -338,7 +355,8 @@ func (m *Modem) nextDue() time.Time {
 func (m *Modem) urgent(now time.Time) bool {
 	return m.sick != nil || m.port.Stale() || m.doubt != nil && m.doubt.answered ||
 		len(m.announced) > 0 && m.retryAt.IsZero() || m.acks > 0 ||
-		m.sweepDue && m.retryAt.IsZero() || m.linkOpen || len(m.reset) > 0 || len(m.deafened) > 0 || !now.Before(m.nextDue())
+		m.sweepDue && m.retryAt.IsZero() || m.linkOpen || len(m.reset) > 0 || len(m.deafened) > 0 || len(m.ussd.wake) > 0 || m.ussd.said != "" ||
+		!now.Before(m.nextDue())
 }
 
 // duties does what is due besides sending. With busy, a part waits: at most
@@ -359,6 +377,10 @@ func (m *Modem) duties(ctx context.Context, busy bool) *trouble {
 			m.sick = resetTrouble()
 		case reason := <-m.deafened:
 			m.hearsNothing(reason)
+		default:
+		}
+		select {
+		case <-m.ussd.wake: // its duty looks for itself
 		default:
 		}
 		if t := m.lookForIllness(time.Now()); t != nil && m.sick == nil {
@@ -404,6 +426,10 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 		return true, m.sweep(ctx, !m.sweepDue)
 	case len(m.announced) > 0 && m.retryAt.IsZero():
 		return true, m.fetch(ctx)
+	case m.calling.due(now, m.o.Ring):
+		return true, m.attendCall(ctx)
+	case m.ussd.due(now):
+		return true, m.stepUSSD(ctx)
 	case m.parked != nil && !now.Before(m.parkEnd):
 		m.parked, m.parkEnd = nil, time.Time{}
 		return true, nil

@@ -61,6 +61,9 @@ func (m *Modem) enter(state sms.ModemState, reason, advice string) {
 	}
 	m.now.State, m.now.Reason, m.now.Advice = state, reason, advice
 	m.publish()
+	if !asksNetwork(state) {
+		m.turnAwayUSSD(reason)
+	}
 	m.meters.is(state)
 	m.log.Info("modem state", "state", string(state), "reason", reason)
 	if m.o.OnState != nil {
@@ -118,6 +121,9 @@ func (m *Modem) lossTrouble(err error) *trouble {
 // sendable tells whether parts may be taken from the Outbox. It knows itself
 // what a SIM at a limit may still send.
 func (m *Modem) sendable() bool {
+	if m.ussd.inSession() {
+		return false
+	}
 	return m.now.State == sms.Ready || m.now.State == sms.StorageFull || m.now.State == sms.Limited || m.now.State == sms.Deaf
 }
 

@@ -136,9 +136,9 @@ func eraseMessages(tx *db.Tx, of string, now time.Time) (int64, error) {
 }
 
 // eraseLoose erases what is kept about a number and belongs to no message:
-// PDUs of texts that are not complete, repeated ones, reports of nothing.
+// PDUs of texts that are not complete, repeated ones, reports of nothing, calls.
 func (q *Queue) eraseLoose(ctx context.Context, of string) error {
-	var pdus, reports []int64
+	var pdus, reports, calls []int64
 	err := q.db.Read(ctx, func(r db.Querier) error {
 		for _, query := range []string{
 			`SELECT row, pdu FROM received_pdus WHERE message IS NULL AND set_key IS NULL`,
@@ -154,6 +154,14 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 				return err
 			}
 		}
+		err := each(r, `SELECT seq, state FROM events WHERE type = '`+sms.EventCall+`'`, func(seq int64, state []byte) {
+			if from, err := callerOf(&sms.Event{Type: sms.EventCall, Data: state}); err == nil && number.Same(from, of) {
+				calls = append(calls, seq)
+			}
+		})
+		if err != nil {
+			return err
+		}
 		return each(r, `SELECT row, number FROM early_reports`, func(row int64, to []byte) {
 			if number.Same(string(to), of) {
 				reports = append(reports, row)
@@ -165,6 +173,11 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 	}
 	for rows := range slices.Chunk(pdus, slice) {
 		if err := q.db.Write(func(tx *db.Tx) error { return execEach(tx, `DELETE FROM received_pdus WHERE row = ?`, rows) }); err != nil {
+			return err
+		}
+	}
+	for rows := range slices.Chunk(calls, slice) {
+		if err := q.db.Write(func(tx *db.Tx) error { return execEach(tx, `DELETE FROM events WHERE seq = ?`, rows) }); err != nil {
 			return err
 		}
 	}

@@ -24,14 +24,23 @@ func (q *Queue) appendMessage(tx *db.Tx, r *record, now time.Time) (seq int64, s
 }
 
 // AppendModemState writes a modem.state event.
-func (q *Queue) AppendModemState(m sms.Modem) error {
-	b, err := json.Marshal(m)
+func (q *Queue) AppendModemState(m sms.Modem) error { return q.Append(sms.EventModemState, m, nil) }
+
+// Append writes an event that is about no message. With also, what the caller
+// has to store goes into the same commit; if it says false there is nothing to
+// tell after all.
+func (q *Queue) Append(kind string, data json.Marshaler, also func(*db.Tx) (bool, error)) error {
+	b, err := data.MarshalJSON()
 	if err != nil {
 		return err
 	}
 	return q.write(func(tx *db.Tx) error {
-		_, err := tx.Insert(`INSERT INTO events (type, at, state) VALUES (?,?,?)`,
-			sms.EventModemState, toMS(q.o.Now()), string(b))
+		if also != nil {
+			if tell, err := also(tx); !tell || err != nil {
+				return err
+			}
+		}
+		_, err := tx.Insert(`INSERT INTO events (type, at, state) VALUES (?,?,?)`, kind, toMS(q.o.Now()), string(b))
 		return err
 	})
 }
@@ -95,6 +104,9 @@ func events(r db.Querier, where string, args ...any) ([]sms.Event, error) {
 		e := b.Event
 		if !b.message.Valid {
 			e.Data = json.RawMessage(b.state)
+			if e.Number, err = callerOf(&e); err != nil {
+				return nil, err
+			}
 			all = append(all, e)
 			continue
 		}

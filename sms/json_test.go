@@ -20,6 +20,9 @@ var utc = time.Date(2026, 3, 1, 12, 30, 0, 0, time.UTC)
 
 var at = time.Date(2026, 3, 1, 12, 30, 0, 123456789, time.FixedZone("", 3600))
 
+// wire is at as it comes off the wire.
+var wire = at.UTC().Truncate(time.Millisecond)
+
 // full is a message with a value in every field.
 var full = sms.Message{
 	Row: 7, ID: "msg_01JNB6Z7M8Q9R0S1T2V3W4X5Y6", Direction: sms.Outbound, Status: sms.Unconfirmed, Kind: sms.KindText,
@@ -51,6 +54,8 @@ var modem = sms.Modem{
 		Last:  []sms.HealingAttempt{{At: at.UTC().Truncate(time.Millisecond), Step: "reopen", Reason: "r", Outcome: "healed", Seconds: 2.5}},
 	},
 	Canary:   &sms.Canary{At: at.UTC().Truncate(time.Millisecond), From: "cellar", Outcome: "arrived", Seconds: &seconds},
+	Balance:  &sms.Balance{Amount: "1.50", Currency: "EUR", At: wire, Low: "2.00", IsLow: true, Fault: "f", Answer: "a"},
+	Alarms:   []sms.Alarm{{Code: "balance-low", Modem: "office", Title: "t", Detail: "d", BegunAt: wire, EndedAt: wire.Add(time.Hour)}},
 	Counters: sms.Counters{PartsSent: 1, PartsFailed: 2, Unconfirmed: 3, Received: 4, Reports: 5, Restarts: 6, LateAnswers: 7},
 }
 
@@ -68,6 +73,9 @@ func TestGolden(t *testing.T) {
 		"message-erased":  sms.Message{Direction: sms.Outbound, Status: sms.Sent, Redacted: true},
 		"modem-full":      modem,
 		"modem-empty":     sms.Modem{Name: "office", State: sms.Absent},
+		"call":            call,
+		"alarm":           modem.Alarms[0],
+		"ussd":            sms.USSDAnswer{State: sms.USSDFailed, Reason: "r"},
 		"rings":           sms.Rings{Outbound: sms.Ring{Capacity: 100000, Depth: 1, LastRetrieved: &six}},
 		"event":           json.RawMessage(sms.Event{Seq: 1, Type: "modem.state", Time: at, Data: json.RawMessage(`{"a":1}`)}.Body()),
 	} {
@@ -184,6 +192,9 @@ func TestMessageText(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	everyFieldSet(t, full, "Data", "Redacted") // the two that exclude Text
 	everyFieldSet(t, modem, "Unidentified")    // it excludes what only modems have
+	everyFieldSet(t, *modem.Balance, "SIM")    // which stays at home
+	everyFieldSet(t, modem.Alarms[0])
+	everyFieldSet(t, call, "SIM")
 	data := full
 	data.Text, data.Data = "", []byte{0, 255}
 	inbound := full
@@ -221,10 +232,31 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := m
+		if want.Alarms == nil {
+			want.Alarms = []sms.Alarm{}
+		}
 		want.Since = want.Since.UTC().Truncate(time.Millisecond)
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got\n%+v\nwant\n%+v", got, want)
 		}
+	}
+}
+
+var call = sms.Call{Modem: "office", To: "+491707654321", From: "+491701234567", HungUp: true, At: wire}
+
+func TestCallRoundTrip(t *testing.T) {
+	for _, c := range []sms.Call{call, {At: wire}} {
+		b, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got sms.Call
+		if err := json.Unmarshal(b, &got); err != nil || got != c {
+			t.Errorf("%+v, %v; want %+v", got, err, c)
+		}
+	}
+	if got := object(t, sms.Call{})["from"]; got != nil {
+		t.Errorf("a call without a number is from %v", got)
 	}
 }
 
@@ -241,7 +273,7 @@ func TestModemFields(t *testing.T) {
 		if !ok {
 			t.Errorf("%s is missing", field)
 		}
-		if said := field == "name" || field == "state" || field == "reason" || field == "advice" || field == "counters"; said == (v == nil) {
+		if said := field == "name" || field == "state" || field == "reason" || field == "advice" || field == "counters" || field == "alarms"; said == (v == nil) {
 			t.Errorf("%s is %v", field, v)
 		}
 	}

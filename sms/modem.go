@@ -51,6 +51,8 @@ type Modem struct {
 	Registration string   // home, roaming, searching, denied, emergency, none
 	Signal       *Signal  // nil while unknown
 	Storage      *Storage // nil while unknown
+	Balance      *Balance // nil: it is not watched, or was not asked for yet
+	Alarms       []Alarm  // that go on
 	Limits       *Limits  // of the SIM; nil while that is unknown
 	Healing      HealingRecord
 	Canary       *Canary // of the last test message to it; nil: none was sent
@@ -82,19 +84,24 @@ type modemJSON struct {
 	Limits       *Limits       `json:"limits"`
 	Healing      HealingRecord `json:"healing"`
 	Canary       *Canary       `json:"canary"`
+	Balance      *Balance      `json:"balance"`
+	Alarms       []Alarm       `json:"alarms"`
 	Counters     Counters      `json:"counters"`
 }
 
 // MarshalJSON writes every field; one without a value is null, a list without
 // entries is empty.
 func (m Modem) MarshalJSON() ([]byte, error) {
+	if m.Alarms == nil {
+		m.Alarms = []Alarm{}
+	}
 	return json.Marshal(modemJSON{
 		Name: m.Name, Identified: !m.Unidentified, State: m.State, Reason: m.Reason, Advice: m.Advice, Warning: orNil(m.Warning), Since: timeOrNil(m.Since),
 		Port: orNil(m.Port), Manufacturer: orNil(m.Manufacturer), Model: orNil(m.Model),
 		Firmware: orNil(m.Firmware), IMEI: orNil(m.IMEI), IMSI: orNil(m.IMSI), ICCID: orNil(m.ICCID),
 		Number: orNil(m.Number), SMSC: orNil(m.SMSC), Operator: orNil(m.Operator),
 		Technology: orNil(m.Technology), Registration: orNil(m.Registration),
-		Signal: m.Signal, Storage: m.Storage, Limits: m.Limits, Healing: HealingRecord{emptied(m.Healing.Steps), emptied(m.Healing.Last)}, Canary: m.Canary, Counters: m.Counters,
+		Signal: m.Signal, Storage: m.Storage, Limits: m.Limits, Healing: HealingRecord{emptied(m.Healing.Steps), emptied(m.Healing.Last)}, Canary: m.Canary, Balance: m.Balance, Alarms: m.Alarms, Counters: m.Counters,
 	})
 }
 
@@ -110,7 +117,7 @@ func (m *Modem) UnmarshalJSON(b []byte) error {
 		Firmware: value(w.Firmware), IMEI: value(w.IMEI), IMSI: value(w.IMSI), ICCID: value(w.ICCID),
 		Number: value(w.Number), SMSC: value(w.SMSC), Operator: value(w.Operator),
 		Technology: value(w.Technology), Registration: value(w.Registration),
-		Signal: w.Signal, Storage: w.Storage, Limits: w.Limits, Healing: HealingRecord{filled(w.Healing.Steps), filled(w.Healing.Last)}, Canary: w.Canary, Counters: w.Counters,
+		Signal: w.Signal, Storage: w.Storage, Limits: w.Limits, Healing: HealingRecord{filled(w.Healing.Steps), filled(w.Healing.Last)}, Canary: w.Canary, Balance: w.Balance, Alarms: w.Alarms, Counters: w.Counters,
 	}
 	return nil
 }

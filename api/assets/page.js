@@ -180,5 +180,58 @@ form?.addEventListener('submit', async event => {
   button.disabled = false;
 });
 
+// Asking the network: a code, then replies as long as it wants one.
+const ask = document.getElementById('ask');
+const end = document.getElementById('ask-end');
+let asking = false; // the network waits for a reply
+
+function session(open) {
+  asking = open;
+  end.hidden = !open;
+  ask.elements.modem.disabled = open;
+  document.getElementById('ask-what').textContent = open ? 'Reply' : 'Code';
+}
+
+async function askNetwork(body) {
+  const { code, modem } = ask.elements;
+  const said = document.getElementById('ask-said');
+  const fault = document.getElementById('ask-code');
+  const button = ask.querySelector('button');
+  fault.textContent = '';
+  code.setAttribute('aria-invalid', 'false');
+  said.textContent = 'Asking. The network may take a minute.';
+  button.disabled = true;
+  try {
+    const answer = await fetch(`/v1/modems/${encodeURIComponent(modem.value)}/ussd`, {
+      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body),
+    });
+    const got = await answer.json();
+    said.textContent = '';
+    if (answer.ok) {
+      said.textContent = [got.text, got.reason].filter(Boolean).join('\n') || 'Done.';
+      session(got.state === 'needs-reply');
+      if (asking) code.value = '';
+    } else {
+      fault.textContent = got.errors ? got.errors.map(e => `${e.field} ${e.detail}.`).join(' ') : `${got.title}. ${got.detail}`;
+      code.setAttribute('aria-invalid', String(!!got.errors));
+      if (answer.status === 409) {
+        session(false);
+        end.hidden = false; // it may be somebody else's session that is in the way
+      }
+    }
+  } catch {
+    said.textContent = 'No answer from gatewayd.';
+    session(false);
+  }
+  button.disabled = false;
+  code.focus();
+}
+
+ask?.addEventListener('submit', event => {
+  event.preventDefault();
+  askNetwork(asking ? { reply: ask.elements.code.value } : { code: ask.elements.code.value });
+});
+end?.addEventListener('click', () => askNetwork({ cancel: true }));
+
 localise(document);
 if (live) follow();

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,6 +86,7 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 			UnconfirmedWait: c.Queue.UnconfirmedWait, ReportWait: c.Queue.ReportWait, AssemblyWait: c.Queue.AssemblyWait,
 		},
 		Retention:   queue.Retention{Messages: c.History.Keep, Texts: c.History.KeepTexts, Events: eventsKept, Idempotency: idempotencyKept},
+		CallsRing:   c.Modems.Calls == config.Ring,
 		MetricsOpen: c.HTTP.MetricsOpen,
 		Version:     version, Log: log,
 	}
@@ -94,7 +96,8 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 	for _, m := range c.Modems.List {
 		o.Modems = append(o.Modems, gateway.ModemOptions{
 			Name: m.Name, Port: m.Port, IMEI: m.IMEI, ICCID: m.ICCID, PIN: m.PIN.Reveal(), Number: m.Number,
-			SMSC: m.SMSC, NoRoaming: !m.AllowRoaming,
+			Account: account(m),
+			SMSC:    m.SMSC, NoRoaming: !m.AllowRoaming,
 			Limits: gateway.Limits{PerMinute: m.MaxPerMinute, PerDay: m.MaxPerDay, PerMonth: m.MaxPerMonth, RecipientsPerMonth: m.MaxRecipientsPerMonth},
 		})
 	}
@@ -116,6 +119,20 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		return o, fmt.Errorf("http.listen: %w", err)
 	}
 	return o, nil
+}
+
+// account maps what is watched of a modem's SIM.
+func account(m config.Modem) gateway.Account {
+	a := gateway.Account{
+		Code: m.Balance.Code, Every: m.Balance.Every, Low: m.Balance.Low, TopUpBy: m.TopUp.By, TopUpWarn: m.TopUp.Warn,
+	}
+	if m.Balance.Pattern != "" {
+		a.Pattern = regexp.MustCompile(m.Balance.Pattern) // checked with the configuration
+	}
+	if m.KeepAlive.To != "" {
+		a.Alive, a.AliveTo, a.AliveText = m.KeepAlive.Every, m.KeepAlive.To, m.KeepAlive.Text
+	}
+	return a
 }
 
 func listen(address string) (net.Listener, error) {

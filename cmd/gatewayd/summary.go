@@ -23,6 +23,24 @@ func summary(body []byte) string {
 		}
 		return fmt.Sprintf("%-20s %s is %s", e.Type, m.Name, m.State)
 	}
+	switch e.Type {
+	case sms.EventCall:
+		var c sms.Call
+		if err := json.Unmarshal(e.Data, &c); err != nil {
+			return e.Type + ": " + err.Error()
+		}
+		from := c.From
+		if from == "" {
+			from = "a number that is not shown"
+		}
+		return fmt.Sprintf("%-20s from %s at %s", e.Type, from, c.Modem)
+	case sms.EventAlarmBegin, sms.EventAlarmEnd:
+		var a sms.Alarm
+		if err := json.Unmarshal(e.Data, &a); err != nil {
+			return e.Type + ": " + err.Error()
+		}
+		return fmt.Sprintf("%-20s %s: %s", e.Type, a.Modem, a.Title)
+	}
 	var m sms.Message
 	if err := json.Unmarshal(e.Data, &m); err != nil {
 		return e.Type + ": " + err.Error()

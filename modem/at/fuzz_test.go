@@ -84,6 +84,9 @@ func FuzzReader(f *testing.F) {
 			if k.Line == "" || len(k.Line) > maxLine {
 				t.Fatalf("line of %d characters", len(k.Line))
 			}
+			if strings.HasPrefix(k.Line, `+CUSD:`) && strings.Contains(k.Line, `"`) {
+				continue // a text in an alphabet of its own
+			}
 			for _, c := range []byte(k.Line) {
 				if c < ' ' || c == 0x7f {
 					t.Fatalf("control character in %q", k.Line)

@@ -22,27 +22,38 @@ type Token struct {
 
 // framer cuts bytes into tokens. Lines end with CR, LF, or any row of them;
 // blank lines vanish, and so do NULs and other control characters, which
-// flow control, echoed ESC and Ctrl-Z, and line noise leave behind.
+// flow control, echoed ESC and Ctrl-Z, and line noise leave behind. What a
+// +CUSD has in quotes may hold both, see lineEnd.
 type framer struct {
-	line  []byte
-	cut   bool         // the rest of a line that was too long
-	await *atomic.Bool // set by the owner while a prompt may come
-	out   func(Token)
+	line     []byte
+	cut      bool         // the rest of a line that was too long
+	text     bool         // line is a +CUSD with an opening quote
+	piece    int          // where its last line on the wire begins; 0: there is one so far
+	quoteEnd time.Time    // when an open quote is given up, if piece > 0
+	await    *atomic.Bool // set by the owner while a prompt may come
+	out      func(Token)
 }
 
 func (f *framer) feed(b []byte) {
+	if f.overdue() {
+		f.giveUpQuote()
+	}
 	for i, c := range b {
 		switch {
 		case c == '\r' || c == '\n':
-			f.flush()
+			f.lineEnd()
 			f.cut = false
-		case c < ' ' || c == 0x7f || f.cut:
+		case f.cut, !f.text && (c < ' ' || c == 0x7f):
 		case len(f.line) == 0 && c == ' ':
 		case len(f.line) == 0 && c == '>' && f.await.CompareAndSwap(true, false):
 			// At once: the space after it may come late or never.
 			f.out(Token{Prompt: true, Last: i == len(b)-1})
 		default:
+			f.text = f.text || f.quotes(c)
 			f.line = append(f.line, c)
+			if f.piece > 0 && len(f.line) == maxQuoted {
+				f.giveUpQuote()
+			}
 			if len(f.line) == maxLine {
 				f.flush()
 				f.cut = true
@@ -59,7 +70,7 @@ func (f *framer) flush() {
 	if n > 0 {
 		f.out(Token{Line: string(f.line[:n])})
 	}
-	f.line = f.line[:0]
+	f.line, f.text, f.piece = f.line[:0], false, 0
 }
 
 // read frames everything that comes until the port is gone or closed. It
