@@ -49,6 +49,13 @@ func (h *hub) discovery(use bool) *Discovery {
 	}
 }
 
+// openings is how often a port was opened, and which sockets were switched.
+func (h *hub) openings() (opened int, cycled []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.opened), append([]string(nil), h.cycled...)
+}
+
 // powerCycle switches a socket's power off and on, which ends every hang.
 func (h *hub) powerCycle(_ context.Context, d ports.Device) error {
 	h.mu.Lock()

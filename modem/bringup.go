@@ -63,6 +63,7 @@ var steps = []step{
 	{command: at.Command{Line: "AT+CNUM", Prefix: "+CNUM", Timeout: 10 * time.Second}, read: (*Modem).readNumber},
 	{do: (*Modem).announcing, must: "it does not let received messages be announced (AT+CNMI)"},
 	{command: at.Command{Line: "AT+CLIP=1", Timeout: short}},
+	{command: at.Command{Line: "AT+CUSD=1", Timeout: short}}, // what networks tell unasked
 	{do: (*Modem).look},
 	{do: (*Modem).firstSweep},
 }

@@ -278,3 +278,59 @@ func TestRoamingNotAllowed(t *testing.T) {
 		r.takes(part("a", 1))
 	})
 }
+
+// A modem that loses the number while it works gets it again, and its message
+// goes out; what that does not help is the SIM's trouble.
+func TestLostServiceCentre(t *testing.T) {
+	with(t, nil, func(o *modem.Options) { o.SMSC = "+491710000000" }, func(r *rig) {
+		r.state(sms.Ready)
+		r.knows("AT+CSCA?", `+CSCA: "",129|OK`)
+		r.box.add(part("a", 1))
+		r.takes(part("a", 1))
+		r.say("+CMS ERROR: 330")
+		if o := r.outcomes(1)[0]; o.Err.Class != sms.Now {
+			t.Errorf("%+v", o.Err)
+		}
+		r.until("started afresh", time.Minute, func() bool { return opens(r) == 2 })
+		r.hear(`AT+CSCA="+491710000000",145`)
+		r.say("OK")
+		r.state(sms.Ready)
+		r.box.add(part("b", 2))
+		r.takes(part("b", 2))
+		r.say("+CMS ERROR: 330")
+		r.state(sms.Parked)
+	})
+}
+
+// How many tries a PIN has is asked in each maker's way; only with all three
+// left is it entered.
+func TestPINCounters(t *testing.T) {
+	for command, line := range map[string]string{
+		"AT^CPIN?": "^CPIN: SIM PIN,3,10,%d,10,3", "AT+SPIC": "+SPIC: %d,10,3,10", "AT+QPINC?": `+QPINC: "SC",%d,10`,
+		"AT+ZPINPUK=?": "+ZPINPUK: %d,3,10,10", "AT#PCT": "#PCT: %d", "AT^SPIC": "^SPIC: %d",
+		`AT+CSIM=10,"0020000100"`: `+CSIM: 4,"63C%d"`,
+	} {
+		for _, left := range []int{3, 2} {
+			t.Run(fmt.Sprint(command, left), func(t *testing.T) {
+				answers := map[string]string{"AT+CPIN?": "+CPIN: SIM PIN|OK"}
+				for _, other := range []string{`AT+CPINR="SIM PIN"`, "AT^CPIN?", "AT+SPIC", "AT+QPINC?", "AT+ZPINPUK=?", "AT#PCT", "AT^SPIC"} {
+					answers[other] = "ERROR"
+				}
+				answers[command] = fmt.Sprintf(line, left) + "|OK"
+				with(t, answers, withPIN, func(r *rig) {
+					if left == 3 {
+						r.hear(`AT+CPIN="4711"`)
+						r.knows("AT+CPIN?", "+CPIN: READY|OK")
+						r.say("OK")
+						r.state(sms.Ready)
+						return
+					}
+					r.state(sms.PINRequired)
+					if s := r.m.Snapshot(); !strings.Contains(s.Reason, "2 of 3") {
+						t.Errorf("%q", s.Reason)
+					}
+				})
+			})
+		}
+	}
+}

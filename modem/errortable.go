@@ -50,6 +50,7 @@ const (
 	resetOnce     cure = "the modem is started afresh; the next one in a row parks it"
 	dropValidity  cure = "the message goes again without a validity period"
 	waitForBoot   cure = "within a minute after its start the modem is given 5 s"
+	setCentre     cure = "once an hour the modem is started afresh, which sets the configured smsc"
 	clauseRP           = "TS 24.011 annex E"
 	clauseFCS          = "TS 23.040 9.2.3.22"
 	clauseCMS          = "TS 27.005 3.2.5"
@@ -137,7 +138,7 @@ var meanings = []meaning{
 	{"CMS", 320, "", sms.Fault, "memory failure", clauseCMS, rule{}},
 	{"CMS", 321, "", sms.Now, "invalid memory index", clauseCMS, rule{hint: "No answer to sending."}},
 	{"CMS", 322, "", sms.Now, "memory full", clauseCMS, rule{cure: makeRoom}},
-	{"CMS", 330, "", sms.Account, "SMSC address unknown", clauseCMS, rule{hint: "Store the network's SMSC number on the SIM."}},
+	{"CMS", 330, "", sms.Account, "SMSC address unknown", clauseCMS, rule{cure: setCentre, hint: "Set smsc of this modem in the configuration, or store the network's SMSC number on the SIM."}},
 	{"CMS", 331, "", sms.Later, "no network service", clauseCMS, rule{cure: findNetwork, hint: "Check the antenna and where the modem stands."}},
 	{"CMS", 332, "", sms.Unknown, "network timeout", clauseCMS, rule{}},
 	{"CMS", 340, "", sms.Now, "no +CNMA acknowledgement expected", clauseCMS, rule{hint: "No answer to sending."}},

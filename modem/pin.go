@@ -195,48 +195,50 @@ func (m *Modem) settlePIN() {
 	m.entered = ""
 }
 
-// triesLeft asks how many tries the PIN has, -1 if the modem does not say:
-// +CPINR, Huawei's ^CPIN, or the SIM itself, which answers 63Cx to an empty
-// VERIFY without counting it.
+// pinCounters ask how many tries the PIN has without using one up: the standard's
+// way first, then the makers', at last the SIM itself, which answers 63Cx to an
+// empty VERIFY. An answer is read from its first line that has the prefix.
+var pinCounters = []struct {
+	command, prefix string
+	name            string // what the first field must be, "": the counter is the first
+	field           int
+}{
+	{`AT+CPINR="SIM PIN"`, "+CPINR", "SIM PIN", 1},
+	{"AT^CPIN?", "^CPIN", "SIM PIN", 3}, // Huawei: SIM PIN,<times>,<puk>,<pin>,<puk2>,<pin2>
+	{"AT+SPIC", "+SPIC", "", 0},         // SIMCom
+	{"AT+QPINC?", "+QPINC", "SC", 1},    // Quectel
+	{"AT+ZPINPUK=?", "+ZPINPUK", "", 0}, // ZTE
+	{"AT#PCT", "#PCT", "", 0},           // Telit: of what is asked for
+	{"AT^SPIC", "^SPIC", "", 0},         // Cinterion: likewise
+}
+
+// triesLeft is -1 if the modem does not say.
 func (m *Modem) triesLeft(ctx context.Context) (int, error) {
-	for _, c := range []struct {
-		command at.Command
-		read    func(string) int
-	}{
-		{at.Command{Line: `AT+CPINR="SIM PIN"`, Prefix: "+CPINR"}, func(s string) int {
-			f := quotedFields(s)
-			if len(f) >= 2 && f[0] == "SIM PIN" {
-				return number(f[1])
-			}
-			return -1
-		}},
-		{at.Command{Line: "AT^CPIN?", Prefix: "^CPIN"}, func(s string) int {
-			// ^CPIN: SIM PIN,<times>,<puk>,<pin>,<puk2>,<pin2>
-			f := quotedFields(s)
-			if len(f) >= 4 && f[0] == "SIM PIN" {
-				return number(f[3])
-			}
-			return -1
-		}},
-		{at.Command{Line: `AT+CSIM=10,"0020000100"`, Prefix: "+CSIM"}, func(s string) int {
-			f := quotedFields(s)
-			if len(f) >= 2 && len(f[1]) == 4 && strings.HasPrefix(strings.ToUpper(f[1]), "63C") {
-				n, err := strconv.ParseInt(f[1][3:], 16, 8)
-				if err == nil {
-					return int(n)
-				}
-			}
-			return -1
-		}},
-	} {
-		c.command.Timeout = 10 * time.Second
-		lines, err := m.ask(ctx, c.command)
+	for _, c := range pinCounters {
+		lines, err := m.ask(ctx, at.Command{Line: c.command, Prefix: c.prefix, Timeout: 10 * time.Second})
 		if err != nil && answer(err) == nil {
 			return -1, err
 		}
-		for _, line := range lines {
-			if n := c.read(info.TrimPrefix(line, c.command.Prefix)); err == nil && n >= 0 {
-				return n, nil
+		if err != nil || len(lines) == 0 {
+			continue
+		}
+		f := quotedFields(info.TrimPrefix(lines[0], c.prefix))
+		if len(f) <= c.field || c.name != "" && f[0] != c.name {
+			continue
+		}
+		if n := number(f[c.field]); n >= 0 {
+			return n, nil
+		}
+	}
+	lines, err := m.ask(ctx, at.Command{Line: `AT+CSIM=10,"0020000100"`, Prefix: "+CSIM", Timeout: 10 * time.Second})
+	if err != nil {
+		return -1, dropAnswer(err)
+	}
+	for _, line := range lines {
+		f := quotedFields(info.TrimPrefix(line, "+CSIM"))
+		if len(f) >= 2 && len(f[1]) == 4 && strings.HasPrefix(strings.ToUpper(f[1]), "63C") {
+			if n, err := strconv.ParseInt(f[1][3:], 16, 8); err == nil {
+				return int(n), nil
 			}
 		}
 	}

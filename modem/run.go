@@ -77,12 +77,13 @@ type Modem struct {
 	faults    int       // class Fault in a row
 	unanswers int       // parts without an answer in a row
 	run       run
-	linked    int64  // the message for whose parts the link is kept
-	noLink    bool   // +CMMS is refused
-	lastMR    int    // -1: not known
-	doubt     *doubt // the part whose answer may still come
-	wasModem  bool   // this port, or this name, was a modem before
-	up        bool   // bring-up is done
+	centred   time.Time // when it was last started afresh for the SMSC
+	linked    int64     // the message for whose parts the link is kept
+	noLink    bool      // +CMMS is refused
+	lastMR    int       // -1: not known
+	doubt     *doubt    // the part whose answer may still come
+	wasModem  bool      // this port, or this name, was a modem before
+	up        bool      // bring-up is done
 	upSince   time.Time
 	sessions  int    // of the port so far
 	losses    int    // sessions in a row that ended badly

@@ -454,6 +454,11 @@ func (m *Modem) cure(o *Outcome, mean *meaning) {
 			o.Err.Class = sms.Now
 			m.still(5 * time.Second)
 		}
+	case setCentre:
+		if m.o.SMSC != "" && m.sick == nil && time.Since(m.centred) > time.Hour {
+			m.centred, o.Err.Class = time.Now(), sms.Now
+			m.sick = &trouble{state: sms.Healing, reason: "The modem has lost its SMSC number.", advice: mean.hint, retry: time.Second}
+		}
 	case resetOnce:
 		if m.run.code != o.Err.Code && m.sick == nil {
 			m.sick = &trouble{state: sms.Healing, reason: "The modem can't use its SIM: " + o.Err.Title + " (" + o.Err.Code + ").",

@@ -131,7 +131,8 @@ func lock(m *Modem, a args) reply {
 
 func ownNumber(m *Modem) reply {
 	if m.card.number != "" {
-		m.info(`+CNUM: "","%s",%d`, m.inCharset(m.card.number), address(m.card.number).TOA)
+		// The name alone would be in the character set of +CSCS (TS 27.007 7.1).
+		m.info(`+CNUM: "","%s",%d`, m.card.number, address(m.card.number).TOA)
 	}
 	return ok
 }

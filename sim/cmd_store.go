@@ -50,6 +50,9 @@ func setStores(m *Modem, a args) reply {
 		stores[i] = name
 	}
 	m.tty.stores = stores
+	for _, t := range m.ttys { // where it puts what it receives is the modem's, whichever port says so
+		t.stores[2] = stores[2]
+	}
 	if m.faults.CPMSBare {
 		return ok
 	}

@@ -46,9 +46,8 @@ var HuaweiE3372 = Profile{
 		usbIf(0, "ff/02/12", "option", RoleAT), usbIf(1, "ff/02/01", "option", RoleSecond),
 		usbIf(2, "ff/02/16", "huawei_cdc_ncm", RoleNone), usbIf(3, "08/06/50", "usb-storage", RoleNone)}},
 	Prompt: "\r\n> ", Aborted: "OK", EmptySlot: "+CMS ERROR: 321", DefaultStore: "SM",
-	FullLine:    `^SMMEMFULL: "%s"`,
-	CNMI:        plainCNMI,
-	CNMIRefused: [5][]int{{2}, nil, nil, nil, nil}, // ofono: mode 2 is listed but refused
+	FullLine: `^SMMEMFULL: "%s"`,
+	CNMI:     plainCNMI,
 	Boot: []Noise{{After: 500 * time.Millisecond, Line: "^SIMST:1", SIM: true}, {After: time.Second, Line: "^SRVST:2", SIM: true},
 		{After: time.Second, Line: "^MODE:5,4\r", SIM: true}},
 	Chatter:  []Noise{huaweiBoot, {After: 3 * time.Second, Every: 10 * time.Second, Line: `^HCSQ:"LTE",59,50,161,24` + "\r", SIM: true}, huaweiRSSI},
