@@ -325,7 +325,13 @@ func viewHealing(h sms.HealingRecord) *healingView {
 			tried, healed = tried+s.Tried, healed+s.Healed
 		}
 	}
-	v.Line = fmt.Sprintf("Restarted %s, %s of them with success", countOf(int(tried), "time", "times"), count(healed))
+	v.Line = countOf(int(tried), "attempt to heal it", "attempts to heal it") + ", "
+	switch healed {
+	case 0:
+		v.Line += "none has helped"
+	default:
+		v.Line += count(healed) + " helped"
+	}
 	for _, a := range h.Last {
 		l := healingLine{At: a.At, Step: stepWords[a.Step], Reason: a.Reason}
 		took := (time.Duration(a.Seconds) * time.Second).String()

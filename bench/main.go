@@ -3,9 +3,9 @@
 // with its floor, several times, and the ratio is taken within each round, so
 // that a busy machine slows both sides. Nothing is asserted: it prints a table.
 //
-//	go run ./bench            about three minutes
-//	go run ./bench -quick     under half a minute, for a first impression
-//	go run ./bench -only send one part of it: send, post or daemon
+//	go run ./bench            about six minutes
+//	go run ./bench -quick     a minute, for a first impression, without the recovery
+//	go run ./bench -only send one part of it: send, post, daemon, sick or recovery
 package main
 
 import (
@@ -31,13 +31,15 @@ type settings struct {
 	messages   int           // sent before the memory is read again
 	settle     time.Duration // from "ready" to the reading of the idle memory
 	clients    int
+	crowdFor   time.Duration // eight modems send
+	recovery   bool          // of every fault
 	only, dir  string
 	binary     string
 	cpuprofile string
 }
 
-var full = settings{rounds: 7, parts: 1500, posting: 5 * time.Second, inserts: 20_000, messages: 10_000, settle: 10 * time.Second, clients: 64}
-var quick = settings{rounds: 2, parts: 250, posting: 1500 * time.Millisecond, inserts: 5_000, messages: 1_000, settle: 2 * time.Second, clients: 64}
+var full = settings{rounds: 7, parts: 1500, posting: 5 * time.Second, inserts: 20_000, messages: 10_000, settle: 10 * time.Second, clients: 64, crowdFor: 12 * time.Second, recovery: true}
+var quick = settings{rounds: 2, parts: 250, posting: 1500 * time.Millisecond, inserts: 5_000, messages: 1_000, settle: 2 * time.Second, clients: 64, crowdFor: 5 * time.Second}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -51,8 +53,8 @@ func main() {
 
 func run(ctx context.Context, out io.Writer) (err error) {
 	s := full
-	short := flag.Bool("quick", false, "a short run: noisier figures, half a minute")
-	flag.StringVar(&s.only, "only", "", "measure this alone: send, post or daemon")
+	short := flag.Bool("quick", false, "a short run: noisier figures, a minute")
+	flag.StringVar(&s.only, "only", "", "measure this alone: send, post, daemon, sick or recovery")
 	flag.StringVar(&s.dir, "dir", "", "where the databases go; it decides what a commit costs. A temporary folder if not given")
 	flag.StringVar(&s.binary, "binary", "", "the gatewayd to measure; built from this module if not given")
 	flag.StringVar(&s.cpuprofile, "cpuprofile", "", "write a CPU profile of the rounds that send through the gateway to this file")
@@ -84,11 +86,11 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	for _, step := range []struct {
 		name    string
 		measure func(context.Context, settings, *table) error
-	}{{"send", measureSending}, {"post", measurePosts}, {"daemon", measureDaemon}} {
-		if s.only != "" && s.only != step.name {
+	}{{"send", measureSending}, {"post", measurePosts}, {"daemon", measureDaemon}, {"sick", measureSick}, {"recovery", measureRecovery}} {
+		if s.only != "" && s.only != step.name || step.name == "recovery" && !s.recovery && s.only == "" {
 			continue
 		}
-		if step.name != "send" && s.binary == "" {
+		if (step.name == "post" || step.name == "daemon") && s.binary == "" {
 			if s.binary, err = build(ctx, s.dir); err != nil {
 				return err
 			}

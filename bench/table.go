@@ -14,7 +14,10 @@ type row struct {
 	figure, value, floor, ratio, goal string
 }
 
-type table struct{ rows []row }
+type table struct {
+	rows  []row
+	notes []string // printed under it
+}
 
 func (t *table) add(r row) { t.rows = append(t.rows, r) }
 
@@ -34,7 +37,12 @@ func (t *table) print(out io.Writer) {
 		}
 		line(r.figure, r.value, r.floor, r.ratio, r.goal)
 	}
-	w.Flush()
+	if len(t.rows) > 0 {
+		w.Flush()
+	}
+	for _, note := range t.notes {
+		fmt.Fprintf(out, "\n%s\n", note)
+	}
 }
 
 // series is one figure over the rounds.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,35 @@ func TestCanaryThatNeverLeft(t *testing.T) {
 		page, _, err := w.g.Queue().List(context.Background(), queue.Filter{Direction: sms.Outbound, Limit: 10})
 		if err != nil || len(page) == 0 || page[0].Metadata["purpose"] != "canary" {
 			t.Errorf("%+v, %v", page, err)
+		}
+	})
+}
+
+// Alarms of modems begin and end with their states, and while one is healed
+// nothing is said.
+func TestModemAlarms(t *testing.T) {
+	inWorld(t, 1, air(), func(w *world) {
+		w.restart(withCanary(time.Hour, 5*time.Minute))
+		codes := func() (all []string) {
+			m, _ := w.g.modems.Get("m1")
+			for _, a := range m.Alarms {
+				all = append(all, a.Code)
+			}
+			return all
+		}
+		w.net.SetFate(w.modems[0].Number(), sim.Fate{Reports: []byte{}})
+		w.state("m1", sms.Deaf, time.Hour)
+		if got := codes(); !slices.Equal(got, []string{"modem-deaf"}) {
+			t.Errorf("alarms %v", got)
+		}
+		w.state("m1", sms.Parked, 3*time.Hour)
+		if got := codes(); !slices.Equal(got, []string{"modem-deaf", "modem-parked"}) {
+			t.Errorf("alarms %v", got)
+		}
+		w.net.SetFate(w.modems[0].Number(), sim.Fate{})
+		w.state("m1", sms.Ready, 5*time.Hour)
+		if got := codes(); len(got) > 0 {
+			t.Errorf("alarms %v", got)
 		}
 	})
 }

@@ -145,6 +145,7 @@ func TestEveryFaultIsTried(t *testing.T) {
 // Each family is put through each fault: nothing is lost, nothing goes out or
 // comes in twice without a mark, and no mark is set where the answer was plain.
 func TestEveryFault(t *testing.T) {
+	t.Parallel() // it and the other long one take what the machine has
 	var mu sync.Mutex
 	took := map[string]map[string]time.Duration{} // by trial, by family
 	t.Run("families", func(t *testing.T) {

@@ -139,7 +139,7 @@ func (m *Modem) unfit(reason string, err error) *trouble {
 // notAModem explains a port on which bring-up could not even begin.
 func (m *Modem) notAModem(err error) *trouble {
 	switch {
-	case m.wasModem && (errors.Is(err, at.ErrSilent) || errors.Is(err, at.ErrParrot)):
+	case (m.wasModem || m.now.IMEI != "") && (errors.Is(err, at.ErrSilent) || errors.Is(err, at.ErrParrot)):
 		return m.lossTrouble(err)
 	case errors.Is(err, at.ErrSilent):
 		return &trouble{state: sms.ModemFailed, reason: "Nothing on " + m.now.Port + " answers AT commands.", retry: retryAlien, err: err,

@@ -257,3 +257,19 @@ func TestBlockedPortIsHealed(t *testing.T) {
 		}
 	})
 }
+
+// One that hangs while it is brought up for the first time has said who it is.
+func TestHangInTheFirstBringUp(t *testing.T) {
+	with(t, map[string]string{"AT+CPIN?": ""}, nil, func(r *rig) {
+		r.until("it has said who it is", time.Minute, func() bool { return r.m.Snapshot().IMEI != "" })
+		r.mu.Lock()
+		r.answers = map[string]string{"*": ""}
+		r.mu.Unlock()
+		r.state(sms.Healing)
+		r.until("climbed on", 5*time.Minute, func() bool { return len(tried(r)) > 2 })
+		for k, v := range usual() {
+			r.knows(k, v)
+		}
+		r.state(sms.Ready)
+	})
+}
