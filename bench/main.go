@@ -38,7 +38,7 @@ type settings struct {
 	cpuprofile string
 }
 
-var full = settings{rounds: 7, parts: 1500, posting: 5 * time.Second, inserts: 20_000, messages: 10_000, settle: 10 * time.Second, clients: 64, crowdFor: 12 * time.Second, recovery: true}
+var full = settings{rounds: 7, parts: 1500, posting: 5 * time.Second, inserts: 20_000, messages: 10_000, settle: 10 * time.Second, clients: 64, crowdFor: 8 * time.Second, recovery: true}
 var quick = settings{rounds: 2, parts: 250, posting: 1500 * time.Millisecond, inserts: 5_000, messages: 1_000, settle: 2 * time.Second, clients: 64, crowdFor: 5 * time.Second}
 
 func main() {

@@ -155,6 +155,6 @@ func measureRecovery(ctx context.Context, s settings, t *table) error {
 	if err != nil {
 		return err
 	}
-	t.notes = append(t.notes, "Time to recover, in virtual time: from the moment that a fault begins until a message that was posted then has been sent.\n\n"+string(b))
+	t.notes = append(t.notes, "Time to recover, in virtual time: from the moment that a fault begins until a message that is posted then was sent, and one that a phone sends then was received. A deaf modem is found by a test message each hour.\n\n"+string(b))
 	return nil
 }
