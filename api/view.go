@@ -45,7 +45,7 @@ var modemWords = map[sms.ModemState]pill{
 	sms.Ready:         {"ready", good},
 	sms.Limited:       {"SIM limit reached", warn},
 	sms.StorageFull:   {"storage full", warn},
-	sms.Deaf:          {"no radio contact", bad},
+	sms.Deaf:          {"receives nothing", bad},
 	sms.Healing:       {"recovering", warn},
 	sms.Parked:        {"set aside", bad},
 	sms.ModemFailed:   {"failed", bad},
@@ -200,13 +200,15 @@ func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusV
 
 // summarise answers the first question: can it send?
 func summarise(modems []sms.Modem, rings sms.Rings) summaryView {
-	var ready, coming int
+	var ready, able, coming int // able: it sends, and yet something is the matter with it
 	var others []string
 	for _, m := range modems {
 		switch m.State {
 		case sms.Ready:
 			ready++
 			continue
+		case sms.StorageFull, sms.Deaf:
+			able++
 		case sms.Probing, sms.Searching, sms.Healing:
 			coming++
 		}
@@ -222,7 +224,9 @@ func summarise(modems []sms.Modem, rings sms.Rings) summaryView {
 		s = summaryView{bad, "No text can be sent: there is no modem.", []string{"Texts that are handed in wait on disk."}}
 	case ready == len(modems):
 		s = summaryView{good, "Texts can be sent.", []string{countOf(ready, "modem is", "modems are") + " ready."}}
-	case ready > 0:
+	case ready+able == len(modems):
+		s = summaryView{warn, "Texts can be sent; receiving is in trouble.", others}
+	case ready+able > 0:
 		s = summaryView{warn, "Texts can be sent, but not by every modem.", others}
 	case coming > 0:
 		s = summaryView{idle, "One moment: no modem is ready yet.", others}

@@ -105,6 +105,39 @@ func TestPlugAndPlay(t *testing.T) {
 	})
 }
 
+// A stick of each family, with all its ports, shows within three seconds of
+// their appearing, and sends within five of registering.
+func TestEveryFamilyPlugsIn(t *testing.T) {
+	for _, p := range sim.Profiles() {
+		t.Run(p.Slug, func(t *testing.T) {
+			const attach = 25 * time.Second // longer than any family takes to start
+			inWorld(t, 0, air(), func(w *world) {
+				h := newHub()
+				m := w.net.AddModem(sim.ModemOptions{Name: "m1", Profile: p, Attach: attach})
+				m.Unplug()
+				w.modems = append(w.modems, m)
+				w.restart(func(o *Options) {
+					o.Modems, o.Discovery = nil, h.discovery(true)
+					if p.USB.Interfaces[0].Driver == "ch341" { // nobody may ask a bridge unasked
+						o.Modems = []ModemOptions{{Name: "m1", Port: "/none/dev/ttyUSB9"}}
+					}
+				})
+				waits := w.submit(phone, "as soon as it can")
+				h.plugFamily("1-1.2", m)
+				plugged := time.Now()
+				w.pass(3 * time.Second)
+				if all := w.g.modems.List(); len(all) != 1 || all[0].State == sms.Absent {
+					t.Errorf("three seconds later there are %v", w.names())
+				}
+				w.until(waits.ID, sms.Sent, time.Minute)
+				if took := time.Since(plugged) - attach; took > 5*time.Second {
+					t.Errorf("it sent %v after registering", took)
+				}
+			})
+		})
+	}
+}
+
 // Names survive a restart, and a modem that was here is shown as absent.
 func TestNamesSurviveRestarts(t *testing.T) {
 	inHub(t, 2, func(w *world, h *hub) {

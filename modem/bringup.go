@@ -372,6 +372,11 @@ func (m *Modem) chooseStorage(ctx context.Context) (*trouble, error) {
 				return nil, err
 			}
 		}
+		if lines, err = m.ask(ctx, at.Command{Line: "AT+CPMS?", Prefix: "+CPMS", Lenient: true, Timeout: 5 * time.Second}); err == nil {
+			m.rx.before = receivesInto(lines)
+		} else if answer(err) == nil {
+			return nil, err
+		}
 		for _, name := range [...]string{"SM", "ME"} {
 			for _, form := range [...]string{`AT+CPMS="%[1]s","%[1]s","%[1]s"`, `AT+CPMS="%[1]s","%[1]s"`, `AT+CPMS="%s"`} {
 				lines, err = m.port.Do(ctx, at.Command{Line: fmt.Sprintf(form, name), Prefix: "+CPMS", Lenient: true, Timeout: 5 * time.Second})
@@ -389,6 +394,20 @@ func (m *Modem) chooseStorage(ctx context.Context) (*trouble, error) {
 	t := m.unfit("The modem offers "+errNoStorage.Error()+".", err)
 	t.advice = "Check the SIM in a phone, then plug the modem in again."
 	return t, nil
+}
+
+// receivesInto finds the storage for received messages, the third that +CPMS?
+// names: `"ME",0,23,"ME",0,23,"ME",0,23`.
+func receivesInto(lines []string) string {
+	name := ""
+	if len(lines) > 0 {
+		for _, f := range strings.Split(info.TrimPrefix(lines[0], "+CPMS"), ",") {
+			if f = strings.TrimSpace(f); strings.HasPrefix(f, `"`) {
+				name = strings.Trim(f, `"`)
+			}
+		}
+	}
+	return name
 }
 
 func firstGroup(s string) string {

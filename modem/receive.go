@@ -40,6 +40,7 @@ type receiving struct {
 	count     bool           // deletions change how full the storage is: ask behind them
 	offered   []string       // storages that can be read
 	searched  bool           // all that are offered were swept
+	before    string         // where messages went until ours was chosen, not swept yet
 	others    []string       // besides ours, where something was found or announced
 	own       map[string]int // messages in a storage that were not received: left alone
 	failures  int            // of sweeps, in a row

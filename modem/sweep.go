@@ -61,6 +61,10 @@ func stored(lines []string, command string) []slot {
 func (m *Modem) sweep(ctx context.Context, slow bool) error {
 	m.sweepDue, m.sweepAt = false, time.Now().Add(sweepEvery)
 	storages := slices.Clone(m.rx.others)
+	if b := m.rx.before; slices.Contains(m.rx.offered, b) && !slices.Contains(storages, b) {
+		storages = append(storages, b) // what came since the modem started is there
+	}
+	m.rx.before = ""
 	if m.reportMem != "" && !slices.Contains(storages, m.reportMem) {
 		storages = append(storages, m.reportMem)
 	}

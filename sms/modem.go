@@ -21,7 +21,7 @@ const (
 	Ready         ModemState = "ready"
 	Limited       ModemState = "limited" // a quota is used up
 	StorageFull   ModemState = "storage-full"
-	Deaf          ModemState = "deaf" // answers, but the radio is gone
+	Deaf          ModemState = "deaf" // registered, and what the network has for it does not arrive
 	Healing       ModemState = "healing"
 	Parked        ModemState = "parked" // set aside until somebody acts
 	ModemFailed   ModemState = "failed"
