@@ -247,7 +247,7 @@ func (c *canaries) lost(ctx context.Context, f *flight, sentAt time.Time) {
 }
 
 func (c *canaries) show(f *flight, outcome string, at time.Time, seconds *float64) {
-	f.to.canary.Store(&sms.Canary{At: at, From: f.from.o.Name, Outcome: outcome, Seconds: seconds})
+	f.to.canary.Store(&sms.Canary{At: at.UTC().Truncate(time.Millisecond), From: f.from.o.Name, Outcome: outcome, Seconds: seconds})
 	if outcome == "arrived" {
 		c.g.log.Debug("a test message has arrived", "modem", f.to.o.Name, "from", f.from.o.Name, "seconds", *seconds)
 	}

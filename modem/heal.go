@@ -78,6 +78,7 @@ type ladder struct {
 	until   time.Time // so long a modem that starts is waited for
 	trial   time.Time // end of probation
 	running bool      // the newest attempt has no outcome yet
+	begun   time.Time // when it was
 	steps   [rungs]sms.HealingStep
 	last    []sms.HealingAttempt // newest first
 }
@@ -239,9 +240,9 @@ func (m *Modem) resynced(err error) {
 func (m *Modem) attempt(step rung, reason string) {
 	l := &m.ladder
 	now := time.Now()
-	l.running = true
+	l.running, l.begun = true, now
 	l.steps[step].Tried++
-	l.last = append([]sms.HealingAttempt{{At: now, Step: rungNames[step], Reason: reason, Outcome: "running"}}, l.last...)
+	l.last = append([]sms.HealingAttempt{{At: now.UTC().Truncate(time.Millisecond), Step: rungNames[step], Reason: reason, Outcome: "running"}}, l.last...)
 	l.last = l.last[:min(len(l.last), kept)]
 	m.shown()
 }
@@ -254,7 +255,7 @@ func (m *Modem) attempted(outcome string) {
 	}
 	l.running = false
 	a := &l.last[0]
-	a.Outcome, a.Seconds = outcome, time.Since(a.At).Round(100*time.Millisecond).Seconds()
+	a.Outcome, a.Seconds = outcome, time.Since(l.begun).Round(100*time.Millisecond).Seconds()
 	for step, name := range rungNames {
 		if name == a.Step && outcome == "healed" {
 			l.steps[step].Healed++
