@@ -36,7 +36,6 @@ var sicknesses = []struct {
 // is well with what they send while it is sick. Their network takes 150 ms a
 // part, a tenth of what a real one does.
 func measureSick(ctx context.Context, s settings, t *table) error {
-	ratios := make(series, 0, s.rounds)
 	var well, sick series
 	rounds := max(s.rounds, len(sicknesses))
 	if s.rounds < full.rounds {
@@ -52,7 +51,7 @@ func measureSick(ctx context.Context, s settings, t *table) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", what.name, err)
 		}
-		well, sick, ratios = append(well, a), append(sick, b), append(ratios, b/a)
+		well, sick = append(well, a), append(sick, b)
 		fmt.Fprintf(os.Stderr, "bench: the eighth modem %s: the other seven send %.3f of what they do beside a well one\n", what.name, b/a)
 	}
 	t.add(compare(fmt.Sprintf("parts a second of %d modems beside a sick one ÷ beside a well one", crowd-1), "/s", "≥ 0.95", sick, well))
