@@ -231,6 +231,7 @@ func (m *Modem) session(ctx context.Context) *trouble {
 	if t := m.bringUp(ctx); t != nil || ctx.Err() != nil {
 		return t
 	}
+	m.ladder.until = time.Time{} // it has come back
 	m.healed(provenByAnswer)
 	m.up, m.upSince, m.resyncs = true, time.Now(), m.port.Resyncs()
 	defer func() {
