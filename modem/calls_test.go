@@ -102,8 +102,8 @@ func TestCallsAreHungUp(t *testing.T) {
 		if !calls(1)[0].HungUp {
 			t.Error("it is not said that it was hung up")
 		}
-		r.say("ERROR")
 		r.knows("ATH", "-")
+		r.say("ERROR")
 		r.hear("ATH") // what some know instead
 		r.say("OK")
 		r.modem().Quiet(20 * time.Second)

@@ -115,10 +115,20 @@ func TestOddShapes(t *testing.T) {
 					r.knows(k, v)
 				}
 				// In one write: what comes later is announced anew, and rightly so.
-				r.modem().Say("\r\n" + strings.Join(c.says, "\r\n\r\n") + "\r\n")
+				r.say(c.says...)
 				<-time.After(45 * time.Second)
 				synctest.Wait()
-				n := len(r.inbox.all())
+				// The same PDU of the same place is one message to the Inbox: one that
+				// is announced again while it is read is read again.
+				places := map[string]bool{}
+				for i, in := range r.inbox.all() {
+					key := fmt.Sprintf("%s %d %X", in.Storage, in.Index, in.PDU)
+					if in.Storage == "" {
+						key = fmt.Sprint("direct ", i)
+					}
+					places[key] = true
+				}
+				n := len(places)
 				// The scripted storage is never emptied: a sweep may find it again.
 				if c.stored == 0 && n != 0 || n == 0 && c.stored != 0 || c.answer["AT+CMGL=4"] == "" && n != c.stored {
 					t.Errorf("stored %d times", n)

@@ -28,7 +28,8 @@ type rig struct {
 	answers map[string]string // by what is heard; a key that ends in * is a prefix
 	opened  int
 	wires   []*script.Wire // the modem's ends, one per Open
-	dev     *script.Modem  // at the last one
+	devs    []*script.Modem
+	dev     *script.Modem // at the last one
 	openErr error
 	// elsewhere answers what answers does not.
 	elsewhere func(heard string) (answer string, ok bool)
@@ -99,9 +100,13 @@ func with(t *testing.T, answers map[string]string, change func(*modem.Options), 
 				t.Errorf("Run: %v", err)
 			}
 			r.mu.Lock()
-			defer r.mu.Unlock()
-			for _, w := range r.wires {
+			wires, devs := r.wires, r.devs
+			r.mu.Unlock()
+			for _, w := range wires {
 				_ = w.Close()
+			}
+			for _, d := range devs {
+				<-d.Done() // it may be in the middle of an answer
 			}
 		}
 		defer r.stop()
@@ -120,6 +125,7 @@ func (r *rig) open(context.Context) (io.ReadWriteCloser, error) {
 	r.opened++
 	r.wires = append(r.wires, theirs)
 	r.dev = script.Play(r.t, theirs)
+	r.devs = append(r.devs, r.dev)
 	r.dev.Answer(r.answer)
 	return ours, nil
 }

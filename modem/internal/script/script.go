@@ -220,11 +220,10 @@ func (m *Modem) Say(s string) {
 	}
 }
 
-// SayLines writes lines as modems do, each between two line ends.
+// SayLines writes lines as modems do, each between two line ends, all at once:
+// what the other side makes of the first comes after the last.
 func (m *Modem) SayLines(lines ...string) {
-	for _, l := range lines {
-		m.Say("\r\n" + l + "\r\n")
-	}
+	m.Say("\r\n" + strings.Join(lines, "\r\n\r\n") + "\r\n")
 }
 
 // Wire is the modem's end.
