@@ -113,13 +113,13 @@ func (m *Modem) sendableAgain() {
 	if !m.reg.registered() {
 		m.pollAt = now.Add(searchEvery)
 	}
-	m.checkAt, m.sweepAt = now.Add(checkEvery), now.Add(sweepEvery)
+	m.checkAt = now.Add(checkEvery) // the first sweep has said when the next is due
 	m.parked, m.parkEnd = nil, time.Time{}
 	m.wasModem = true
 	if m.reg.registered() {
 		m.lost = time.Time{}
 		m.healed(provenByNetwork)
-	} else if m.lost.IsZero() {
+	} else if m.lost.IsZero() || m.ladder.ill == nil { // what was before the port went away does not count
 		m.lost = now
 	}
 	m.publish()

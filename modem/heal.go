@@ -88,6 +88,9 @@ func (m *Modem) climb(ctx context.Context, t *trouble) {
 	l := &m.ladder
 	now := time.Now()
 	if now.Before(l.until) && t.ill.over == provenByAnswer {
+		if m.now.State != sms.Healing { // it was up already
+			m.enter(sms.Healing, t.reason, t.advice)
+		}
 		m.pause(ctx, time.Second) // it is still starting
 		return
 	}
@@ -97,6 +100,9 @@ func (m *Modem) climb(ctx context.Context, t *trouble) {
 	}
 	l.ill, l.until, l.todo = t.ill, time.Time{}, 0
 	step := max(l.next, t.ill.from)
+	if t.ill == simFails {
+		step = reset // whatever was climbed for other reasons: it is not set aside for its SIM
+	}
 	if step == power && m.o.PowerCycle == nil {
 		step = park
 	}
@@ -293,6 +299,8 @@ func (m *Modem) lookForIllness(now time.Time) *trouble {
 	}
 	t := &trouble{state: sms.Healing, advice: "Check the antenna and where the modem stands."}
 	switch away := now.Sub(m.lost); {
+	case now.Sub(m.upSince) < offAirPatience: // finding one takes a while, also behind a step of the ladder
+		return nil
 	case !m.reg.any(2) && m.now.Signal == nil && away >= offAirPatience:
 		t.ill, t.reason = offAir, "The modem answers, but its radio is off the air."
 	case away >= searchPatience:

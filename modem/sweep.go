@@ -293,7 +293,7 @@ func (m *Modem) askIndicators(ctx context.Context) error {
 
 // echoesAnew tells whether a modem that was told not to echo does so again.
 func (m *Modem) echoesAnew() bool {
-	return m.up && !m.rx.echoing && m.port.Echoes() > m.rx.echoes
+	return m.up.Load() && !m.rx.echoing && m.port.Echoes() > m.rx.echoes
 }
 
 // forgot ends the session of a modem that has lost its settings without a word.

@@ -91,7 +91,7 @@ func (m *Modem) USSD(ctx context.Context, step sms.USSD) (sms.USSDAnswer, error)
 	if err := step.Check(); err != nil {
 		return sms.USSDAnswer{}, fmt.Errorf("the USSD code or reply %w", err)
 	}
-	if now := m.Snapshot(); !asksNetwork(now.State) {
+	if now := m.Snapshot(); !m.asksNetwork(now.State) {
 		return sms.USSDAnswer{}, fmt.Errorf("the modem is not ready, but %s: %s", now.State, strings.TrimSuffix(now.Reason, "."))
 	}
 	if step.Cancel {
@@ -115,7 +115,7 @@ func (m *Modem) USSD(ctx context.Context, step sms.USSD) (sms.USSDAnswer, error)
 	if err != nil {
 		return sms.USSDAnswer{}, err
 	}
-	if now := m.Snapshot(); !asksNetwork(now.State) { // since just now
+	if now := m.Snapshot(); !m.asksNetwork(now.State) { // since just now
 		m.turnAwayUSSD(now.Reason)
 	}
 	s.poke()
@@ -132,6 +132,10 @@ func (m *Modem) USSD(ctx context.Context, step sms.USSD) (sms.USSDAnswer, error)
 		return failedUSSD("Nobody waits for the answer any more."), nil
 	}
 }
+
+// asksNetwork is for whoever is not Run's goroutine. A modem may also be parked,
+// or seem ready for a moment longer, with its port closed.
+func (m *Modem) asksNetwork(state sms.ModemState) bool { return m.up.Load() && asksNetwork(state) }
 
 // asksNetwork tells whether a modem in this state can use USSD: also one that
 // the network lets send nothing, for that may be cured by topping up.
