@@ -259,6 +259,7 @@ func (m *Modem) readIMEI(lines []string) {
 	if imei != m.now.IMEI { // another modem on this port
 		m.now.ICCID, m.now.IMSI, m.now.SMSC, m.now.Operator, m.now.Signal, m.now.Storage = "", "", "", "", nil, nil
 		m.now.Number = m.o.Number
+		m.deaf = false
 	}
 	m.now.IMEI = imei
 	m.publish()

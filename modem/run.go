@@ -383,7 +383,10 @@ func (m *Modem) duties(ctx context.Context, busy bool) *trouble {
 			m.lose(err)
 		}
 		if n := m.port.Resyncs(); n != m.resyncs {
-			m.resyncs, m.sweepDue = n, true // an announcement may have been lost
+			m.resyncs = n
+			// An announcement may have been lost. A sweep that is not answered needs
+			// a resync itself, and must not go on for ever.
+			m.sweepDue = m.sweepDue || m.rx.failures < 2
 		}
 		if m.echoesAnew() {
 			m.forgot()

@@ -248,3 +248,37 @@ func TestSIMThatFailsAgain(t *testing.T) {
 		}
 	})
 }
+
+// A modem that never lists its messages is swept, and still sends.
+func TestSweepThatIsNotAnswered(t *testing.T) {
+	with(t, map[string]string{"AT+CMGL=4": ""}, nil, func(r *rig) {
+		r.state(sms.Ready)
+		for i := range 3 {
+			p := part(string(rune('a'+i)), int64(i+1))
+			r.box.add(p)
+			r.until("the command", 20*time.Minute, func() bool {
+				r.box.mu.Lock()
+				defer r.box.mu.Unlock()
+				return len(r.box.begun) == i+1
+			})
+			r.takes(p)
+			r.say("+CMGS: 1", "OK")
+			r.outcomes(i + 1)
+		}
+		if got := tried(r); len(got) != 0 {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
+// Another modem under the same name hears until it is shown that it does not.
+func TestDeafnessEndsWithTheModem(t *testing.T) {
+	with(t, map[string]string{"AT+CFUN=4": "OK", "AT+CFUN=1": "OK"}, nil, func(r *rig) {
+		r.state(sms.Ready)
+		r.m.Deaf("A test message has not arrived.")
+		r.state(sms.Deaf)
+		r.knows("AT+CGSN", "352099000000014|OK")
+		r.modem().Wire().Unplug()
+		r.state(sms.Ready)
+	})
+}

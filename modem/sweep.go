@@ -83,6 +83,7 @@ func (m *Modem) sweep(ctx context.Context, slow bool) error {
 		case err == nil:
 			continue
 		case answer(err) == nil:
+			m.rx.failures++
 			return err
 		}
 		m.log.Debug("sweep", "storage", storage, "error", err)
