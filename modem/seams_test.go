@@ -282,3 +282,41 @@ func TestDeafnessEndsWithTheModem(t *testing.T) {
 		r.state(sms.Ready)
 	})
 }
+
+// A SIM that is busy with its PIN has not refused it: once it is open, the PIN
+// may be entered at the next start too.
+func TestSIMThatIsBusyWithItsPIN(t *testing.T) {
+	with(t, map[string]string{"AT+CPIN?": "+CPIN: SIM PIN|OK", `AT+CPINR="SIM PIN"`: "+CPINR: SIM PIN,3,3|OK"}, withPIN, func(r *rig) {
+		for n := range 2 {
+			r.hear(`AT+CPIN="4711"`)
+			r.say("+CME ERROR: 14")
+			<-time.After(5 * time.Second)
+			r.knows("AT+CPIN?", "+CPIN: READY|OK")
+			r.state(sms.Ready)
+			if n == 0 {
+				r.knows("AT+CPIN?", "+CPIN: SIM PIN|OK")
+				r.modem().Wire().Unplug()
+				r.until("opened again", time.Minute, func() bool { return opens(r) == 2 })
+			}
+		}
+	})
+	// One that stays shut gets no second one.
+	with(t, map[string]string{"AT+CPIN?": "+CPIN: SIM PIN|OK", `AT+CPINR="SIM PIN"`: "+CPINR: SIM PIN,3,3|OK", `AT+CPIN="4711"`: "+CME ERROR: 14"}, withPIN, func(r *rig) {
+		r.state(sms.PINRequired)
+		<-time.After(10 * time.Minute)
+		synctest.Wait()
+		if n := entered(r); n != 1 {
+			t.Errorf("entered %d times", n)
+		}
+	})
+}
+
+// A modem that takes PDU mode and does not keep it is not set up every second.
+func TestModemThatKeepsNoSettings(t *testing.T) {
+	with(t, map[string]string{"AT+CMGL=4": `+CMGL: 1,"REC READ","+491701234567",,"26/01/01,00:00:00+00"|Hello|OK`}, nil, func(r *rig) {
+		<-time.After(10 * time.Minute)
+		if n := opens(r); n > 30 {
+			t.Errorf("opened %d times", n)
+		}
+	})
+}

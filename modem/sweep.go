@@ -300,8 +300,12 @@ func (m *Modem) echoesAnew() bool {
 // forgot ends the session of a modem that has lost its settings without a word.
 // In text mode a PDU would go out as text.
 func (m *Modem) forgot() {
-	if m.sick == nil {
-		m.sick = &trouble{state: sms.Healing, reason: "The modem has forgotten its settings.", retry: time.Second,
-			advice: "It is set up again. If this goes on, check its power supply: a modem draws 2 A in bursts."}
+	if m.sick != nil {
+		return
+	}
+	m.sick = &trouble{state: sms.Healing, reason: "The modem has forgotten its settings.",
+		advice: "It is set up again. If this goes on, check its power supply: a modem draws 2 A in bursts."}
+	if m.up.Load() { // else it never kept them, and is given more and more time
+		m.sick.retry = time.Second
 	}
 }
