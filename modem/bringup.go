@@ -480,17 +480,19 @@ func (m *Modem) look(ctx context.Context) (*trouble, error) {
 var iccidCommands = []string{"AT+CCID", "AT+ICCID", "AT+QCCID", "AT^ICCID?", "AT+CRSM=176,12258,0,0,10"}
 
 func (m *Modem) readICCID(ctx context.Context) (*trouble, error) {
-	m.now.ICCID = ""
+	found := "" // until then it is who it was: something may come meanwhile
 	for _, line := range iccidCommands {
 		lines, err := m.port.Do(ctx, at.Command{Line: line, Mine: func(s string) bool { return iccid(s) != "" }, Timeout: 10 * time.Second})
 		if err != nil && answer(err) == nil {
+			m.now.ICCID = ""
 			return nil, err
 		}
 		if len(lines) > 0 {
-			m.now.ICCID = iccid(lines[0])
+			found = iccid(lines[0])
 			break
 		}
 	}
+	m.now.ICCID = found
 	m.publish()
 	return nil, nil
 }

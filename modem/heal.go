@@ -76,7 +76,8 @@ type ladder struct {
 	todo    rung      // what the next session begins with: radio or reset
 	ill     *illness  // nil: healthy, as far as is known
 	until   time.Time // so long a modem that starts is waited for
-	trial   time.Time // end of probation
+	was     *illness  // the one that is over
+	trial   time.Time // end of its probation
 	running bool      // the newest attempt has no outcome yet
 	begun   time.Time // when it was
 	steps   [rungs]sms.HealingStep
@@ -95,7 +96,7 @@ func (m *Modem) climb(ctx context.Context, t *trouble) {
 		return
 	}
 	m.attempted("failed")
-	if l.ill == nil && now.After(l.trial) {
+	if l.ill == nil && (l.was != t.ill || now.After(l.trial)) {
 		l.next = t.ill.from
 	}
 	l.ill, l.until, l.todo = t.ill, time.Time{}, 0
@@ -226,7 +227,7 @@ func (m *Modem) healed(p proof) {
 	if l.ill == nil || l.ill.over != p && (p != provenBySending || l.ill.over == provenByMessage) {
 		return
 	}
-	l.ill, l.until = nil, time.Time{}
+	l.was, l.ill, l.until = l.ill, nil, time.Time{}
 	l.trial = time.Now().Add(probation)
 	m.attempted("healed")
 	m.radioRest = time.Time{}

@@ -1,6 +1,7 @@
 package modem_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -317,6 +318,43 @@ func TestModemThatKeepsNoSettings(t *testing.T) {
 		<-time.After(10 * time.Minute)
 		if n := opens(r); n > 30 {
 			t.Errorf("opened %d times", n)
+		}
+	})
+}
+
+// What comes while the SIM is asked who it is, is still that SIM's.
+func TestArrivesWhileTheSIMIsAsked(t *testing.T) {
+	converse(t, func(r *rig) {
+		r.knows("AT+CCID", "-")
+		r.m.Reset()
+		r.until("opened again", time.Minute, func() bool { return opens(r) == 2 })
+		r.hear("AT+CCID")
+		r.say("+CDS: 25", report)
+		synctest.Wait()
+		r.say("+CCID: 89490200001234567890", "OK")
+		r.state(sms.Ready)
+		if got := r.inbox.all(); len(got) != 1 || got[0].ICCID != "89490200001234567890" {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// How far one illness was climbed says nothing of another that comes soon after.
+func TestAnotherIllnessBeginsGently(t *testing.T) {
+	with(t, nil, func(o *modem.Options) {
+		o.Known, o.PowerCycle = true, func(context.Context) error { return nil }
+	}, func(r *rig) {
+		r.state(sms.Ready)
+		r.silence()
+		r.until("its power was switched", 10*time.Minute, func() bool { return len(tried(r)) == 4 })
+		for k, v := range usual() {
+			r.knows(k, v)
+		}
+		r.state(sms.Ready)
+		r.m.Deaf("A test message has not arrived.")
+		r.until("healed of deafness", time.Minute, func() bool { return len(tried(r)) > 4 })
+		if got := tried(r); got[4] != "radio running" {
+			t.Errorf("%v", got)
 		}
 	})
 }
