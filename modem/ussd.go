@@ -34,6 +34,7 @@ const (
 // Errors of a step that was not begun.
 var (
 	errUSSDBusy   = errors.New("another USSD request is under way; wait for its answer, or cancel it")
+	errUSSDStarts = errors.New("the modem's port is just being closed or opened; try again in a minute")
 	errUSSDOpen   = errors.New("a USSD session is open; reply to it, or cancel it")
 	errUSSDClosed = errors.New("no USSD session is open: the network asks nothing, or took back what it asked after a minute without a reply")
 )
@@ -92,6 +93,9 @@ func (m *Modem) USSD(ctx context.Context, step sms.USSD) (sms.USSDAnswer, error)
 		return sms.USSDAnswer{}, fmt.Errorf("the USSD code or reply %w", err)
 	}
 	if now := m.Snapshot(); !m.asksNetwork(now.State) {
+		if asksNetwork(now.State) && now.State != sms.Parked {
+			return sms.USSDAnswer{}, errUSSDStarts
+		}
 		return sms.USSDAnswer{}, fmt.Errorf("the modem is not ready, but %s: %s", now.State, strings.TrimSuffix(now.Reason, "."))
 	}
 	if step.Cancel {
