@@ -113,13 +113,13 @@ func (m *Modem) sendableAgain() {
 	if !m.reg.registered() {
 		m.pollAt = now.Add(searchEvery)
 	}
-	m.checkAt, m.sweepAt = now.Add(checkEvery), now.Add(sweepEvery)
+	m.checkAt = now.Add(checkEvery) // the first sweep has said when the next is due
 	m.parked, m.parkEnd = nil, time.Time{}
 	m.wasModem = true
 	if m.reg.registered() {
 		m.lost = time.Time{}
 		m.healed(provenByNetwork)
-	} else if m.lost.IsZero() {
+	} else if m.lost.IsZero() || m.ladder.ill == nil { // what was before the port went away does not count
 		m.lost = now
 	}
 	m.publish()
@@ -259,6 +259,7 @@ func (m *Modem) readIMEI(lines []string) {
 	if imei != m.now.IMEI { // another modem on this port
 		m.now.ICCID, m.now.IMSI, m.now.SMSC, m.now.Operator, m.now.Signal, m.now.Storage = "", "", "", "", nil, nil
 		m.now.Number = m.o.Number
+		m.deaf = false
 	}
 	m.now.IMEI = imei
 	m.publish()
@@ -479,17 +480,19 @@ func (m *Modem) look(ctx context.Context) (*trouble, error) {
 var iccidCommands = []string{"AT+CCID", "AT+ICCID", "AT+QCCID", "AT^ICCID?", "AT+CRSM=176,12258,0,0,10"}
 
 func (m *Modem) readICCID(ctx context.Context) (*trouble, error) {
-	m.now.ICCID = ""
+	found := "" // until then it is who it was: something may come meanwhile
 	for _, line := range iccidCommands {
 		lines, err := m.port.Do(ctx, at.Command{Line: line, Mine: func(s string) bool { return iccid(s) != "" }, Timeout: 10 * time.Second})
 		if err != nil && answer(err) == nil {
+			m.now.ICCID = ""
 			return nil, err
 		}
 		if len(lines) > 0 {
-			m.now.ICCID = iccid(lines[0])
+			found = iccid(lines[0])
 			break
 		}
 	}
+	m.now.ICCID = found
 	m.publish()
 	return nil, nil
 }

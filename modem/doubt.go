@@ -22,6 +22,9 @@ type doubt struct {
 }
 
 func (m *Modem) doubtOf(o *Outcome, start time.Time) *doubt {
+	if m.doubt != nil && m.doubt.answered {
+		m.settle() // there is one at a time
+	}
 	return &doubt{part: o.Part, imei: m.now.IMEI, session: m.sessions, expected: o.ExpectedMR, until: start.Add(latest)}
 }
 
@@ -59,6 +62,7 @@ func later(a, b *result) bool {
 // late takes a +CMGS that no running command can have caused. It settles the
 // part in doubt and no other.
 func (m *Modem) late(line string) {
+	m.mute = 0
 	m.count.late.Add(1)
 	m.meters.late.Inc()
 	if m.doubt == nil {
@@ -71,6 +75,7 @@ func (m *Modem) late(line string) {
 
 // lateResult takes a result that came before another part's own.
 func (m *Modem) lateResult(d *doubt, r *result) {
+	m.mute = 0
 	m.count.late.Add(1)
 	m.meters.late.Inc()
 	if mr, ok := reference(r.lines); ok {

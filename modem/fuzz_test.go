@@ -40,7 +40,7 @@ func FuzzAnswers(f *testing.F) {
 			}
 		}
 		m := New(Options{Name: "one", Outbox: noBoxes{}, Inbox: noBoxes{}})
-		m.up = true
+		m.up.Store(true)
 		m.csms = 1
 		for _, p := range polls {
 			p.read(m, lines)

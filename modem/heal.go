@@ -76,7 +76,8 @@ type ladder struct {
 	todo    rung      // what the next session begins with: radio or reset
 	ill     *illness  // nil: healthy, as far as is known
 	until   time.Time // so long a modem that starts is waited for
-	trial   time.Time // end of probation
+	was     *illness  // the one that is over
+	trial   time.Time // end of its probation
 	running bool      // the newest attempt has no outcome yet
 	begun   time.Time // when it was
 	steps   [rungs]sms.HealingStep
@@ -88,15 +89,21 @@ func (m *Modem) climb(ctx context.Context, t *trouble) {
 	l := &m.ladder
 	now := time.Now()
 	if now.Before(l.until) && t.ill.over == provenByAnswer {
+		if m.now.State != sms.Healing { // it was up already
+			m.enter(sms.Healing, t.reason, t.advice)
+		}
 		m.pause(ctx, time.Second) // it is still starting
 		return
 	}
 	m.attempted("failed")
-	if l.ill == nil && now.After(l.trial) {
+	if l.ill == nil && (l.was != t.ill || now.After(l.trial)) {
 		l.next = t.ill.from
 	}
 	l.ill, l.until, l.todo = t.ill, time.Time{}, 0
 	step := max(l.next, t.ill.from)
+	if t.ill == simFails {
+		step = reset // whatever was climbed for other reasons: it is not set aside for its SIM
+	}
 	if step == power && m.o.PowerCycle == nil {
 		step = park
 	}
@@ -220,7 +227,7 @@ func (m *Modem) healed(p proof) {
 	if l.ill == nil || l.ill.over != p && (p != provenBySending || l.ill.over == provenByMessage) {
 		return
 	}
-	l.ill, l.until = nil, time.Time{}
+	l.was, l.ill, l.until = l.ill, nil, time.Time{}
 	l.trial = time.Now().Add(probation)
 	m.attempted("healed")
 	m.radioRest = time.Time{}
@@ -293,6 +300,8 @@ func (m *Modem) lookForIllness(now time.Time) *trouble {
 	}
 	t := &trouble{state: sms.Healing, advice: "Check the antenna and where the modem stands."}
 	switch away := now.Sub(m.lost); {
+	case now.Sub(m.upSince) < offAirPatience: // finding one takes a while, also behind a step of the ladder
+		return nil
 	case !m.reg.any(2) && m.now.Signal == nil && away >= offAirPatience:
 		t.ill, t.reason = offAir, "The modem answers, but its radio is off the air."
 	case away >= searchPatience:

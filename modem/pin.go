@@ -174,10 +174,14 @@ func (m *Modem) enterPIN(ctx context.Context) (*trouble, error) {
 	case answer(err) == nil: // in doubt, until the SIM says how it is
 		return nil, err
 	}
-	m.entered = ""
-	if cmeCode(err) == 12 {
+	switch cmeCode(err) {
+	case 14, 256, 515:
+		return nil, nil // busy: likewise
+	case 12:
+		m.entered = ""
 		return m.pukTrouble(), nil
 	}
+	m.entered = ""
 	m.log.Warn("the SIM refused the configured PIN", "error", err)
 	return pinTrouble("The SIM refused the configured PIN; it is not tried again.",
 		pinAdvice), nil

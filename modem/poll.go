@@ -105,7 +105,7 @@ func (m *Modem) register(name string, fields []string) {
 		m.now.Registration = word
 		m.publish()
 	}
-	if m.up && before.registered() && !m.reg.registered() {
+	if m.up.Load() && before.registered() && !m.reg.registered() {
 		m.pollSoon = true // the other domains may still be there
 	}
 	switch {

@@ -53,7 +53,10 @@ type receiving struct {
 }
 
 // direct is a PDU that came by itself and is nowhere but here until stored.
-type direct struct{ pdu string }
+type direct struct {
+	pdu     string
+	session int // of the port: only there an acknowledgement is waited for
+}
 
 // unsolicited handles what comes without being asked for, in the order of the
 // wire. It runs within other commands and must not run one itself.
@@ -76,7 +79,7 @@ func (m *Modem) unsolicited(u at.URC) {
 	case "+CREG", "+CGREG", "+CEREG":
 		m.registrationChanged(name, rest)
 	case "+CPIN":
-		if m.up && strings.Trim(rest, `"`) != "READY" {
+		if m.up.Load() && strings.Trim(rest, `"`) != "READY" {
 			m.sick = &trouble{state: sms.Healing, reason: "The SIM is no longer ready.", advice: "Check that it sits firmly in the modem."}
 		}
 	case "+CUSD":
@@ -102,7 +105,7 @@ func (m *Modem) unsolicited(u at.URC) {
 func (m *Modem) selfReport(line string) {
 	switch line {
 	case "RDY", "^SYSSTART", "^SHUTDOWN", "NORMAL POWER DOWN", "POWERED DOWN":
-		if m.up { // every setting is lost
+		if m.up.Load() { // every setting is lost
 			m.sick = &trouble{state: sms.Healing, reason: "The modem restarted by itself.",
 				advice: "If this goes on, check its power supply: a modem draws 2 A in bursts.", retry: time.Second}
 		}
@@ -111,7 +114,7 @@ func (m *Modem) selfReport(line string) {
 	case "NO CARRIER":
 		m.callEnded()
 	case "SMS DONE", "SMS Ready":
-		m.sweepDue = m.up
+		m.sweepDue = m.up.Load()
 	default:
 		m.log.Debug("unsolicited", "line", line)
 	}
@@ -146,11 +149,11 @@ func (m *Modem) arrived(pdu string) {
 		return
 	}
 	if len(m.direct) > 0 { // in order
-		m.direct = append(m.direct, direct{pdu})
+		m.direct = append(m.direct, direct{pdu, m.sessions})
 		return
 	}
 	if !m.store(pdu, "", 0) {
-		m.direct = append(m.direct, direct{pdu})
+		m.direct = append(m.direct, direct{pdu, m.sessions})
 		return
 	}
 	m.owe()
@@ -165,8 +168,10 @@ func (m *Modem) owe() {
 
 func (m *Modem) retryDirect() {
 	for len(m.direct) > 0 && m.store(m.direct[0].pdu, "", 0) {
+		if m.direct[0].session == m.sessions {
+			m.owe()
+		}
 		m.direct = m.direct[1:]
-		m.owe()
 	}
 }
 

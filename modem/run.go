@@ -53,6 +53,7 @@ type Modem struct {
 	ussd    ussd
 
 	deafened chan string
+	up       atomic.Bool // bring-up is done, and the port still there
 
 	// ---
 
@@ -75,7 +76,8 @@ type Modem struct {
 	deaf      bool      // what the network had for it did not arrive
 	sick      *trouble  // ends the session
 	faults    int       // class Fault in a row
-	unanswers int       // parts without an answer in a row
+	unanswers int       // commands without an answer in a row
+	mute      int       // parts without one in a row
 	run       run
 	centred   time.Time // when it was last started afresh for the SMSC
 	linked    int64     // the message for whose parts the link is kept
@@ -83,7 +85,6 @@ type Modem struct {
 	lastMR    int       // -1: not known
 	doubt     *doubt    // the part whose answer may still come
 	wasModem  bool      // this port, or this name, was a modem before
-	up        bool      // bring-up is done
 	upSince   time.Time
 	sessions  int    // of the port so far
 	losses    int    // sessions in a row that ended badly
@@ -172,6 +173,9 @@ func (m *Modem) Run(ctx context.Context) error {
 		case t.ill != nil:
 			m.climb(ctx, t)
 		case m.awaited(t):
+			if m.now.State != sms.Healing { // it was up already
+				m.enter(t.state, t.reason, t.advice)
+			}
 			m.pause(ctx, betweenRungs)
 		default:
 			m.enter(t.state, t.reason, t.advice)
@@ -233,9 +237,14 @@ func (m *Modem) session(ctx context.Context) *trouble {
 	}
 	m.ladder.until = time.Time{} // it has come back
 	m.healed(provenByAnswer)
-	m.up, m.upSince, m.resyncs = true, time.Now(), m.port.Resyncs()
+	m.upSince, m.resyncs = time.Now(), m.port.Resyncs()
+	select {
+	case <-m.deafened: // it says nothing of a modem that has just come up
+	default:
+	}
+	m.up.Store(true)
 	defer func() {
-		m.up = false
+		m.up.Store(false)
 		if time.Since(m.upSince) > time.Minute {
 			m.losses = 0
 		}
@@ -275,11 +284,14 @@ func (r recorded) Write(p []byte) (int, error) {
 // fresh forgets what held for the last session only.
 func (m *Modem) fresh() {
 	m.sessions++
-	m.sick, m.faults, m.unanswers, m.lastMR = nil, 0, 0, -1
+	m.sick, m.faults, m.unanswers, m.mute, m.lastMR = nil, 0, 0, 0, -1
 	m.linked, m.noLink = 0, false
 	m.reg = registration{-1, -1, -1}
 	m.announced, m.acks, m.ackForm, m.sweepDue, m.rx = nil, 0, "", false, receiving{}
 	m.holdEnd, m.stillEnd, m.retryAt, m.pollSoon, m.linkOpen = time.Time{}, time.Time{}, time.Time{}, false, false
+	if len(m.direct) > 0 {
+		m.retryAt = time.Now() // what came behind them waits too
+	}
 	switch m.now.State {
 	case sms.NoSIM, sms.PINRequired, sms.PUKRequired, sms.ModemFailed, sms.Healing, sms.Deaf, sms.Parked:
 		// Looking again changes nothing until the look is over.
@@ -309,6 +321,9 @@ func (m *Modem) work(ctx context.Context) *trouble {
 
 // wait sleeps until something comes or is due.
 func (m *Modem) wait(ctx context.Context) {
+	if m.urgent(time.Now()) {
+		return // it came with the last duty's answer
+	}
 	var ready <-chan struct{}
 	if m.maySend() {
 		ready = m.o.Outbox.Ready()
@@ -357,7 +372,7 @@ func (m *Modem) nextDue() time.Time {
 func (m *Modem) urgent(now time.Time) bool {
 	return m.sick != nil || m.port.Stale() || m.doubt != nil && m.doubt.answered ||
 		len(m.announced) > 0 && m.retryAt.IsZero() || m.acks > 0 ||
-		m.sweepDue && m.retryAt.IsZero() || m.linkOpen || len(m.reset) > 0 || len(m.deafened) > 0 || len(m.ussd.wake) > 0 || m.ussd.said != "" ||
+		m.sweepDue && m.retryAt.IsZero() || m.linkOpen || len(m.reset) > 0 || len(m.deafened) > 0 || len(m.ussd.wake) > 0 || m.ussd.said != "" || m.ussd.ending ||
 		!now.Before(m.nextDue())
 }
 
@@ -369,7 +384,10 @@ func (m *Modem) duties(ctx context.Context, busy bool) *trouble {
 			m.lose(err)
 		}
 		if n := m.port.Resyncs(); n != m.resyncs {
-			m.resyncs, m.sweepDue = n, true // an announcement may have been lost
+			m.resyncs = n
+			// An announcement may have been lost. A sweep that is not answered needs
+			// a resync itself, and must not go on for ever.
+			m.sweepDue = m.sweepDue || m.rx.failures < 2
 		}
 		if m.echoesAnew() {
 			m.forgot()

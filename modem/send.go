@@ -350,9 +350,7 @@ func (m *Modem) judgeResult(o *Outcome, r *result, start time.Time, waited time.
 	switch {
 	case r.silent:
 		m.doubt = m.doubtOf(o, start)
-		if m.unanswers++; m.unanswers >= 3 {
-			m.lose(at.ErrSilent)
-		}
+		m.muted(o.Part.To)
 		m.unknown(o, fmt.Sprintf("The modem gave no answer within %d seconds.", int(waited.Seconds())), nil)
 	case r.gone:
 		m.doubt = m.doubtOf(o, start)
@@ -365,6 +363,7 @@ func (m *Modem) judgeResult(o *Outcome, r *result, start time.Time, waited time.
 		o.Err, mean = classify(e, m.now.Manufacturer, waited)
 		switch o.Err.Class {
 		case sms.Unknown:
+			m.mute = 0
 			m.sameSIM()
 			m.run.read(o, mean, time.Now())
 			m.still(m.run.breath())
@@ -402,7 +401,7 @@ func (m *Modem) confirmed(o *Outcome, mr int) {
 		m.still(m.run.breath())
 	}
 	m.healed(provenBySending)
-	m.faults, m.unanswers, m.losses, m.parkFor = 0, 0, 0, 0
+	m.faults, m.unanswers, m.mute, m.losses, m.parkFor = 0, 0, 0, 0, 0
 	m.tally(o)
 }
 
@@ -417,7 +416,7 @@ func (m *Modem) unknown(o *Outcome, why string, cause error) {
 
 // refused draws the conclusions of a refusal for the modem itself.
 func (m *Modem) refused(o *Outcome, mean *meaning) {
-	m.unanswers = 0
+	m.unanswers, m.mute = 0, 0
 	m.sameSIM()
 	m.cure(o, mean)
 	m.run.read(o, mean, time.Now())
@@ -489,6 +488,15 @@ func (m *Modem) fault(to string) {
 	m.faults++
 	if m.run.fault(to, m.faults) && m.sick == nil {
 		m.sick = &trouble{state: sms.Healing, reason: "The modem failed three times in a row.", advice: powerAdvice, ill: failing}
+	}
+}
+
+// muted counts parts that got no answer, like faults: a modem may go on answering
+// everything but what it is given to send.
+func (m *Modem) muted(to string) {
+	m.mute++
+	if m.run.fault(to, m.mute) && m.sick == nil {
+		m.sick = &trouble{state: sms.Healing, reason: "The modem gave no answer to three messages in a row.", advice: powerAdvice, ill: failing}
 	}
 }
 

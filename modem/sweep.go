@@ -83,6 +83,7 @@ func (m *Modem) sweep(ctx context.Context, slow bool) error {
 		case err == nil:
 			continue
 		case answer(err) == nil:
+			m.rx.failures++
 			return err
 		}
 		m.log.Debug("sweep", "storage", storage, "error", err)
@@ -293,14 +294,18 @@ func (m *Modem) askIndicators(ctx context.Context) error {
 
 // echoesAnew tells whether a modem that was told not to echo does so again.
 func (m *Modem) echoesAnew() bool {
-	return m.up && !m.rx.echoing && m.port.Echoes() > m.rx.echoes
+	return m.up.Load() && !m.rx.echoing && m.port.Echoes() > m.rx.echoes
 }
 
 // forgot ends the session of a modem that has lost its settings without a word.
 // In text mode a PDU would go out as text.
 func (m *Modem) forgot() {
-	if m.sick == nil {
-		m.sick = &trouble{state: sms.Healing, reason: "The modem has forgotten its settings.", retry: time.Second,
-			advice: "It is set up again. If this goes on, check its power supply: a modem draws 2 A in bursts."}
+	if m.sick != nil {
+		return
+	}
+	m.sick = &trouble{state: sms.Healing, reason: "The modem has forgotten its settings.",
+		advice: "It is set up again. If this goes on, check its power supply: a modem draws 2 A in bursts."}
+	if m.up.Load() { // else it never kept them, and is given more and more time
+		m.sick.retry = time.Second
 	}
 }

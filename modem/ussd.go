@@ -34,6 +34,7 @@ const (
 // Errors of a step that was not begun.
 var (
 	errUSSDBusy   = errors.New("another USSD request is under way; wait for its answer, or cancel it")
+	errUSSDStarts = errors.New("the modem's port is just being closed or opened; try again in a minute")
 	errUSSDOpen   = errors.New("a USSD session is open; reply to it, or cancel it")
 	errUSSDClosed = errors.New("no USSD session is open: the network asks nothing, or took back what it asked after a minute without a reply")
 )
@@ -91,7 +92,10 @@ func (m *Modem) USSD(ctx context.Context, step sms.USSD) (sms.USSDAnswer, error)
 	if err := step.Check(); err != nil {
 		return sms.USSDAnswer{}, fmt.Errorf("the USSD code or reply %w", err)
 	}
-	if now := m.Snapshot(); !asksNetwork(now.State) {
+	if now := m.Snapshot(); !m.asksNetwork(now.State) {
+		if asksNetwork(now.State) && now.State != sms.Parked {
+			return sms.USSDAnswer{}, errUSSDStarts
+		}
 		return sms.USSDAnswer{}, fmt.Errorf("the modem is not ready, but %s: %s", now.State, strings.TrimSuffix(now.Reason, "."))
 	}
 	if step.Cancel {
@@ -115,7 +119,7 @@ func (m *Modem) USSD(ctx context.Context, step sms.USSD) (sms.USSDAnswer, error)
 	if err != nil {
 		return sms.USSDAnswer{}, err
 	}
-	if now := m.Snapshot(); !asksNetwork(now.State) { // since just now
+	if now := m.Snapshot(); !m.asksNetwork(now.State) { // since just now
 		m.turnAwayUSSD(now.Reason)
 	}
 	s.poke()
@@ -132,6 +136,10 @@ func (m *Modem) USSD(ctx context.Context, step sms.USSD) (sms.USSDAnswer, error)
 		return failedUSSD("Nobody waits for the answer any more."), nil
 	}
 }
+
+// asksNetwork is for whoever is not Run's goroutine. A modem may also be parked,
+// or seem ready for a moment longer, with its port closed.
+func (m *Modem) asksNetwork(state sms.ModemState) bool { return m.up.Load() && asksNetwork(state) }
 
 // asksNetwork tells whether a modem in this state can use USSD: also one that
 // the network lets send nothing, for that may be cured by topping up.

@@ -249,6 +249,7 @@ func (p *Port) Do(ctx context.Context, c Command) ([]string, error) {
 		return nil, err
 	}
 	p.timer.Reset(c.Timeout)
+	lines := 0
 	for {
 		select {
 		case t := <-p.tokens:
@@ -258,7 +259,8 @@ func (p *Port) Do(ctx context.Context, c Command) ([]string, error) {
 			case Gone:
 				return nil, p.Cause()
 			case Nothing:
-				if c.Lenient && len(p.lines) > 0 {
+				if c.Lenient && len(p.lines) > lines { // what else comes must not go on for it
+					lines = len(p.lines)
 					p.timer.Reset(min(c.Timeout, 2*time.Second))
 				}
 			}

@@ -499,3 +499,23 @@ func TestAnswerWithoutOK(t *testing.T) {
 		}
 	})
 }
+
+// A modem that forgets the OK and chatters must not hold its port for ever.
+func TestForgottenOKAmongNoise(t *testing.T) {
+	bubble(t, func(k *talk) {
+		k.plays(func(m *script.Modem) {
+			m.Hear("AT+CPMS?")
+			m.SayLines("+CPMS: 1,30")
+			for range 100 {
+				<-time.After(time.Second)
+				m.SayLines("^RSSI:18")
+			}
+		})
+		start := time.Now()
+		k.want(at.Command{Line: "AT+CPMS?", Prefix: "+CPMS", Lenient: true, Timeout: 5 * time.Second}, "+CPMS: 1,30")
+		if d := time.Since(start); d > 3*time.Second {
+			t.Errorf("took %s", d)
+		}
+		<-time.After(2 * time.Minute)
+	})
+}
