@@ -301,7 +301,7 @@ func (d *dispatcher) place(l *line) {
 		l.due = due
 		heap.Push(&d.held, l)
 		if d.held[0] == l && d.timer != nil {
-			d.timer.Reset(max(0, due.Sub(now)))
+			d.lookAt(due, now)
 		}
 		return
 	}
@@ -339,9 +339,15 @@ func (d *dispatcher) wakeHeld() {
 		d.place(d.held[0])
 	}
 	if len(d.held) > 0 {
-		d.timer.Reset(max(0, d.held[0].due.Sub(now)))
+		d.lookAt(d.held[0].due, now)
 	}
 	d.wake()
+}
+
+// lookAt has the held lines looked at when the first is due, or soon: a clock
+// may be set forward.
+func (d *dispatcher) lookAt(due, now time.Time) {
+	d.timer.Reset(min(max(0, due.Sub(now)), lookAtLeast))
 }
 
 // wake signals the modems that have found nothing to send.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatewayd/queue"
@@ -201,4 +202,22 @@ func TestPartsOfAnotherSIMAreNeeded(t *testing.T) {
 	if n := e.need(b.sim); n != 3 {
 		t.Errorf("through the other SIM %d parts are needed, want 3", n)
 	}
+}
+
+// A machine without a clock of its own learns the time when the daemon runs
+// already: what is due by then does not wait for what the old time made of it.
+func TestClockSetForward(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLines(t)
+		l.d.timer = time.AfterFunc(time.Hour, l.d.wakeHeld)
+		defer l.d.timer.Stop()
+		a := l.modem("a")
+		m := l.wait(phone, func(w *queue.Waiting) { w.NotBefore = l.now.Add(30 * 365 * 24 * time.Hour) })
+		l.want(a, 0)
+		l.d.mu.Lock()
+		l.now = l.now.Add(31 * 365 * 24 * time.Hour)
+		l.d.mu.Unlock()
+		time.Sleep(2 * lookAtLeast)
+		l.want(a, m)
+	})
 }
