@@ -471,21 +471,22 @@ func (d *dispatcher) refusedOnlyBy(f *feed, e *entry, now time.Time) bool {
 
 // behind reports whether another message to e's recipient goes before e: one of
 // the same priority, accepted earlier, that stands in another line for the sake
-// of its pinned modem, if that may send it, or of e's.
+// of its pinned modem, or of e's, and that somebody may send.
 func (d *dispatcher) behind(l *line, e *entry, now time.Time) bool {
 	for _, x := range l.to.lines {
 		if x == l || x.priority != l.priority {
 			continue
 		}
-		if y, _ := x.first(now); y != nil && y.Seq < e.Seq && (x.pin == "" || d.pinnedCould(y, now)) {
+		if y, _ := x.first(now); y != nil && y.Seq < e.Seq && d.somebodyCould(y, now) {
 			return true
 		}
 	}
 	return false
 }
 
-func (d *dispatcher) pinnedCould(e *entry, now time.Time) bool {
-	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return x.name == e.Pin && x.could(e, now) })
+// somebodyCould tells whether a working modem may send a message now.
+func (d *dispatcher) somebodyCould(e *entry, now time.Time) bool {
+	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return (e.Pin == "" || x.name == e.Pin) && x.could(e, now) })
 }
 
 // drop takes a message out of a modem's hand for good.

@@ -441,6 +441,12 @@ func TestPinnedAtAWallHoldsNobody(t *testing.T) {
 	second := l.wait(phone)
 	l.want(b, 0)
 	l.want(a, second)
+
+	// Nor does one that nobody may send hold one that its pinned modem may.
+	l, a, b = limited(t)
+	a.working, b.limits = false, Limits{PerDay: 2}
+	l.wait(phone, func(w *queue.Waiting) { w.Parts = 2 })
+	l.want(b, l.wait(phone, func(w *queue.Waiting) { w.Pin, w.Parts = "b", 1 }))
 }
 
 // What one SIM has refused is not left to another that may not send it.
