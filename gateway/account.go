@@ -229,11 +229,14 @@ func (a *account) judge() {
 	b.IsLow = below(b.Amount, b.Low)
 	if a.Code == "" || a.row.asked == 0 {
 		a.shown.Store(nil)
+		a.gauge.DeleteLabelValues(a.name)
 		return
 	}
 	a.shown.Store(b)
 	if f, ok := amountOf(b.Amount); ok {
 		a.gauge.WithLabelValues(a.name).Set(f)
+	} else {
+		a.gauge.DeleteLabelValues(a.name) // what is there is another SIM's
 	}
 	if b.IsLow {
 		a.alarms.begin(balanceLow, a.name, "The SIM's balance is low",

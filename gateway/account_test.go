@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"gatewayd/queue"
 	"gatewayd/sim"
 	"gatewayd/sms"
@@ -245,4 +247,32 @@ func TestCallsAreTold(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
+}
+
+// The balance of a SIM that is no longer in the modem is not measured as that of
+// the next.
+func TestBalanceOfAnotherSIM(t *testing.T) {
+	g, _ := still(t, queue.Options{})
+	a := &account{Account: Account{Code: "*100#"}, name: "m1", db: g.database, queue: g.queue, alarms: g.alarms, now: g.dispatch.now, gauge: g.balances}
+	measured := func() int {
+		all := make(chan prometheus.Metric, 2)
+		g.balances.Collect(all)
+		return len(all)
+	}
+	turn := func(sim string, answer sms.USSDAnswer, want int) {
+		t.Helper()
+		if err := a.turnTo(t.Context(), sim); err != nil {
+			t.Fatal(err)
+		}
+		a.book(answer)
+		if n := measured(); n != want {
+			t.Errorf("%s: %d balances are measured, want %d", sim, n, want)
+		}
+	}
+	turn("one", sms.USSDAnswer{State: sms.USSDDone, Text: "Balance 3.00 EUR"}, 1)
+	turn("two", sms.USSDAnswer{State: sms.USSDFailed, Reason: "The network gave no answer."}, 0)
+	turn("one", sms.USSDAnswer{State: sms.USSDFailed, Reason: "The network gave no answer."}, 1)
+	if err := a.turnTo(t.Context(), "three"); err != nil || measured() != 0 {
+		t.Errorf("%d balances of a SIM that was not asked for (%v)", measured(), err)
+	}
 }

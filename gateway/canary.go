@@ -150,7 +150,7 @@ func (c *canaries) send(ctx context.Context, to, avoid *attached, again bool) {
 	now := c.g.dispatch.now()
 	c.next[to] = now.Add(c.o.Every)
 	m := to.modem.Snapshot()
-	if m.State != sms.Ready && m.State != sms.Deaf && m.State != sms.StorageFull {
+	if !hears(m) {
 		c.next[to] = now.Add(time.Minute) // its trouble is known
 		return
 	}
@@ -185,6 +185,11 @@ func (c *canaries) send(ctx context.Context, to, avoid *attached, again bool) {
 	f.id = accepted[0].ID
 	c.show(f, "waiting", now, nil)
 }
+
+// hears tells whether a modem in this state gets what is sent to it, unless it is
+// deaf. One whose storage is full, or whose received messages nobody takes, does
+// not, and no healing helps.
+func hears(m sms.Modem) bool { return m.State == sms.Ready || m.State == sms.Deaf }
 
 func (c *canaries) drop(token string) {
 	c.mu.Lock()
@@ -238,7 +243,12 @@ func (c *canaries) judge(ctx context.Context, token string, f *flight, now time.
 func (c *canaries) lost(ctx context.Context, f *flight, sentAt time.Time) {
 	c.total.WithLabelValues(f.to.o.Name, "lost").Inc()
 	c.show(f, "lost", sentAt, nil)
-	if !f.again && f.to.modem.Snapshot().State != sms.Deaf {
+	m := f.to.modem.Snapshot()
+	if !hears(m) {
+		c.next[f.to] = c.g.dispatch.now() // once it is as it should be
+		return
+	}
+	if !f.again && m.State != sms.Deaf {
 		c.send(ctx, f.to, f.from, true)
 		return
 	}

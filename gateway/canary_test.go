@@ -133,3 +133,43 @@ func TestModemAlarms(t *testing.T) {
 		}
 	})
 }
+
+// A modem whose received messages nobody takes is not deaf: what was sent to it
+// lies in its storage, a test message too.
+func TestCanaryBehindAFullQueue(t *testing.T) {
+	inWorld(t, 2, air(), func(w *world) {
+		w.restart(func(o *Options) {
+			withCanary(time.Hour, 5*time.Minute)(o)
+			o.Queue.InboundCapacity = 1
+		})
+		if _, err := w.g.Queue().Cursor("a reader that never comes"); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(canaryRest + 500*time.Millisecond) // the first one is on its way
+		for range 3 {
+			if err := w.net.Handset(phone).Send(w.modems[0].Number(), "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.pass(3 * time.Hour)
+		m, _ := w.g.modems.Get("m1")
+		if m.State != sms.StorageFull || len(m.Healing.Last) > 0 || slices.Contains(w.states("m1"), string(sms.Deaf)) {
+			t.Errorf("%s, healing %+v, states %v", m.State, m.Healing, w.states("m1"))
+		}
+	})
+}
+
+// An alarm of a modem that the configuration no longer has is over.
+func TestAlarmOfAModemThatIsNoMore(t *testing.T) {
+	inWorld(t, 1, air(), func(w *world) {
+		w.restart(withCanary(time.Hour, 5*time.Minute))
+		w.net.SetFate(w.modems[0].Number(), sim.Fate{Reports: []byte{}})
+		w.state("m1", sms.Deaf, time.Hour)
+		w.wantEvents("alarm.begin modem-deaf")
+		w.restart(nil) // as before: nobody knows yet
+		w.wantEvents("alarm.begin modem-deaf")
+		w.restart(func(o *Options) { o.Modems[0].Name = "another" })
+		w.pass(time.Second)
+		w.wantEvents("alarm.begin modem-deaf", "alarm.end modem-deaf")
+	})
+}

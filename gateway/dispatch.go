@@ -72,6 +72,16 @@ type recipient struct {
 	inFlight int
 }
 
+// turnTo makes sim the one that r keeps. What waits for r has no part there yet.
+func (r *recipient) turnTo(sim string) {
+	r.sim = sim
+	for _, l := range r.lines {
+		for _, e := range l.waiting {
+			e.Done = 0
+		}
+	}
+}
+
 // lane is a set of lines that the same modems may take from.
 type lane struct {
 	kind  laneKind
@@ -208,6 +218,9 @@ func (d *dispatcher) admit(w queue.Waiting) {
 		d.recipients[w.To] = r
 	}
 	e := &entry{Waiting: w}
+	if w.SIM != r.sim {
+		e.Done = 0
+	}
 	if now := d.now(); w.NotBefore.After(now) {
 		e.since = now
 	}
@@ -241,12 +254,14 @@ func (l *line) first(now time.Time) (*entry, time.Time) {
 			due = e.NotBefore
 		}
 		// Counted from its first backoff: the later ones wait for it once.
-		overtake := e.since.Add(overtakeAfter)
-		if overtake.After(now) || i > 100 {
+		if overtake := e.since.Add(overtakeAfter); overtake.After(now) {
 			if overtake.Before(due) && i+1 < len(l.waiting) {
 				due = overtake
 			}
 			break
+		}
+		if i > 100 {
+			break // far enough; due is still to come, as it must be
 		}
 	}
 	return nil, due
@@ -286,7 +301,7 @@ func (d *dispatcher) place(l *line) {
 		l.due = due
 		heap.Push(&d.held, l)
 		if d.held[0] == l && d.timer != nil {
-			d.timer.Reset(max(0, due.Sub(now)))
+			d.lookAt(due, now)
 		}
 		return
 	}
@@ -324,9 +339,15 @@ func (d *dispatcher) wakeHeld() {
 		d.place(d.held[0])
 	}
 	if len(d.held) > 0 {
-		d.timer.Reset(max(0, d.held[0].due.Sub(now)))
+		d.lookAt(d.held[0].due, now)
 	}
 	d.wake()
+}
+
+// lookAt has the held lines looked at when the first is due, or soon: a clock
+// may be set forward.
+func (d *dispatcher) lookAt(due, now time.Time) {
+	d.timer.Reset(min(max(0, due.Sub(now)), lookAtLeast))
 }
 
 // wake signals the modems that have found nothing to send.
@@ -411,8 +432,8 @@ func (d *dispatcher) take(f *feed) *entry {
 	if e.Pin == "" {
 		if r.sim != f.sim {
 			e.Done = 0
+			r.turnTo(f.sim)
 		}
-		r.sim = f.sim
 	}
 	for _, l := range slices.Clone(r.lines) { // place may drop an empty line
 		d.place(l)
@@ -445,26 +466,27 @@ func (d *dispatcher) refusedOnlyBy(f *feed, e *entry, now time.Time) bool {
 	if e == nil || e.Pin != "" || !contains(e.RefusedBy, f.sim) {
 		return false
 	}
-	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return x != f && !contains(e.RefusedBy, x.sim) && x.canSend(now) })
+	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return x != f && !contains(e.RefusedBy, x.sim) && x.could(e, now) })
 }
 
 // behind reports whether another message to e's recipient goes before e: one of
 // the same priority, accepted earlier, that stands in another line for the sake
-// of its pinned modem, or of e's.
+// of its pinned modem, or of e's, and that somebody may send.
 func (d *dispatcher) behind(l *line, e *entry, now time.Time) bool {
 	for _, x := range l.to.lines {
-		if x == l || x.priority != l.priority || x.pin != "" && !d.canSend(x.pin, now) {
+		if x == l || x.priority != l.priority {
 			continue
 		}
-		if y, _ := x.first(now); y != nil && y.Seq < e.Seq {
+		if y, _ := x.first(now); y != nil && y.Seq < e.Seq && d.somebodyCould(y, now) {
 			return true
 		}
 	}
 	return false
 }
 
-func (d *dispatcher) canSend(name string, now time.Time) bool {
-	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return x.name == name && x.canSend(now) })
+// somebodyCould tells whether a working modem may send a message now.
+func (d *dispatcher) somebodyCould(e *entry, now time.Time) bool {
+	return slices.ContainsFunc(d.feeds, func(x *feed) bool { return (e.Pin == "" || x.name == e.Pin) && x.could(e, now) })
 }
 
 // drop takes a message out of a modem's hand for good.

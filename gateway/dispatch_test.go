@@ -3,6 +3,7 @@ package gateway
 import (
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatewayd/queue"
@@ -165,4 +166,58 @@ func TestClockSetBack(t *testing.T) {
 	l.want(a, 0)
 	l.pass(time.Hour)
 	l.want(a, m)
+}
+
+// However many messages to one number are in backoff, there is a time to come at
+// which the next may go.
+func TestManyInBackoff(t *testing.T) {
+	l := newLines(t)
+	a := l.modem("a")
+	for range 150 {
+		l.wait(phone, func(w *queue.Waiting) { w.NotBefore = l.now.Add(10 * time.Minute) })
+	}
+	l.now = l.now.Add(2 * overtakeAfter) // each may be overtaken
+	if e, due := l.d.recipients[phone].lines[0].first(l.now); e != nil || !due.After(l.now) {
+		t.Fatalf("message %v, due %v, and it is %v", e, due, l.now)
+	}
+	l.pass(0)
+	l.want(a, 0)
+	l.pass(10 * time.Minute)
+	l.want(a, 1)
+}
+
+// Parts that went out through one SIM spare nothing once the recipient has
+// another: there all go again.
+func TestPartsOfAnotherSIMAreNeeded(t *testing.T) {
+	l := newLines(t)
+	a, b := l.modem("a"), l.modem("b")
+	m := l.wait(phone, func(w *queue.Waiting) { w.SIM, w.Parts, w.Done = "sim-a", 3, 2 })
+	e := l.want(a, m)
+	e.NotBefore = l.now.Add(time.Hour)
+	a.putBack(e)
+	a.working = false
+	l.wait(phone)
+	l.pass(overtakeAfter)
+	b.dropEntry(l.want(b, 2))
+	if n := e.need(b.sim); n != 3 {
+		t.Errorf("through the other SIM %d parts are needed, want 3", n)
+	}
+}
+
+// A machine without a clock of its own learns the time when the daemon runs
+// already: what is due by then does not wait for what the old time made of it.
+func TestClockSetForward(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLines(t)
+		l.d.timer = time.AfterFunc(time.Hour, l.d.wakeHeld)
+		defer l.d.timer.Stop()
+		a := l.modem("a")
+		m := l.wait(phone, func(w *queue.Waiting) { w.NotBefore = l.now.Add(30 * 365 * 24 * time.Hour) })
+		l.want(a, 0)
+		l.d.mu.Lock()
+		l.now = l.now.Add(31 * 365 * 24 * time.Hour)
+		l.d.mu.Unlock()
+		time.Sleep(2 * lookAtLeast)
+		l.want(a, m)
+	})
 }

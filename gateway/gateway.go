@@ -215,12 +215,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// watchAccounts watches the SIMs that the configuration says something of.
+// watchAccounts watches the SIMs that the configuration says something of, and
+// ends the alarms that nobody watches any more.
 func (g *Gateway) watchAccounts(ctx context.Context, group *errgroup.Group) {
-	watched, dated := map[string]bool{}, map[string]bool{}
+	present, watched, dated := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	g.modems.mu.Lock()
 	defer g.modems.mu.Unlock()
 	for _, a := range g.modems.all {
+		present[a.o.Name] = true
 		if w := a.account; w != nil {
 			watched[a.o.Name], dated[a.o.Name] = w.Code != "", !w.TopUpBy.IsZero()
 			group.Go(func() error { w.run(ctx); return nil })
@@ -228,6 +230,7 @@ func (g *Gateway) watchAccounts(ctx context.Context, group *errgroup.Group) {
 	}
 	g.alarms.endOthers([]string{balanceLow, balanceUnknown}, watched)
 	g.alarms.endOthers([]string{topUpDue}, dated)
+	g.alarms.endOthers([]string{modemParked, modemDeaf}, present)
 }
 
 func wrap(what string, err error) error {

@@ -79,10 +79,11 @@ func (r room) takes(parts int) bool {
 	return fit(r.used.Day, r.limits.PerDay) && fit(r.used.Month, r.limits.PerMonth)
 }
 
-// need is how many parts a message in line still is for a SIM: through another
-// one than before it goes again from its first.
+// need is how many parts a message still is for a SIM: through another one than
+// before it goes again from its first. One that is in a modem's hand is asked
+// for others only.
 func (e *entry) need(sim string) int {
-	if e.line.to.sim == sim {
+	if e.line != nil && e.line.to.sim == sim {
 		return e.Parts - e.Done
 	}
 	return e.Parts
@@ -121,6 +122,11 @@ func (d *dispatcher) suits(f *feed, r room, at lane, e *entry, now time.Time) bo
 // canSend tells whether a modem works and its SIM is not at a wall.
 func (f *feed) canSend(now time.Time) bool {
 	return f.working && f.roomOf(f.sim, now).tightness() < closed
+}
+
+// could tells whether a modem works and its SIM may send a message.
+func (f *feed) could(e *entry, now time.Time) bool {
+	return f.working && f.admits(f.roomOf(f.sim, now), e, now)
 }
 
 // keeps tells whether a message may wait for the SIM that its number keeps: not

@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gatewayd/db"
+	"gatewayd/modem"
 	"gatewayd/queue"
 	"gatewayd/sim"
 	"gatewayd/sms"
@@ -403,4 +405,62 @@ func TestLimitsOfFoundModems(t *testing.T) {
 			t.Errorf("%+v", a.feed.limits)
 		}
 	})
+}
+
+// limited are modems that only choose, the second of which may text nobody new
+// this month.
+func limited(t *testing.T) (l *lines, a, b *feed) {
+	l = newLines(t)
+	d, err := db.Open(t.Context(), db.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	q, err := queue.Open(t.Context(), d, queue.Options{Now: l.d.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _, err := q.Submit(t.Context(), []queue.Draft{{Message: sms.Message{To: number(1), Text: "x"}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b = l.modem("a"), l.modem("b")
+	a.q, b.q = q, q
+	b.limits.RecipientsPerMonth = 1
+	if ok, err := q.Advance(nil, &queue.Start{Row: m[0].Row, Part: 1, Modem: b.name, SIM: b.sim, NoteRecipient: true, ExpectedMR: -1}); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	return l, a, b
+}
+
+// A message that its pinned modem may not send for its limits holds none that
+// another may.
+func TestPinnedAtAWallHoldsNobody(t *testing.T) {
+	l, a, b := limited(t)
+	l.wait(phone, func(w *queue.Waiting) { w.Pin = "b" })
+	second := l.wait(phone)
+	l.want(b, 0)
+	l.want(a, second)
+
+	// Nor does one that nobody may send hold one that its pinned modem may.
+	l, a, b = limited(t)
+	a.working, b.limits = false, Limits{PerDay: 2}
+	l.wait(phone, func(w *queue.Waiting) { w.Parts = 2 })
+	l.want(b, l.wait(phone, func(w *queue.Waiting) { w.Pin, w.Parts = "b", 1 }))
+}
+
+// What one SIM has refused is not left to another that may not send it.
+func TestRefusedHereAndAtAWallThere(t *testing.T) {
+	l, a, b := limited(t)
+	m := l.wait(phone, func(w *queue.Waiting) { w.RefusedBy = "sim-a " })
+	l.want(b, 0)
+	e := l.want(a, m)
+
+	// And not tried again at once, as if there were somebody else.
+	a.jobs = []*job{{entry: e}}
+	e.RefusedBy = ""
+	o := modem.Outcome{Part: &modem.Part{Row: m, Number: 1}, Result: modem.Refused, Elsewhere: true, Err: &sms.Error{Class: sms.Later}}
+	if v := a.verdict(o); v.NotBefore.Sub(l.now) < soon {
+		t.Errorf("again in %v", v.NotBefore.Sub(l.now))
+	}
 }

@@ -148,8 +148,9 @@ func (f *feed) others(e *entry) bool {
 	}
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
+	now := f.d.now()
 	return slices.ContainsFunc(f.d.feeds, func(x *feed) bool {
-		return x != f && x.working && x.sim != f.sim && !contains(e.RefusedBy, x.sim)
+		return x != f && x.sim != f.sim && !contains(e.RefusedBy, x.sim) && x.could(e, now)
 	})
 }
 

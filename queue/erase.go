@@ -135,10 +135,11 @@ func eraseMessages(tx *db.Tx, of string, now time.Time) (int64, error) {
 	return tx.Exec(`DELETE FROM messages WHERE number = ? AND row <= ?`, of, last.Int64)
 }
 
-// eraseLoose erases what is kept about a number and belongs to no message:
-// PDUs of texts that are not complete, repeated ones, reports of nothing, calls.
+// eraseLoose erases what is kept about a number and belongs to none of its
+// messages: PDUs of texts that are not complete, repeated ones, reports of
+// nothing, calls, and that somebody else's message, the network's, told of an MMS.
 func (q *Queue) eraseLoose(ctx context.Context, of string) error {
-	var pdus, reports, calls []int64
+	var pdus, reports, calls, told []int64
 	err := q.db.Read(ctx, func(r db.Querier) error {
 		for _, query := range []string{
 			`SELECT row, pdu FROM received_pdus WHERE message IS NULL AND set_key IS NULL`,
@@ -162,6 +163,15 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 		if err != nil {
 			return err
 		}
+		err = each(r, `SELECT row, details FROM messages WHERE details IS NOT NULL`, func(row int64, details []byte) {
+			var m record
+			if err := m.setDetails(string(details)); err == nil && m.MMS != nil && number.Same(m.MMS.From, of) {
+				told = append(told, row)
+			}
+		})
+		if err != nil {
+			return err
+		}
 		return each(r, `SELECT row, number FROM early_reports`, func(row int64, to []byte) {
 			if number.Same(string(to), of) {
 				reports = append(reports, row)
@@ -173,6 +183,19 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 	}
 	for rows := range slices.Chunk(pdus, slice) {
 		if err := q.db.Write(func(tx *db.Tx) error { return execEach(tx, `DELETE FROM received_pdus WHERE row = ?`, rows) }); err != nil {
+			return err
+		}
+	}
+	for rows := range slices.Chunk(told, slice) {
+		err := q.db.Write(func(tx *db.Tx) error {
+			for _, row := range rows {
+				if err := eraseText(tx, row); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}

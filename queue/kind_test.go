@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"gatewayd/db"
 	"gatewayd/queue"
 	"gatewayd/sms"
 )
@@ -210,5 +211,35 @@ func TestOwnMemoryUnderAnotherSIM(t *testing.T) {
 		if got := b.inbound(); len(got) != i+1 || got[i].PossibleDuplicate != (i == 1) {
 			t.Errorf("%d: %+v", i, got)
 		}
+	}
+}
+
+// Whoever sent an MMS is erased from its notification, which itself comes from
+// the network.
+func TestMMSSenderIsErased(t *testing.T) {
+	b := open(t, queue.Options{})
+	b.receive("SM", 1, unhex(t, mmsUK1))
+	b.receive("SM", 2, unhex(t, mmsUK2))
+	b.receive("SM", 3, unhex(t, mmsChina))
+	if got := b.inbound(); got[0].MMS.From != "+447785342749" {
+		t.Fatalf("%+v", got[0].MMS)
+	}
+	if _, err := b.q.EraseNumber(context.Background(), "+447785342749"); err != nil {
+		t.Fatal(err)
+	}
+	got := b.inbound()
+	if len(got) != 2 || got[0].MMS != nil || got[0].Data != nil || !got[0].Redacted || got[1].MMS == nil {
+		t.Errorf("%+v", got)
+	}
+	err := b.db.Read(context.Background(), func(r db.Querier) error {
+		var kept int
+		err := r.QueryRow(`SELECT count(*) FROM received_pdus WHERE length(pdu) > 0`).Scan(&kept)
+		if kept != 1 {
+			t.Errorf("%d PDUs are kept, want that of the other sender", kept)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

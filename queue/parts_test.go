@@ -193,3 +193,25 @@ func scts(t time.Time) string {
 	}
 	return string(digits)
 }
+
+// A test message that comes in parts, as some networks and anybody may send it,
+// is over like any other: nothing looks for it again.
+func TestCanaryInParts(t *testing.T) {
+	asked := 0
+	b := open(t, queue.Options{AssemblyWait: time.Hour, Canary: func(text string) bool {
+		if asked++; asked > 100 {
+			panic("it is looked at for ever")
+		}
+		return text == long[0]
+	}})
+	parts := b.at(0, long[0], 1)
+	b.receive("SM", 1, parts[0])
+	b.receive("SM", 2, parts[1])
+	b.now = b.now.Add(2 * time.Hour)
+	if err := b.q.AssembleOverdue(b.now); err != nil {
+		t.Error(err)
+	}
+	if got := b.inbound(); len(got) != 0 || asked != 1 {
+		t.Errorf("it was looked at %d times, and is handed on: %+v", asked, got)
+	}
+}

@@ -152,6 +152,11 @@ func (q *Queue) deliver(tx *db.Tx, held []*received, parts []*pdu.Deliver, incom
 	r.From, r.Incomplete = q.sender(first), incomplete
 	r.read(parts, held[0].At)
 	if q.o.Canary != nil && q.o.Canary(r.Text) {
+		for _, p := range held { // if it came in parts, they wait for no more
+			if _, err := tx.Exec(`UPDATE received_pdus SET set_key = NULL WHERE row = ?`, p.row); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 	for _, p := range held {

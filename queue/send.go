@@ -25,7 +25,7 @@ type Waiting struct {
 	Attempts  int
 	Since     time.Time // when it was accepted, or send_at
 	Parts     int
-	Done      int    // parts that the network has
+	Done      int    // parts that the network has, through SIM
 	SIM       string // the SIM that its recipient last wrote to or heard from, within 30 days
 }
 
@@ -44,7 +44,7 @@ func (q *Queue) WaitingAfter(ctx context.Context, seq int64, limit int) ([]Waiti
 	err := q.db.Read(ctx, func(r db.Querier) error {
 		rows, err := r.Query(`SELECT m.row, m.queued_seq, m.number, m.priority, m.pin, m.not_before, m.expires_at, m.refused_by, m.attempts,
 			coalesce(m.send_at, m.created_at), coalesce(s.sim, ''), m.parts, CASE WHEN m.parts = 1 THEN 0 ELSE
-			(SELECT count(*) FROM parts p WHERE p.message = m.row AND p.confirmed_at IS NOT NULL) END FROM messages m LEFT JOIN senders s ON s.number = m.number AND s.at > ?
+			(SELECT count(*) FROM parts p WHERE p.message = m.row AND p.confirmed_at IS NOT NULL AND p.sim = s.sim) END FROM messages m LEFT JOIN senders s ON s.number = m.number AND s.at > ?
 			WHERE m.queued_seq > ? AND m.status = 'queued' ORDER BY m.queued_seq LIMIT ?`,
 			toMS(q.o.Now().Add(-StickyFor)), seq, limit)
 		if err != nil {
