@@ -150,11 +150,11 @@ func (m *Modem) judge() {
 	case m.now.Storage != nil && m.now.Storage.Total > 0 && m.now.Storage.Used >= m.now.Storage.Total:
 		m.enter(sms.StorageFull, fmt.Sprintf("The storage %s is full (%d messages).", m.now.Storage.Name, m.now.Storage.Total),
 			"Nothing can be received until it is emptied, which happens by itself unless the inbound queue is full.")
-	case m.deaf:
-		m.enter(sms.Deaf, "It is registered, and a test message to it has not arrived.", deafTrouble("").advice)
 	case m.blocked != nil:
 		m.enter(sms.StorageFull, "Received messages can't be stored: "+m.blocked.Error()+".",
 			"Check the disk and the readers of the inbound queue; SIM and network hold the messages meanwhile.")
+	case m.deaf:
+		m.enter(sms.Deaf, "It is registered, and a test message to it has not arrived.", deafTrouble("").advice)
 	default:
 		if m.o.Limit != nil {
 			if reason, advice := m.o.Limit(m.now); reason != "" {

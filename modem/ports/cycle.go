@@ -32,6 +32,9 @@ func Uhubctl() func(ctx context.Context, hub, port string) error {
 		return nil
 	}
 	return func(ctx context.Context, hub, port string) error {
+		// Cut off in the middle it would leave the socket without power.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
 		out, err := exec.CommandContext(ctx, program, "-l", hub, "-p", port, "-a", "cycle", "-d", "10").CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("uhubctl: %w: %s", err, strings.TrimSpace(string(out)))
