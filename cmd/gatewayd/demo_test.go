@@ -54,3 +54,16 @@ func TestSummary(t *testing.T) {
 		}
 	}
 }
+
+func TestReachable(t *testing.T) {
+	for _, every := range []string{"[::]:8080", "0.0.0.0:8080"} {
+		if got := reachable(every); got == every || !strings.HasSuffix(got, ":8080") {
+			t.Errorf("%s: %s", every, got)
+		}
+	}
+	for _, one := range []string{"127.0.0.1:8080", "[::1]:8080"} {
+		if got := reachable(one); got != one {
+			t.Errorf("%s: %s", one, got)
+		}
+	}
+}
