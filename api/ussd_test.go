@@ -123,6 +123,21 @@ func TestUSSDMayTakeLong(t *testing.T) {
 	}
 }
 
+// What is the card's own reason and advice is not said twice.
+func TestAlarmThatTheCardSays(t *testing.T) {
+	b := newBox(t, settings{})
+	m := &b.modems.all[1]
+	m.State, m.Reason, m.Advice = sms.Parked, "No credit.", "Top it up."
+	m.Alarms = []sms.Alarm{
+		{Code: "modem-parked", Modem: m.Name, Title: "The modem is set aside", Detail: "No credit. Top it up."},
+		{Code: "balance-low", Modem: m.Name, Title: "The SIM's balance is low", Detail: "Top the SIM up."},
+	}
+	page := b.get("/").want(200).Body.String()
+	if strings.Count(page, "No credit.") != 1 || strings.Contains(page, "The modem is set aside") || !strings.Contains(page, "balance is low") {
+		t.Errorf("the page shows %s", page)
+	}
+}
+
 // What the network wrote is for admins, when no amount was found in it.
 func TestBalanceOfAModem(t *testing.T) {
 	b := newBox(t, settings{})

@@ -266,7 +266,12 @@ func viewModem(m sms.Modem) modemView {
 			{"received", m.Counters.Received}, {"reports", m.Counters.Reports},
 		},
 	}
-	v.Alarms, v.Balance = m.Alarms, viewBalance(m.Balance)
+	for _, alarm := range m.Alarms {
+		if alarm.Detail != m.Reason+" "+m.Advice { // the card says it already
+			v.Alarms = append(v.Alarms, alarm)
+		}
+	}
+	v.Balance = viewBalance(m.Balance)
 	if m.Limits != nil {
 		names := map[string]string{"per_day": "Today", "per_month": "This month", "recipients_per_month": "Numbers this month"}
 		for _, q := range m.Limits.All() {

@@ -93,10 +93,13 @@ func durationOrNone(p *time.Duration, low, high time.Duration) func(string) erro
 	}
 }
 
-// short writes 24h instead of 24h0m0s.
+// short writes 24h instead of 24h0m0s, and 10m instead of 10m0s.
 func short(d time.Duration) string {
-	if d%time.Hour == 0 {
+	switch {
+	case d%time.Hour == 0:
 		return fmt.Sprintf("%dh", d/time.Hour)
+	case d%time.Minute == 0 && d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
 	}
 	return d.String()
 }

@@ -138,7 +138,7 @@ func (m *Modem) giveUp(ctx context.Context, t *trouble) {
 	m.attempt(park, t.reason)
 	m.attempted("parked")
 	m.enter(sms.Parked, t.reason+" Nothing that can be done from here has helped.",
-		"Unplug the modem for ten seconds and check its power supply; if it comes back to this, try another modem. It is tried again in an hour, or when you reset it.")
+		"Unplug the modem for ten seconds and check its power supply; if it comes back to this, try another modem. It is tried again in an hour, and when it is plugged in again.")
 	m.pause(ctx, parkedFor)
 }
 

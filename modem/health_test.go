@@ -84,6 +84,9 @@ func TestSearchingAsksForNothing(t *testing.T) {
 		r.knows("AT+CGREG?", "+CGREG: 2,2|OK")
 		r.say("+CREG: 2", "+CGREG: 2")
 		r.state(sms.Searching)
+		if s := r.m.Snapshot(); s.Operator+s.Technology != "" {
+			t.Errorf("without a network it shows %q %q", s.Operator, s.Technology)
+		}
 		p := part("a", 1)
 		r.box.add(p)
 		r.modem().Quiet(time.Minute)
@@ -98,6 +101,7 @@ func TestSearchingAsksForNothing(t *testing.T) {
 			t.Errorf("took %s", d)
 		}
 		r.say("+CMS ERROR: 331")
+		r.until("its operator", time.Minute, func() bool { return r.m.Snapshot().Operator == "Net" })
 		r.outcomes(1)
 		r.state(sms.Searching)
 		r.state(sms.Ready)
@@ -121,7 +125,13 @@ func TestUnplugAndReplug(t *testing.T) {
 	converse(t, func(r *rig) {
 		r.modem().Wire().Unplug()
 		r.until("absent", 2*time.Second, func() bool { return r.m.Snapshot().State == sms.Absent })
+		if s := r.m.Snapshot(); s.Operator+s.Technology+s.Registration != "" || s.Signal != nil {
+			t.Errorf("a modem that is not there shows a network: %+v", s)
+		}
 		r.state(sms.Ready)
+		if s := r.m.Snapshot(); s.Operator != "Net" || s.Technology != "GSM" || s.Registration != "home" || s.Signal == nil {
+			t.Errorf("back again it shows %+v", s)
+		}
 		if opens(r) != 2 {
 			t.Errorf("opened %d times", opens(r))
 		}

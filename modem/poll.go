@@ -101,6 +101,9 @@ func (m *Modem) register(name string, fields []string) {
 	if len(fields) >= 4 {
 		m.technology(fields[3])
 	}
+	if !m.reg.registered() {
+		m.now.Operator, m.now.Technology = "", ""
+	}
 	if word := m.reg.String(); word != m.now.Registration {
 		m.now.Registration = word
 		m.publish()

@@ -252,9 +252,12 @@ func (m *Modem) session(ctx context.Context) *trouble {
 	return m.work(ctx)
 }
 
-// endSession has nobody wait for an answer of this session.
+// endSession has nobody wait for an answer of this session, nor take the
+// network that it had for one that it has.
 func (m *Modem) endSession(ctx context.Context) {
 	m.callEnded()
+	m.now.Operator, m.now.Technology, m.now.Registration, m.now.Signal = "", "", "", nil
+	m.publish()
 	if ctx.Err() != nil {
 		m.quitUSSD("The gateway is stopping.")
 		return

@@ -164,7 +164,11 @@ func sendCommand() *cobra.Command {
 			if err := c.call(cmd.Context(), http.MethodPost, "/v1/messages", in, &m); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s %s (%d parts, %s)\n", m.ID, m.Status, m.Parts, m.Encoding)
+			parts := "parts"
+			if m.Parts == 1 {
+				parts = "part"
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s %s (%d %s, %s)\n", m.ID, m.Status, m.Parts, parts, m.Encoding)
 			return nil
 		},
 	}

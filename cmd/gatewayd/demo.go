@@ -147,8 +147,22 @@ func demo(ctx context.Context, out io.Writer, o demoOptions, profiles []sim.Prof
 	if err != nil {
 		return err
 	}
-	welcome(out, "http://"+listener.Addr().String(), token, secret, o.webhook)
+	welcome(out, "http://"+reachable(listener.Addr().String()), token, secret, o.webhook)
 	return g.Run(ctx)
+}
+
+// reachable names this machine instead of "every address", where no browser
+// can go.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
+		return address
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		name = "localhost"
+	}
+	return net.JoinHostPort(name, port)
 }
 
 // plugIn puts simulated modems behind pseudo-terminals in dir.

@@ -38,3 +38,32 @@ func TestModemsTakePersonalitiesInTurn(t *testing.T) {
 		t.Errorf("they are %s", s)
 	}
 }
+
+// What the demo prints of a webhook says why a modem is how it is, and what a
+// message without a text is.
+func TestSummary(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"type":"modem.state","data":{"name":"modem1","state":"no-sim","reason":"There is no SIM in the modem."}}`:     "modem1 is no-sim: There is no SIM in the modem.",
+		`{"type":"modem.state","data":{"name":"modem1","state":"ready","reason":""}}`:                                   "modem1 is ready",
+		`{"type":"message.received","data":{"direction":"inbound","kind":"wap-push","from":"+491555123456"}}`:           "from +491555123456: (wap-push)",
+		`{"type":"message.received","data":{"direction":"inbound","kind":"text","from":"+491555123456","text":"Fine"}}`: `from +491555123456: "Fine"`,
+		`{"type":"alarm.begin","data":{"modem":"modem1","title":"The modem is set aside"}}`:                             "modem1: The modem is set aside",
+	} {
+		if got := summary([]byte(body)); !strings.HasSuffix(got, " "+want) {
+			t.Errorf("%s: %q", body, got)
+		}
+	}
+}
+
+func TestReachable(t *testing.T) {
+	for _, every := range []string{"[::]:8080", "0.0.0.0:8080"} {
+		if got := reachable(every); got == every || !strings.HasSuffix(got, ":8080") {
+			t.Errorf("%s: %s", every, got)
+		}
+	}
+	for _, one := range []string{"127.0.0.1:8080", "[::1]:8080"} {
+		if got := reachable(one); got != one {
+			t.Errorf("%s: %s", one, got)
+		}
+	}
+}

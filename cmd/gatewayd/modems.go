@@ -250,9 +250,15 @@ func (f *modemFinding) text(b *strings.Builder) {
 	case f.Daemon != nil:
 		m := f.Daemon
 		line("daemon", "%s is %s", m.Name, m.State)
-		line("modem", "%s %s %s", m.Manufacturer, m.Model, masked("IMEI", m.IMEI))
-		line("SIM", "%s SMSC %s", masked("ICCID", m.ICCID), set(m.SMSC))
-		line("network", "%s %s %s", orDash(m.Registration), m.Operator, signalWords(m.Signal))
+		if m.IMEI != "" {
+			line("modem", "%s %s %s", m.Manufacturer, m.Model, masked("IMEI", m.IMEI))
+		}
+		if m.ICCID+m.SMSC != "" {
+			line("SIM", "%s SMSC %s", masked("ICCID", m.ICCID), set(m.SMSC))
+		}
+		if m.Registration != "" {
+			line("network", "%s %s %s", m.Registration, m.Operator, signalWords(m.Signal))
+		}
 	case f.Modem != nil:
 		line("modem", "%s %s %s", f.Modem.Manufacturer, f.Modem.Model, masked("IMEI", f.Modem.IMEI))
 		sim := simWords(f.Modem.SIM)

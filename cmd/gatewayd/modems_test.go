@@ -195,6 +195,11 @@ func TestDoctorOfHeldPorts(t *testing.T) {
 	answer.State, answer.Reason, answer.Advice = sms.Parked, "The SIM may not send.", "Top it up."
 	b.says(false, "office is parked", "=>        The SIM may not send. Top it up.")
 
+	answer = sms.Modem{Name: "office", State: sms.BusyElsewhere, Port: answer.Port, Reason: "It is held by another."}
+	if text := b.says(false, "office is busy-elsewhere", "=>        It is held by another."); strings.Contains(text, "SMSC") {
+		t.Errorf("of a SIM that nobody has seen it says %s", text)
+	}
+
 	b.d.daemon = func(context.Context) ([]sms.Modem, error) { return nil, nil }
 	b.says(false, "not by the one that was asked")
 	b.d.daemon = func(context.Context) ([]sms.Modem, error) { return nil, errors.New("connection refused") }

@@ -21,7 +21,11 @@ func summary(body []byte) string {
 		if err := json.Unmarshal(e.Data, &m); err != nil {
 			return e.Type + ": " + err.Error()
 		}
-		return fmt.Sprintf("%-20s %s is %s", e.Type, m.Name, m.State)
+		why := ""
+		if m.Reason != "" {
+			why = ": " + m.Reason
+		}
+		return fmt.Sprintf("%-20s %s is %s%s", e.Type, m.Name, m.State, why)
 	}
 	switch e.Type {
 	case sms.EventCall:
@@ -48,6 +52,9 @@ func summary(body []byte) string {
 	other := "to " + m.To
 	if m.Direction == sms.Inbound {
 		other = "from " + m.From
+	}
+	if m.Text == "" && m.Kind != sms.KindText {
+		return fmt.Sprintf("%-20s %s: (%s)", e.Type, other, m.Kind)
 	}
 	return fmt.Sprintf("%-20s %s: %q", e.Type, other, m.Text)
 }
