@@ -156,6 +156,8 @@ func TestSummary(t *testing.T) {
 		{modem(sms.Ready, sms.Deaf), 0, 0, warn, "Texts can be sent; receiving is in trouble.", "m1: receives nothing"},
 		{modem(sms.StorageFull), 0, 0, warn, "Texts can be sent; receiving is in trouble.", "m0: storage full"},
 		{modem(sms.Probing, sms.Denied), 0, 0, idle, "One moment: no modem is ready yet.", "m0: starting up|m1: refused by the network"},
+		{[]sms.Modem{{Name: "m0", State: sms.Searching, Since: time.Now().Add(-time.Hour)}}, 0, 0, bad, "No text can be sent now.", "m0: looking for a network"},
+		{[]sms.Modem{{Name: "m0", State: sms.Searching, Since: time.Now()}}, 0, 0, idle, "One moment: no modem is ready yet.", "m0: looking for a network"},
 		{modem(sms.NoSIM), 0, 0, bad, "No text can be sent now.", "m0: no SIM card"},
 		{modem(sms.Ready), 10, 0, bad, "The queue is full: new texts are refused.", "1 modem is ready."},
 		{modem(sms.Ready), 0, 10, warn, "Texts can be sent.", "1 modem is ready.|Received texts are held back in SIM and network, because no webhook takes those that are here."},

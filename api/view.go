@@ -180,6 +180,10 @@ func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusV
 	return v, nil
 }
 
+// searchesFor is how long a modem that looks for a network is one that will
+// be ready in a moment.
+const searchesFor = 3 * time.Minute
+
 // summarise answers the first question: can it send?
 func summarise(modems []sms.Modem, rings sms.Rings) summaryView {
 	var ready, able, coming int // able: it sends, and yet something is the matter with it
@@ -191,7 +195,11 @@ func summarise(modems []sms.Modem, rings sms.Rings) summaryView {
 			continue
 		case sms.StorageFull, sms.Deaf:
 			able++
-		case sms.Probing, sms.Searching, sms.Healing:
+		case sms.Searching:
+			if m.Since.IsZero() || time.Since(m.Since) < searchesFor {
+				coming++
+			}
+		case sms.Probing, sms.Healing:
 			coming++
 		}
 		others = append(others, fmt.Sprintf("%s: %s", m.Name, modemWords[m.State].Word))

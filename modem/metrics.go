@@ -59,7 +59,7 @@ type meters struct {
 	seconds           prometheus.Observer
 	messages, reports prometheus.Counter
 	late, restarts    prometheus.Counter
-	signal            prometheus.Gauge
+	signal            *prometheus.GaugeVec
 	state             *prometheus.GaugeVec
 	healings          *prometheus.CounterVec
 	modem             string
@@ -79,7 +79,7 @@ func (m *Metrics) of(modem string) *meters {
 		reports:  m.received.WithLabelValues(modem, "report"),
 		late:     m.late.WithLabelValues(modem),
 		restarts: m.restarts.WithLabelValues(modem),
-		signal:   m.signal.WithLabelValues(modem),
+		signal:   m.signal,
 		state:    m.state, healings: m.healings, modem: modem,
 	}
 }
@@ -97,4 +97,13 @@ func (m *meters) is(s sms.ModemState) {
 
 func (m *meters) healing(step, outcome string) {
 	m.healings.WithLabelValues(m.modem, step, outcome).Inc()
+}
+
+// hears tells the signal, and nothing while there is none.
+func (m *meters) hears(s *sms.Signal) {
+	if s == nil {
+		m.signal.DeleteLabelValues(m.modem)
+		return
+	}
+	m.signal.WithLabelValues(m.modem).Set(float64(s.DBm))
 }

@@ -157,9 +157,7 @@ func (m *Modem) readSignal(lines []string) {
 		return
 	}
 	m.now.Signal = signal(r)
-	if m.now.Signal != nil {
-		m.meters.signal.Set(float64(m.now.Signal.DBm))
-	}
+	m.meters.hears(m.now.Signal)
 	m.publish()
 }
 

@@ -257,6 +257,7 @@ func (m *Modem) session(ctx context.Context) *trouble {
 func (m *Modem) endSession(ctx context.Context) {
 	m.callEnded()
 	m.now.Operator, m.now.Technology, m.now.Registration, m.now.Signal = "", "", "", nil
+	m.meters.hears(nil)
 	m.publish()
 	if ctx.Err() != nil {
 		m.quitUSSD("The gateway is stopping.")

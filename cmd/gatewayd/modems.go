@@ -188,7 +188,7 @@ func (d doctor) askDaemon(ctx context.Context, r *modemReport) {
 		m := modems[at]
 		f.Daemon, f.Name, f.Port = &m, m.Name, m.Port
 		f.Reason, f.Advice = m.Reason, m.Advice
-		f.CanSend = m.State == sms.Ready || m.State == sms.StorageFull
+		f.CanSend = m.State == sms.Ready || m.State == sms.StorageFull || m.State == sms.Deaf
 		r.CanSend = r.CanSend || f.CanSend
 	}
 }
