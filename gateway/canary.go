@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -50,8 +51,9 @@ type flight struct {
 	to, from *attached
 	id       string // of the message
 	due      time.Time
-	again    bool      // the second one in a row: the first was lost
-	at       time.Time // of its arrival; zero: not yet
+	again    bool        // the second one in a row: the first was lost
+	before   *sms.Canary // what was shown before this one
+	at       time.Time   // of its arrival; zero: not yet
 }
 
 func newCanaries(g *Gateway, o Canary, r prometheus.Registerer) *canaries {
@@ -128,11 +130,7 @@ func (c *canaries) run(ctx context.Context) {
 func (c *canaries) flights() map[string]*flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := map[string]*flight{}
-	for token, f := range c.flying {
-		all[token] = f
-	}
-	return all
+	return maps.Clone(c.flying)
 }
 
 func (c *canaries) flightTo(a *attached) *flight {
@@ -172,7 +170,7 @@ func (c *canaries) send(ctx context.Context, to, avoid *attached, again bool) {
 	d := queue.Draft{Pin: from.o.Name, Message: sms.Message{To: m.Number, Text: canaryText + token, Priority: sms.DefaultPriority,
 		OnUnconfirmed: sms.Fail, ExpiresAt: now.Add(c.o.Wait), Metadata: map[string]string{"purpose": "canary"}}}
 	// On the air it may take less time than this call.
-	f := &flight{to: to, from: from, due: now.Add(c.o.Wait), again: again}
+	f := &flight{to: to, from: from, due: now.Add(c.o.Wait), again: again, before: to.canary.Load()}
 	c.mu.Lock()
 	c.flying[token] = f
 	c.mu.Unlock()
@@ -223,18 +221,15 @@ func (c *canaries) judge(ctx context.Context, token string, f *flight, now time.
 		c.drop(token)
 		c.show(f, "arrived", since, &seconds)
 		c.seconds.WithLabelValues(f.to.o.Name).Set(seconds)
+		c.total.WithLabelValues(f.to.o.Name, "arrived").Inc()
 	case sent.Status != sms.Sent:
 		c.drop(token) // it never left, and says nothing of the one that it was for
+		f.to.canary.Store(f.before)
 	case now.Before(sent.SentAt.Add(c.o.Wait)):
 		f.due = sent.SentAt.Add(c.o.Wait)
-		return
 	default:
 		c.drop(token)
 		c.lost(ctx, f, sent.SentAt)
-		return
-	}
-	if !at.IsZero() {
-		c.total.WithLabelValues(f.to.o.Name, "arrived").Inc()
 	}
 }
 

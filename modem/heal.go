@@ -3,6 +3,7 @@ package modem
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"gatewayd/modem/at"
@@ -263,10 +264,8 @@ func (m *Modem) attempted(outcome string) {
 	l.running = false
 	a := &l.last[0]
 	a.Outcome, a.Seconds = outcome, time.Since(l.begun).Round(100*time.Millisecond).Seconds()
-	for step, name := range rungNames {
-		if name == a.Step && outcome == "healed" {
-			l.steps[step].Healed++
-		}
+	if outcome == "healed" {
+		l.steps[slices.Index(rungNames[:], a.Step)].Healed++
 	}
 	m.meters.healing(a.Step, outcome)
 	m.log.Info("modem healing", "step", a.Step, "outcome", outcome, "seconds", a.Seconds)

@@ -386,3 +386,25 @@ func TestLinkIsKeptForLongMessages(t *testing.T) {
 		})
 	}
 }
+
+// After a prompt's sign the rest of it is waited for, a moment: what is written
+// before it is whole is lost on some modems.
+func TestPromptIsLetSettle(t *testing.T) {
+	converse(t, func(r *rig) {
+		p := part("a", 1)
+		r.box.add(p)
+		r.hear(cmd)
+		r.modem().Say("\r\n>")
+		<-time.After(10 * time.Millisecond)
+		synctest.Wait()
+		for _, w := range r.wires[0].Writes() {
+			if strings.Contains(w, body) {
+				t.Error("the PDU was written before the prompt was whole")
+			}
+		}
+		r.modem().Say(" ")
+		r.hear(hexOf(p) + "␚")
+		r.say("+CMGS: 1", "OK")
+		r.outcomes(1)
+	})
+}
