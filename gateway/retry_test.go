@@ -158,3 +158,17 @@ func TestNotSent(t *testing.T) {
 		t.Errorf("in the end: %+v", v)
 	}
 }
+
+// What no modem takes steps aside after some attempts. A port that went away is
+// no attempt that a modem refused, however often it happens.
+func TestUnpluggedIsNotRefused(t *testing.T) {
+	l := newLines(t)
+	f := l.modem("a")
+	for code, waits := range map[string]bool{"not-sent": true, modem.PortGone: false} {
+		f.jobs = []*job{{entry: &entry{Waiting: queue.Waiting{Row: 1, Since: l.now, Attempts: soonLimit}}}}
+		v := f.verdict(modem.Outcome{Part: &modem.Part{Row: 1, Number: 1}, Result: modem.NotSent, Err: &sms.Error{Code: code, Class: sms.Now}})
+		if v.Fate != queue.PartRetry || v.NotBefore.After(l.now) != waits {
+			t.Errorf("%s: %v, not before %v", code, v.Fate, v.NotBefore)
+		}
+	}
+}
