@@ -334,3 +334,24 @@ func TestPINCounters(t *testing.T) {
 		}
 	}
 }
+
+// What came before the storage was chosen lies in the one that the modem used
+// until then, and is read at once.
+func TestStorageOfBeforeIsReadAtOnce(t *testing.T) {
+	with(t, map[string]string{
+		"AT+CPMS=?": `+CPMS: ("SM","ME"),("SM","ME"),("SM","ME")|OK`, "AT+CPMS?": `+CPMS: "ME",1,23,"ME",1,23,"ME",1,23|OK`,
+	}, nil, func(r *rig) {
+		begin := time.Now()
+		r.hear(`AT+CPMS="ME"`)
+		if took := time.Since(begin); took > time.Minute {
+			t.Errorf("only after %v", took)
+		}
+		r.knows("AT+CMGL=4", "+CMGL: 3,0,,18|"+deliver+"|OK")
+		r.knows("AT+CMGD=3", "OK")
+		r.say("+CPMS: 1,23,1,23,1,23", "OK")
+		r.until("read", time.Minute, func() bool {
+			all := r.inbox.all()
+			return len(all) > 0 && all[0].Storage == "ME" && all[0].Index == 3
+		})
+	})
+}
