@@ -150,10 +150,7 @@ func (b *box) messages() []sms.Message {
 // nothingQueued fails the test when a refused request left anything behind.
 func (b *box) nothingQueued() {
 	b.t.Helper()
-	rings, err := b.queue.Stats(ctx)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	rings := b.queue.Stats()
 	_, newest, err := b.queue.Span(ctx)
 	if err != nil {
 		b.t.Fatal(err)

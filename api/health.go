@@ -26,7 +26,7 @@ func (a *API) readyz(c echo.Context) error {
 	default:
 	}
 	ctx := c.Request().Context()
-	if _, err := a.o.Queue.Stats(ctx); err != nil {
+	if _, _, err := a.o.Queue.Span(ctx); err != nil {
 		return unready("The database does not answer.", err)
 	}
 	if a.o.Ready != nil {

@@ -80,11 +80,7 @@ func (queueCollector) Describe(ch chan<- *prometheus.Desc) {
 func (c queueCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	rings, err := c.q.Stats(ctx)
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(ringDepth, err)
-		return
-	}
+	rings := c.q.Stats()
 	collectRing(ch, "outbound", rings.Outbound)
 	collectRing(ch, "inbound", rings.Inbound)
 	counts, err := c.q.CountByStatus(ctx)

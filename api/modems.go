@@ -141,11 +141,7 @@ func (a *API) forgetModem(c echo.Context) error {
 
 // getQueue is GET /v1/queue.
 func (a *API) getQueue(c echo.Context) error {
-	rings, err := a.o.Queue.Stats(c.Request().Context())
-	if err != nil {
-		return err
-	}
-	return a.json(c, http.StatusOK, rings)
+	return a.json(c, http.StatusOK, a.o.Queue.Stats())
 }
 
 // listDeliveries is GET /v1/webhooks/deliveries.

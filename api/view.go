@@ -146,10 +146,7 @@ func (a *API) statusPage(c echo.Context) error {
 }
 
 func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusView, error) {
-	rings, err := a.o.Queue.Stats(ctx)
-	if err != nil {
-		return nil, err
-	}
+	rings := a.o.Queue.Stats()
 	counts, err := a.o.Queue.CountByStatus(ctx)
 	if err != nil {
 		return nil, err

@@ -43,14 +43,13 @@ func insertRows(ctx context.Context, dir string, n int) (rate float64, err error
 		return 0, err
 	}
 	defer d.Close()
-	var prepared [4]*sql.Stmt
+	var prepared [3]*sql.Stmt
 	for i, query := range []string{
 		`INSERT INTO messages (row, id, direction, status, number, local, text, data, port, encoding, parts, modem, priority, flash,
-			delivery_report, on_unconfirmed, callback_url, metadata, client_id, created_at, updated_at, key_id, pin, slot, queued_seq)
-			VALUES (?,?,'outbound','queued',?,'',?,NULL,0,'gsm7',1,'',4,0,1,'resend','',NULL,NULL,?,?,?,'',?,?)`,
+			delivery_report, on_unconfirmed, callback_url, metadata, client_id, created_at, updated_at, key_id, pin, slot, queued_seq, last_event)
+			VALUES (?,?,'outbound','queued',?,'',?,NULL,0,'gsm7',1,'',4,0,1,'resend','',NULL,NULL,?,?,?,'',?,?,?)`,
 		`INSERT INTO outbound_ring (address, message, retrieved) VALUES (?,?,?)`,
-		`INSERT INTO events (type, at, message, state) VALUES ('message.queued',?,?,?)`,
-		`UPDATE ring_pointers SET retrieved = ? WHERE ring = 'outbound'`,
+		`INSERT INTO events (seq, type, at, message, state) VALUES (?,'message.queued',?,?,?)`,
 	} {
 		if prepared[i], err = d.PrepareContext(ctx, query); err != nil {
 			return 0, err
@@ -66,10 +65,9 @@ func insertRows(ctx context.Context, dir string, n int) (rate float64, err error
 		for range group {
 			now := time.Now().UnixMilli()
 			for i, args := range [][]any{
-				{row, fmt.Sprintf("msg_01HZZZZZZZ%016d", row), recipient(row), benchText, now, now, "AbCdEfGh", row - 1, row},
+				{row, fmt.Sprintf("msg_01HZZZZZZZ%016d", row), recipient(row), benchText, now, now, "AbCdEfGh", row - 1, row, row},
 				{row - 1, row, now},
-				{now, row, snapshot},
-				{row - 1},
+				{row, now, row, snapshot},
 			} {
 				if _, err := tx.StmtContext(ctx, prepared[i]).ExecContext(ctx, args...); err != nil {
 					return 0, fmt.Errorf("row %d: %w", row, err)

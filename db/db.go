@@ -269,6 +269,7 @@ func (d *DB) commitGroup(first *job) {
 	}
 	if err != nil {
 		_, _ = d.conn.ExecContext(ctx, "ROLLBACK")
+		tx.undo(0)
 		for _, j := range ran {
 			if j.err == nil {
 				j.err = fmt.Errorf("database: commit: %w", err)
@@ -385,6 +386,20 @@ type Tx struct {
 	// broken tells why SQLite has undone the whole transaction by itself, as it
 	// may when the disk is full: nothing of it is left to commit.
 	broken error
+	undos  []func()
+}
+
+// OnRollback has undo run, on the writer's goroutine, if what the caller's
+// function writes is undone: by its own error or by that of the commit. It is
+// for what the writer keeps in memory beside the rows.
+func (tx *Tx) OnRollback(undo func()) { tx.undos = append(tx.undos, undo) }
+
+// undo runs what was registered since mark, the last first.
+func (tx *Tx) undo(mark int) {
+	for i := len(tx.undos) - 1; i >= mark; i-- {
+		tx.undos[i]()
+	}
+	tx.undos = tx.undos[:mark]
 }
 
 // run runs fn in a savepoint of its own. Its error undoes fn alone, unless the
@@ -394,12 +409,14 @@ func (tx *Tx) run(fn func(*Tx) error) (err error) {
 	if _, err := tx.d.conn.ExecContext(ctx, "SAVEPOINT j"); err != nil {
 		return fmt.Errorf("database: savepoint: %w", err)
 	}
+	mark := len(tx.undos)
 	defer func() {
 		if p := recover(); p != nil {
 			// One caller's fault must not take the others' rows with it.
 			err = fmt.Errorf("database: a write panicked: %v", p)
 		}
 		if err != nil {
+			tx.undo(mark)
 			if _, e := tx.d.conn.ExecContext(ctx, "ROLLBACK TO j"); e != nil {
 				tx.broken = err
 				return

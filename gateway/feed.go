@@ -46,7 +46,8 @@ type feed struct {
 // job is a message in a modem's hand.
 type job struct {
 	entry  *entry
-	id     string   // of the message, for logs
+	id     string // of the message, for logs
+	loaded *queue.Job
 	parts  [][]byte // TPDUs
 	ref    byte     // their concatenation reference
 	first  int      // number of the first part that this hold sends
@@ -232,7 +233,7 @@ func (f *feed) load(e *entry) (*job, error) {
 		why := &sms.Error{Code: "encoding", Title: "The message can't be encoded", Detail: err.Error()}
 		return nil, errors.Join(queue.ErrConflict, f.q.Refuse(e.Row, why))
 	}
-	return &job{entry: e, id: m.ID, parts: parts, ref: m.Ref, first: m.Next, chosen: m.Next - 1}, nil
+	return &job{entry: e, id: m.ID, loaded: m, parts: parts, ref: m.Ref, first: m.Next, chosen: m.Next - 1}, nil
 }
 
 func (f *feed) part(j *job) *modem.Part {
@@ -277,7 +278,7 @@ func (f *feed) Begin(previous *modem.Outcome, next *modem.Part, expectedMR int) 
 		verdict = f.verdict(*previous)
 	}
 	ok, err := f.q.Advance(verdict, &queue.Start{
-		Row: next.Row, Part: next.Number, Modem: f.name, SIM: f.simNow(), Local: f.local, Ref: j.ref, ExpectedMR: expectedMR,
+		Row: next.Row, Job: j.loaded, Part: next.Number, Modem: f.name, SIM: f.simNow(), Local: f.local, Ref: j.ref, ExpectedMR: expectedMR,
 		NoteRecipient: f.limits.RecipientsPerMonth > 0,
 	})
 	if err != nil {

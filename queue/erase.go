@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -93,7 +94,7 @@ func (q *Queue) EraseNumber(ctx context.Context, of string) (int, error) {
 			return count, err
 		}
 		err := q.write(func(tx *db.Tx) (err error) {
-			n, err = eraseMessages(tx, of, q.o.Now())
+			n, err = q.eraseMessages(tx, of, q.o.Now())
 			return err
 		})
 		if err != nil {
@@ -108,7 +109,7 @@ func (q *Queue) EraseNumber(ctx context.Context, of string) (int, error) {
 
 // eraseMessages erases a slice of a number's messages, and with them their
 // parts, events and PDUs.
-func eraseMessages(tx *db.Tx, of string, now time.Time) (int64, error) {
+func (q *Queue) eraseMessages(tx *db.Tx, of string, now time.Time) (int64, error) {
 	var busy int
 	err := tx.QueryRow(`SELECT count(*) FROM messages WHERE number = ? AND status IN ('sending', 'unconfirmed')`, of).Scan(&busy)
 	if err != nil {
@@ -117,22 +118,48 @@ func eraseMessages(tx *db.Tx, of string, now time.Time) (int64, error) {
 	if busy > 0 {
 		return 0, fmt.Errorf("%d messages to this number are with a modem; try again in a few minutes: %w", busy, ErrConflict)
 	}
-	var last sql.NullInt64
-	err = tx.QueryRow(`SELECT max(row) FROM (SELECT row FROM messages WHERE number = ? ORDER BY row LIMIT ?)`, of, slice).Scan(&last)
-	if err != nil || !last.Valid {
+	found, err := collect(tx, `SELECT `+recordColumns+` FROM messages m WHERE m.number = ? ORDER BY m.row LIMIT ?`, of, slice)
+	if err != nil {
 		return 0, err
 	}
-	for _, query := range []string{
-		`UPDATE outbound_ring SET processed = ? WHERE processed IS NULL AND address IN
-			(SELECT slot FROM messages WHERE number = ? AND row <= ? AND slot IS NOT NULL)`,
-		`UPDATE inbound_ring SET processed = ? WHERE processed IS NULL AND event IN
-			(SELECT e.seq FROM messages m JOIN events e ON e.message = m.row WHERE m.number = ? AND m.row <= ?)`,
-	} {
-		if _, err := tx.Exec(query, toMS(now), of, last.Int64); err != nil {
+	for _, r := range found {
+		if r.Direction == sms.Inbound {
+			err = q.freeInbound(tx, r.lastEvent, now)
+		} else if r.slot >= 0 {
+			err = q.out.set(tx, processed, r.slot, now)
+		}
+		if err != nil {
+			return 0, err
+		}
+		if err := q.eraseMessage(tx, r.Row, r.lastEvent); err != nil {
 			return 0, err
 		}
 	}
-	return tx.Exec(`DELETE FROM messages WHERE number = ? AND row <= ?`, of, last.Int64)
+	return int64(len(found)), nil
+}
+
+// eraseMessage erases a message with its events; what else is about it goes
+// with its row.
+func (q *Queue) eraseMessage(tx *db.Tx, row, lastEvent int64) error {
+	if err := q.eraseEvents(tx, lastEvent); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`DELETE FROM messages WHERE row = ?`, row)
+	return err
+}
+
+// freeInbound gives back the slot of a received message that is erased before
+// all readers have passed it.
+func (q *Queue) freeInbound(tx *db.Tx, event int64, now time.Time) error {
+	var address int
+	err := tx.QueryRow(`SELECT address FROM inbound_ring WHERE processed IS NULL AND event = ?`, event).Scan(&address)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return q.in.set(tx, processed, address, now)
 }
 
 // eraseLoose erases what is kept about a number and belongs to none of its
@@ -200,7 +227,10 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 		}
 	}
 	for rows := range slices.Chunk(calls, slice) {
-		if err := q.db.Write(func(tx *db.Tx) error { return execEach(tx, `DELETE FROM events WHERE seq = ?`, rows) }); err != nil {
+		err := q.db.Write(func(tx *db.Tx) error {
+			return errors.Join(execEach(tx, `DELETE FROM events WHERE seq = ?`, rows), q.keepSequence(tx))
+		})
+		if err != nil {
 			return err
 		}
 	}

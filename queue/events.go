@@ -12,15 +12,46 @@ import (
 	"gatewayd/sms"
 )
 
-// appendMessage writes the event that tells a message's present status and
-// returns its sequence and the snapshot in it.
-func (q *Queue) appendMessage(tx *db.Tx, r *record, now time.Time) (seq int64, state string, err error) {
+// nextEvent gives the sequence of the next event. One that is undone with its
+// transaction leaves a gap.
+func (q *Queue) nextEvent() int64 {
+	q.lastEvent++
+	return q.lastEvent
+}
+
+// appendMessage writes the event that tells a message's present status under
+// the sequence that its row has as its last, and returns the snapshot in it.
+func (q *Queue) appendMessage(tx *db.Tx, r *record, prev int64, now time.Time) (state string, err error) {
 	if state, err = r.snapshot(); err != nil {
-		return 0, "", err
+		return "", err
 	}
-	seq, err = tx.Insert(`INSERT INTO events (type, at, message, state) VALUES (?,?,?,?)`,
-		sms.EventOf(r.Status), toMS(now), r.Row, state)
-	return seq, state, err
+	_, err = tx.Exec(`INSERT INTO events (seq, type, at, message, prev, state) VALUES (?,?,?,?,?,?)`,
+		r.lastEvent, sms.EventOf(r.Status), toMS(now), r.Row, nullInt(int(prev), prev != 0), state)
+	return state, err
+}
+
+// eraseEvents erases the events of a message, the newest first, as far as they
+// are not pruned.
+func (q *Queue) eraseEvents(tx *db.Tx, last int64) error {
+	for seq := last; seq != 0; {
+		var prev sql.NullInt64
+		err := tx.QueryRow(`DELETE FROM events WHERE seq = ? RETURNING prev`, seq).Scan(&prev)
+		if errors.Is(err, sql.ErrNoRows) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		seq = prev.Int64
+	}
+	return q.keepSequence(tx)
+}
+
+// keepSequence is for every transaction that erases events: a sequence is never
+// given twice, not even when the newest event is erased.
+func (q *Queue) keepSequence(tx *db.Tx) error {
+	_, err := tx.Exec(`UPDATE sequences SET last = ?1 WHERE name = 'events' AND last < ?1`, q.lastEvent)
+	return err
 }
 
 // AppendModemState writes a modem.state event.
@@ -40,7 +71,7 @@ func (q *Queue) Append(kind string, data json.Marshaler, also func(*db.Tx) (bool
 				return err
 			}
 		}
-		_, err := tx.Insert(`INSERT INTO events (type, at, state) VALUES (?,?,?)`, kind, toMS(q.o.Now()), string(b))
+		_, err := tx.Exec(`INSERT INTO events (seq, type, at, state) VALUES (?,?,?,?)`, q.nextEvent(), kind, toMS(q.o.Now()), string(b))
 		return err
 	})
 }
@@ -141,8 +172,8 @@ func span(r db.Querier) (oldest, newest int64, err error) {
 	// The newest is the last that was given, also when its message was erased
 	// since: a reader that has seen it has not missed anything.
 	for query, into := range map[string]*int64{
-		`SELECT min(seq) FROM events`:                                &oldest,
-		`SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'`: &newest,
+		`SELECT min(seq) FROM events`: &oldest,
+		`SELECT max(last) FROM (SELECT last FROM sequences WHERE name = 'events' UNION ALL SELECT max(seq) FROM events)`: &newest,
 	} {
 		var n sql.NullInt64
 		if err := r.QueryRow(query).Scan(&n); err != nil {

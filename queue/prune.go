@@ -24,8 +24,15 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 	const finished = ` AND slot IS NULL AND queued_seq IS NULL AND status NOT IN ('scheduled', 'unconfirmed')`
 	err := q.pruneMessages(ctx, now, keep.Messages, `SELECT row FROM messages WHERE row > ? AND row <= ?`+finished+` ORDER BY row LIMIT ?`,
 		func(tx *db.Tx, row int64) error {
-			_, err := tx.Exec(`DELETE FROM messages WHERE row = ?`+finished, row)
-			return err
+			var last int64
+			err := tx.QueryRow(`SELECT last_event FROM messages WHERE row = ?`+finished, row).Scan(&last)
+			if errors.Is(err, sql.ErrNoRows) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return q.eraseMessage(tx, row, last)
 		})
 	if err != nil {
 		return err
@@ -57,8 +64,10 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 		}
 		for n := int64(slice); n == slice && ctx.Err() == nil; {
 			err := q.db.Write(func(tx *db.Tx) (err error) {
-				n, err = tx.Exec(j.query, toMS(now.Add(-j.keep)))
-				return err
+				if n, err = tx.Exec(j.query, toMS(now.Add(-j.keep))); err != nil {
+					return err
+				}
+				return q.keepSequence(tx)
 			})
 			if err != nil {
 				return err

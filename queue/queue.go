@@ -84,8 +84,10 @@ type Queue struct {
 	usage   usage
 
 	// Only functions that run on the database's writer touch these.
-	queuedSeq atomic.Int64 // the order of waiting messages, last given; anybody may read it
-	lastRow   int64        // of messages, last given
+	queuedSeq atomic.Int64      // the order of waiting messages, last given; anybody may read it
+	lastRow   int64             // of messages, last given
+	lastEvent int64             // sequence, last given
+	onAir     map[int64]*record // the rows of messages that modems have in hand, as they are on disk
 	ids       *ulid.MonotonicEntropy
 
 	mu      sync.Mutex
@@ -99,8 +101,8 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 	o.defaults()
 	q := &Queue{
 		db: d, o: o, log: o.Log,
-		out: newRing("outbound", o.OutboundCapacity), in: newRing("inbound", o.InboundCapacity),
 		ids:     ulid.Monotonic(rand.Reader, 0),
+		onAir:   map[int64]*record{},
 		changed: make(chan struct{}),
 	}
 	err := d.Read(ctx, func(r db.Querier) error {
@@ -112,6 +114,15 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 		}
 		err = r.QueryRow(`SELECT seq FROM sqlite_sequence WHERE name = 'messages'`).Scan(&q.lastRow)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if _, q.lastEvent, err = span(r); err != nil {
+			return err
+		}
+		if q.out, err = openRing(r, "outbound_ring", o.OutboundCapacity); err != nil {
+			return err
+		}
+		if q.in, err = openRing(r, "inbound_ring", o.InboundCapacity); err != nil {
 			return err
 		}
 		return q.readUsage(r)
@@ -169,8 +180,8 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 	if !r.Status.CanBecome(next) {
 		return fmt.Errorf("message %s is %s and can't become %s: %w", r.ID, r.Status, next, ErrConflict)
 	}
-	was := r.Status
-	r.Status, r.UpdatedAt = next, now
+	was, told := r.Status, r.lastEvent
+	r.Status, r.UpdatedAt, r.lastEvent = next, now, q.nextEvent()
 	slot := r.slot
 	done := q.isDone(r)
 	if done {
@@ -185,9 +196,10 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 	default: // nothing is left to send
 		r.queuedSeq = 0
 	}
-	if err := r.save(tx, was); err != nil {
+	if err := r.save(tx, was, told); err != nil {
 		return err
 	}
+	q.hold(tx, r)
 	if slot >= 0 {
 		var err error
 		switch {
@@ -204,7 +216,7 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 			return err
 		}
 	}
-	_, _, err := q.appendMessage(tx, r, now)
+	_, err := q.appendMessage(tx, r, told, now)
 	return err
 }
 

@@ -202,7 +202,7 @@ func (q *Queue) store(tx *db.Tx, r *record, held []*received) error {
 	if r.ID, err = q.newID(now); err != nil {
 		return err
 	}
-	r.Row = q.nextRow()
+	r.Row, r.lastEvent = q.nextRow(), q.nextEvent()
 	if err := r.insert(tx); err != nil {
 		return err
 	}
@@ -211,12 +211,10 @@ func (q *Queue) store(tx *db.Tx, r *record, held []*received) error {
 			return err
 		}
 	}
-	event, _, err := q.appendMessage(tx, r, now)
-	if err != nil {
+	if _, err := q.appendMessage(tx, r, 0, now); err != nil {
 		return err
 	}
-	_, err = q.claimInbound(tx, r.Row, event, now)
-	return err
+	return q.claimInbound(tx, r.Row, r.lastEvent, now)
 }
 
 // stopWords end all messages to a number, startWords allow them again, when

@@ -24,6 +24,7 @@ type record struct {
 	extraResend   bool
 	unconfirmedAt time.Time
 	refusedBy     string
+	lastEvent     int64 // sequence of its newest event
 }
 
 const recordColumns = `m.row, m.id, m.direction, m.status, m.number, m.local, m.text, m.data, m.port, m.encoding,
@@ -31,7 +32,7 @@ const recordColumns = `m.row, m.id, m.direction, m.status, m.number, m.local, m.
 	m.client_id, m.created_at, m.send_at, m.expires_at, m.expected_at, m.sent_at, m.delivered_at, m.updated_at,
 	m.attempts, m.possible_duplicate, m.incomplete, m.redacted, m.error_code, m.error_title, m.error_detail,
 	m.kind, m.details, m.key_id, m.pin, m.slot, m.queued_seq, m.not_before, m.concat_ref, m.resends_left, m.extra_resend,
-	m.unconfirmed_at, m.refused_by`
+	m.unconfirmed_at, m.refused_by, m.last_event`
 
 type scanner interface{ Scan(...any) error }
 
@@ -54,7 +55,7 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 		&clientID, &created, &sendAt, &expiresAt, &expectedAt, &sentAt, &deliveredAt, &updated,
 		&r.Attempts, &r.PossibleDuplicate, &r.Incomplete, &r.Redacted, &code, &title, &detail,
 		&r.Kind, &about, &r.keyID, &r.pin, &slot, &queuedSeq, &notBefore, &concatRef, &r.resendsLeft, &r.extraResend,
-		&unconfirmedAt, &r.refusedBy}, more...)
+		&unconfirmedAt, &r.refusedBy, &r.lastEvent}, more...)
 	if err := row.Scan(into...); err != nil {
 		return nil, err
 	}
@@ -127,31 +128,53 @@ func (r *record) insert(tx *db.Tx) error {
 	_, err = tx.Insert(`INSERT INTO messages (row, id, direction, status, number, local, text, data, port, encoding,
 		parts, modem, priority, flash, delivery_report, on_unconfirmed, callback_url, metadata, client_id,
 		created_at, send_at, expires_at, expected_at, sent_at, updated_at, possible_duplicate, incomplete,
-		error_code, error_title, error_detail, kind, details, key_id, pin, slot, queued_seq)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		error_code, error_title, error_detail, kind, details, key_id, pin, slot, queued_seq, last_event)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.Row, r.ID, r.Direction, r.Status, r.number(), r.local(), text, r.Data, r.Port, r.Encoding,
 		r.Parts, r.Modem, r.Priority, r.Flash, r.DeliveryReport, r.OnUnconfirmed, r.CallbackURL, metadata, orNull(r.ClientID),
 		toMS(r.CreatedAt), nullMS(r.SendAt), nullMS(r.ExpiresAt), nullMS(r.ExpectedAt), nullMS(r.SentAt), toMS(r.UpdatedAt),
 		r.PossibleDuplicate, r.Incomplete, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
-		r.Kind, about, r.keyID, r.pin, nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0))
+		r.Kind, about, r.keyID, r.pin, nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0), r.lastEvent)
 	return err
 }
 
 // save writes what changes in a message's life. It changes nothing when the
-// row is no longer at the status "was".
-func (r *record) save(tx *db.Tx, was sms.Status) error {
+// row is no longer at the status "was", told by the event "told".
+func (r *record) save(tx *db.Tx, was sms.Status, told int64) error {
 	n, err := tx.Exec(`UPDATE messages SET status=?, local=?, modem=?, expected_at=?, sent_at=?, delivered_at=?, updated_at=?,
 		attempts=?, possible_duplicate=?, error_code=?, error_title=?, error_detail=?, slot=?, queued_seq=?, not_before=?,
-		concat_ref=?, resends_left=?, extra_resend=?, unconfirmed_at=?, refused_by=? WHERE row=? AND status=?`,
+		concat_ref=?, resends_left=?, extra_resend=?, unconfirmed_at=?, refused_by=?, last_event=? WHERE row=? AND status=? AND last_event=?`,
 		r.Status, r.local(), r.Modem, nullMS(r.ExpectedAt), nullMS(r.SentAt), nullMS(r.DeliveredAt), toMS(r.UpdatedAt),
 		r.Attempts, r.PossibleDuplicate, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
 		nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0), nullMS(r.notBefore),
-		nullInt(r.concatRef, r.concatRef >= 0), r.resendsLeft, r.extraResend, nullMS(r.unconfirmedAt), r.refusedBy,
-		r.Row, was)
+		nullInt(r.concatRef, r.concatRef >= 0), r.resendsLeft, r.extraResend, nullMS(r.unconfirmedAt), r.refusedBy, r.lastEvent,
+		r.Row, was, told)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("message %s is no longer %s: %w", r.ID, was, ErrConflict)
 	}
 	return err
+}
+
+// hold keeps a message that a modem has in hand: its part's outcome, and the
+// next part, come soon. What is held is the row as it is on disk; nothing but
+// save changes what save writes while a message is being sent.
+func (q *Queue) hold(tx *db.Tx, r *record) {
+	if r.Status != sms.Sending {
+		delete(q.onAir, r.Row)
+		return
+	}
+	held := *r
+	q.onAir[r.Row] = &held
+	tx.OnRollback(func() { delete(q.onAir, r.Row) })
+}
+
+// inHand loads a message that a modem has, or had, in hand.
+func (q *Queue) inHand(tx *db.Tx, row int64) (*record, error) {
+	if held := q.onAir[row]; held != nil {
+		r := *held
+		return &r, nil
+	}
+	return load(tx, row)
 }
 
 // snapshot is what an event keeps of a message: all that changes in its life,

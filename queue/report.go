@@ -109,6 +109,13 @@ func (c *candidate) rank() int {
 // applyEarly looks for a report that came before it was known what became of
 // its part.
 func (q *Queue) applyEarly(tx *db.Tx, r *record, part int, now time.Time) error {
+	if !r.DeliveryReport {
+		return nil
+	}
+	var any int
+	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM early_reports)`).Scan(&any); err != nil || any == 0 {
+		return err
+	}
 	var sim string
 	var mr int
 	var sentAt int64

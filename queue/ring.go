@@ -3,6 +3,9 @@ package queue
 import (
 	"database/sql"
 	"errors"
+	"fmt"
+	"math/bits"
+	"sync"
 	"time"
 
 	"gatewayd/db"
@@ -12,15 +15,21 @@ import (
 // A ring is a circular array of slots in its own table. A new message goes
 // into the next slot after the last retrieved one whose processed flag is on;
 // slots in use are skipped. A slot that was never used has no row.
+//
+// Which slots are in use is kept in memory too, a bit each, so that finding the
+// next takes the same time however many are; and so are the pointers, which
+// nothing rests on. Only functions on the database's writer change either, and
+// what they change is undone with their rows.
 type ring struct {
-	name     string // in ring_pointers
 	table    string
 	capacity int
+	set1     map[flag]string // puts a flag on
+	finish   string          // puts confirmed and processed on
 
-	// Statements, spelled once so that the writer can keep them prepared.
-	pointer, state, free, highest string
-	flags                         map[flag][2]string // set the slot's, set the pointer
-	finish                        [2]string          // the same for confirmed and processed at once
+	mu       sync.Mutex // for those who look
+	used     []uint64
+	depth    int
+	pointers map[flag]int // the address that got each flag last
 }
 
 // flag is one of the four times of a slot.
@@ -33,95 +42,108 @@ const (
 	processed flag = "processed" // finished; the slot may be used again
 )
 
-func newRing(name string, capacity int) *ring {
-	table := name + "_ring"
-	r := &ring{
-		name: name, table: table, capacity: capacity,
-		pointer: `SELECT retrieved FROM ring_pointers WHERE ring = '` + name + `'`,
-		state:   `SELECT processed IS NOT NULL FROM ` + table + ` WHERE address = ?`,
-		free:    `SELECT address FROM ` + table + ` WHERE processed IS NOT NULL AND address >= ? AND address < ? ORDER BY address LIMIT 1`,
-		highest: `SELECT max(address) FROM ` + table,
-		flags:   map[flag][2]string{},
-	}
-	for _, f := range []flag{retrieved, sentFlag, confirmed, processed} {
-		r.flags[f] = [2]string{
-			`UPDATE ` + table + ` SET ` + string(f) + ` = ? WHERE address = ? AND ` + string(f) + ` IS NULL`,
-			`UPDATE ring_pointers SET ` + string(f) + ` = ? WHERE ring = '` + name + `'`,
+var flags = []flag{retrieved, sentFlag, confirmed, processed}
+
+// openRing reads what is in use.
+func openRing(q db.Querier, table string, capacity int) (*ring, error) {
+	r := &ring{table: table, capacity: capacity, set1: map[flag]string{}, pointers: map[flag]int{},
+		finish: `UPDATE ` + table + ` SET confirmed = ?1, processed = ?1 WHERE address = ?2 AND confirmed IS NULL AND processed IS NULL`}
+	for _, f := range flags {
+		r.set1[f] = `UPDATE ` + table + ` SET ` + string(f) + ` = ? WHERE address = ? AND ` + string(f) + ` IS NULL`
+		// The pointers of before: times may be equal and clocks jump, but they
+		// are for people to see.
+		var last int
+		err := q.QueryRow(`SELECT address FROM ` + table + ` WHERE ` + string(f) + ` IS NOT NULL ORDER BY ` + string(f) + ` DESC, address DESC LIMIT 1`).Scan(&last)
+		switch {
+		case err == nil:
+			r.pointers[f] = last
+		case !errors.Is(err, sql.ErrNoRows):
+			return nil, err
 		}
 	}
-	r.finish = [2]string{
-		`UPDATE ` + table + ` SET confirmed = ?1, processed = ?1 WHERE address = ?2 AND confirmed IS NULL AND processed IS NULL`,
-		`UPDATE ring_pointers SET confirmed = ?1, processed = ?1 WHERE ring = '` + name + `'`,
+	// 32 slots to a row: a million of them would take a second to read one by one.
+	rows, err := q.Query(`SELECT address / 32, sum(1 << (address % 32)) FROM ` + table + ` WHERE processed IS NULL GROUP BY 1`)
+	if err != nil {
+		return nil, err
 	}
-	return r
+	defer rows.Close()
+	r.used = make([]uint64, (capacity+63)/64)
+	for rows.Next() {
+		var at int
+		var some uint64
+		if err := rows.Scan(&at, &some); err != nil {
+			return nil, err
+		}
+		// It may be beyond a capacity that was made smaller.
+		for at/2 >= len(r.used) {
+			r.used = append(r.used, 0)
+		}
+		r.used[at/2] |= some << (at % 2 * 32)
+		r.depth += bits.OnesCount64(some)
+	}
+	return r, rows.Err()
 }
 
 var errNoSlot = errors.New("no slot is free")
 
 // next finds the slot for a new message, or errNoSlot.
-func (r *ring) next(tx *db.Tx) (int, error) {
-	var last sql.NullInt64
-	if err := tx.QueryRow(r.pointer).Scan(&last); err != nil {
-		return 0, err
-	}
+func (r *ring) next() (int, error) {
 	start := 0
-	if last.Valid {
-		start = (int(last.Int64) + 1) % r.capacity
+	if last, ok := r.pointers[retrieved]; ok {
+		start = (last + 1) % r.capacity
 	}
-	var free bool
-	switch err := tx.QueryRow(r.state, start).Scan(&free); {
-	case errors.Is(err, sql.ErrNoRows):
-		return start, nil
-	case err != nil:
-		return 0, err
-	case free:
-		return start, nil
+	if a, ok := r.firstFree(start, r.capacity); ok {
+		return a, nil
 	}
-	// The slot ahead is in use: the nearest free one after it, then a slot
-	// never used, then round to the beginning.
-	if a, ok, err := r.firstFree(tx, start, r.capacity); ok || err != nil {
-		return a, err
-	}
-	var highest sql.NullInt64
-	if err := tx.QueryRow(r.highest).Scan(&highest); err != nil {
-		return 0, err
-	}
-	if int(highest.Int64)+1 < r.capacity {
-		return int(highest.Int64) + 1, nil
-	}
-	if a, ok, err := r.firstFree(tx, 0, start); ok || err != nil {
-		return a, err
+	if a, ok := r.firstFree(0, start); ok {
+		return a, nil
 	}
 	return 0, errNoSlot
 }
 
-func (r *ring) firstFree(tx *db.Tx, from, to int) (address int, ok bool, err error) {
-	err = tx.QueryRow(r.free, from, to).Scan(&address)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, false, nil
+func (r *ring) firstFree(from, to int) (int, bool) {
+	for a := from; a < to; {
+		free := ^r.used[a/64] >> (a % 64)
+		if free != 0 {
+			a += bits.TrailingZeros64(free)
+			return a, a < to
+		}
+		a = (a/64 + 1) * 64
 	}
-	return address, err == nil, err
+	return 0, false
+}
+
+// take marks a slot as in use: its row was written in tx.
+func (r *ring) take(tx *db.Tx, address int) {
+	r.mark(tx, address, true)
+	r.point(tx, retrieved, address)
 }
 
 // set puts a flag on, once, and moves its pointer there.
 func (r *ring) set(tx *db.Tx, f flag, address int, now time.Time) error {
-	n, err := tx.Exec(r.flags[f][0], toMS(now), address)
+	n, err := tx.Exec(r.set1[f], toMS(now), address)
 	if err != nil || n == 0 {
 		return err // n == 0: it was on already, the pointer has been there
 	}
-	return r.point(tx, f, address)
+	if f == processed {
+		r.mark(tx, address, false)
+	}
+	r.point(tx, f, address)
+	return nil
 }
 
 // setBoth puts confirmed and processed on, as set does, with one change of the
-// row and its indexes if neither is on.
+// row if neither is on.
 func (r *ring) setBoth(tx *db.Tx, address int, now time.Time) error {
-	n, err := tx.Exec(r.finish[0], toMS(now), address)
+	n, err := tx.Exec(r.finish, toMS(now), address)
 	if err != nil {
 		return err
 	}
 	if n == 1 {
-		_, err = tx.Exec(r.finish[1], address)
-		return err
+		r.mark(tx, address, false)
+		r.point(tx, confirmed, address)
+		r.point(tx, processed, address)
+		return nil
 	}
 	if err := r.set(tx, confirmed, address, now); err != nil {
 		return err
@@ -129,35 +151,52 @@ func (r *ring) setBoth(tx *db.Tx, address int, now time.Time) error {
 	return r.set(tx, processed, address, now)
 }
 
-func (r *ring) point(tx *db.Tx, f flag, address int) error {
-	_, err := tx.Exec(r.flags[f][1], address)
-	return err
+func (r *ring) mark(tx *db.Tx, address int, used bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if word, bit := &r.used[address/64], uint64(1)<<(address%64); used != (*word&bit != 0) {
+		*word ^= bit
+		if used {
+			r.depth++
+		} else {
+			r.depth--
+		}
+		tx.OnRollback(func() { r.mark(tx, address, !used) })
+	}
 }
 
-// shown reads the ring's pointers and depth.
-func (r *ring) shown(q db.Querier) (sms.Ring, error) {
-	s := sms.Ring{Capacity: r.capacity}
-	var p [4]sql.NullInt64
-	err := q.QueryRow(`SELECT retrieved, sent, confirmed, processed FROM ring_pointers WHERE ring = '`+r.name+`'`).
-		Scan(&p[0], &p[1], &p[2], &p[3])
-	if err != nil {
-		return s, err
-	}
-	for i, at := range []**int{&s.LastRetrieved, &s.LastSent, &s.LastConfirmed, &s.LastProcessed} {
-		if p[i].Valid {
-			n := int(p[i].Int64)
-			*at = &n
+func (r *ring) point(tx *db.Tx, f flag, address int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, known := r.pointers[f]
+	r.pointers[f] = address
+	tx.OnRollback(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.pointers[f] = before; !known {
+			delete(r.pointers, f)
+		}
+	})
+}
+
+// shown is the ring's pointers and depth.
+func (r *ring) shown() sms.Ring {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := sms.Ring{Capacity: r.capacity, Depth: r.depth}
+	for f, at := range map[flag]**int{retrieved: &s.LastRetrieved, sentFlag: &s.LastSent, confirmed: &s.LastConfirmed, processed: &s.LastProcessed} {
+		if address, ok := r.pointers[f]; ok {
+			*at = &address
 		}
 	}
-	err = q.QueryRow(`SELECT count(*) FROM ` + r.table + ` WHERE processed IS NULL`).Scan(&s.Depth)
-	return s, err
+	return s
 }
 
 // claimOutbound takes a slot for a new outbound message. When none is free,
 // the oldest slot that only waits for a status report is reused; its message
 // stays in the history and may still be reported.
 func (q *Queue) claimOutbound(tx *db.Tx, row int64, now time.Time) (int, error) {
-	a, err := q.out.next(tx)
+	a, err := q.out.next()
 	if errors.Is(err, errNoSlot) {
 		err = tx.QueryRow(`SELECT address FROM outbound_ring
 			WHERE processed IS NULL AND confirmed IS NOT NULL ORDER BY confirmed LIMIT 1`).Scan(&a)
@@ -171,26 +210,26 @@ func (q *Queue) claimOutbound(tx *db.Tx, row int64, now time.Time) (int, error) 
 	if err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(`INSERT OR REPLACE INTO outbound_ring (address, message, retrieved) VALUES (?, ?, ?)`, a, row, toMS(now))
-	if err == nil {
-		err = q.out.point(tx, retrieved, a)
+	if _, err = tx.Exec(`INSERT OR REPLACE INTO outbound_ring (address, message, retrieved) VALUES (?, ?, ?)`, a, row, toMS(now)); err != nil {
+		return 0, err
 	}
-	return a, err
+	q.out.take(tx, a)
+	return a, nil
 }
 
 // claimInbound takes a slot for a received message that event tells.
-func (q *Queue) claimInbound(tx *db.Tx, row, event int64, now time.Time) (int, error) {
-	a, err := q.in.next(tx)
+func (q *Queue) claimInbound(tx *db.Tx, row, event int64, now time.Time) error {
+	a, err := q.in.next()
 	if errors.Is(err, errNoSlot) {
-		return 0, ErrInboundFull
+		return ErrInboundFull
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
-	_, err = tx.Exec(`INSERT OR REPLACE INTO inbound_ring (address, message, event, retrieved) VALUES (?, ?, ?, ?)`,
-		a, row, event, toMS(now))
-	if err == nil {
-		err = q.in.point(tx, retrieved, a)
+	if _, err = tx.Exec(`INSERT OR REPLACE INTO inbound_ring (address, message, event, retrieved) VALUES (?, ?, ?, ?)`,
+		a, row, event, toMS(now)); err != nil {
+		return fmt.Errorf("inbound ring: %w", err)
 	}
-	return a, err
+	q.in.take(tx, a)
+	return nil
 }

@@ -92,6 +92,8 @@ type Job struct {
 	sms.Message
 	Ref  byte // concatenation reference of its parts
 	Next int  // first part that is not confirmed, from 1
+
+	record *record
 }
 
 // Job loads a waiting message that sim is to send. ErrConflict: it is not to be
@@ -107,7 +109,7 @@ func (q *Queue) Job(ctx context.Context, row int64, sim string) (*Job, error) {
 		if rec.Status != sms.Queued {
 			return fmt.Errorf("message %s is %s: %w", rec.ID, rec.Status, ErrConflict)
 		}
-		j = &Job{Message: rec.Message, Next: 1}
+		j = &Job{Message: rec.Message, Next: 1, record: rec}
 		if rec.Parts == 1 {
 			return nil
 		}
@@ -156,7 +158,8 @@ func firstUnconfirmed(r db.Querier, row int64, parts int) (int, error) {
 // Start says that a part is about to be given to a modem.
 type Start struct {
 	Row        int64
-	Part       int // from 1
+	Job        *Job // as it was loaded; nil: it is loaded again
+	Part       int  // from 1
 	Modem      string
 	SIM        string // ICCID, or what stands for it
 	Local      string // the SIM's number, or the modem's name
@@ -216,13 +219,25 @@ func (q *Queue) Advance(verdict *Verdict, next *Start) (ok bool, err error) {
 }
 
 func (q *Queue) start(tx *db.Tx, s Start, now time.Time, counted *[]change) (bool, error) {
-	r, err := load(tx, s.Row)
+	if s.Job != nil && s.Job.Parts == 1 {
+		r := *s.Job.record
+		ok, err := q.startAs(tx, &r, s, now, counted)
+		if !errors.Is(err, ErrConflict) {
+			return ok, err
+		} // it changed since it was loaded, and nothing is written yet
+	}
+	r, err := q.inHand(tx, s.Row)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
+	return q.startAs(tx, r, s, now, counted)
+}
+
+func (q *Queue) startAs(tx *db.Tx, r *record, s Start, now time.Time, counted *[]change) (bool, error) {
+	var err error
 	first := r.Status == sms.Queued // of this attempt
 	switch r.Status {
 	case sms.Queued:
@@ -291,15 +306,16 @@ func (q *Queue) startAnew(tx *db.Tx, r *record, ref byte) error {
 	return err
 }
 
-// remember makes sim the one that number keeps.
+// remember makes sim the one that number keeps, to within an hour.
 func (q *Queue) remember(tx *db.Tx, number, sim string, now time.Time) error {
 	_, err := tx.Exec(`INSERT INTO senders (number, sim, at) VALUES (?,?,?)
-		ON CONFLICT DO UPDATE SET sim=excluded.sim, at=excluded.at`, number, sim, toMS(now))
+		ON CONFLICT DO UPDATE SET sim=excluded.sim, at=excluded.at
+			WHERE sim <> excluded.sim OR at NOT BETWEEN excluded.at - 3600000 AND excluded.at`, number, sim, toMS(now))
 	return err
 }
 
 func (q *Queue) book(tx *db.Tx, v Verdict, now time.Time, counted *[]change) error {
-	r, err := load(tx, v.Row)
+	r, err := q.inHand(tx, v.Row)
 	if errors.Is(err, ErrNotFound) {
 		return nil // erased while it was on the air
 	}

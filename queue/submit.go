@@ -140,14 +140,14 @@ func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, st
 	} else {
 		r.queuedSeq = q.queuedSeq.Add(1)
 	}
-	r.Row = q.nextRow()
+	r.Row, r.lastEvent = q.nextRow(), q.nextEvent()
 	if r.slot, err = q.claimOutbound(tx, r.Row, now); err != nil {
 		return sms.Message{}, "", err
 	}
 	if err := r.insert(tx); err != nil {
 		return sms.Message{}, "", err
 	}
-	_, state, err := q.appendMessage(tx, &r, now)
+	state, err := q.appendMessage(tx, &r, 0, now)
 	if err != nil {
 		return sms.Message{}, "", err
 	}
@@ -226,16 +226,28 @@ func sameClientID(tx *db.Tx, r *record) (sms.Message, string, error) {
 	if first.content() != r.content() {
 		return sms.Message{}, "", fmt.Errorf("client_id: %w", ErrKeyReused)
 	}
-	var state string
-	err = tx.QueryRow(`SELECT state FROM events WHERE message = ? ORDER BY seq LIMIT 1`, row).Scan(&state)
-	if errors.Is(err, sql.ErrNoRows) { // pruned: the message as it is now
-		state, err = first.snapshot()
-	}
+	state, err := firstState(tx, first)
 	if err != nil {
 		return sms.Message{}, "", err
 	}
 	m, err := first.rewind(state)
 	return m, state, err
+}
+
+// firstState is the snapshot in a message's first event; of now, if that is pruned.
+func firstState(q db.Querier, r *record) (state string, err error) {
+	for seq := r.lastEvent; seq != 0; {
+		var prev sql.NullInt64
+		err := q.QueryRow(`SELECT state, prev FROM events WHERE seq = ?`, seq).Scan(&state, &prev)
+		if errors.Is(err, sql.ErrNoRows) {
+			return r.snapshot()
+		}
+		if err != nil {
+			return "", err
+		}
+		seq = prev.Int64
+	}
+	return state, nil
 }
 
 // content identifies what a message says and to whom.
