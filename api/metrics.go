@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -78,17 +77,10 @@ func (queueCollector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (c queueCollector) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
 	rings := c.q.Stats()
 	collectRing(ch, "outbound", rings.Outbound)
 	collectRing(ch, "inbound", rings.Inbound)
-	counts, err := c.q.CountByStatus(ctx)
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(openMessages, err)
-		return
-	}
-	for status, n := range counts {
+	for status, n := range c.q.CountByStatus() {
 		ch <- prometheus.MustNewConstMetric(openMessages, prometheus.GaugeValue, float64(n), string(status))
 	}
 }

@@ -147,10 +147,7 @@ func (a *API) statusPage(c echo.Context) error {
 
 func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusView, error) {
 	rings := a.o.Queue.Stats()
-	counts, err := a.o.Queue.CountByStatus(ctx)
-	if err != nil {
-		return nil, err
-	}
+	counts := a.o.Queue.CountByStatus()
 	messages, _, err := a.o.Queue.List(ctx, queue.Filter{Limit: recent})
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -19,7 +20,7 @@ import (
 	"sync"
 	"time"
 
-	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+	"github.com/mattn/go-sqlite3" // the driver "sqlite3"
 )
 
 // FileName is the database's name in the data directory.
@@ -50,9 +51,12 @@ type DB struct {
 	quit    chan struct{}
 	done    chan struct{}
 	group   int
-	stmts   map[string]*sql.Stmt // of conn; the writer goroutine's own
-	rstmts  sync.Map             // query → *sql.Stmt of readers
-	reading chan struct{}        // holds one of each Read under way
+	stmts   map[string]*sql.Stmt           // of conn, those that read; the writer goroutine's own
+	raw     *sqlite3.SQLiteConn            // conn beneath database/sql
+	execs   map[string]*sqlite3.SQLiteStmt // of raw, those that write
+	args    []driver.NamedValue            // of the statement under way
+	rstmts  sync.Map                       // query → *sql.Stmt of readers
+	reading chan struct{}                  // holds one of each Read under way
 	once    sync.Once
 	ended   error // of Close
 
@@ -87,7 +91,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		path:   path,
 		urgent: make(chan *job), normal: make(chan *job), scrubs: make(chan chan error),
 		quit: make(chan struct{}), done: make(chan struct{}),
-		group: o.Group, stmts: map[string]*sql.Stmt{},
+		group: o.Group, stmts: map[string]*sql.Stmt{}, execs: map[string]*sqlite3.SQLiteStmt{},
 		reading: make(chan struct{}, reads),
 		longer:  make(chan struct{}, 1), rest: make(chan struct{}), checkpointed: make(chan struct{}),
 	}
@@ -116,7 +120,10 @@ func (d *DB) connect(ctx context.Context, single bool) (err error) {
 		return err
 	}
 	// The connection outlives the call that opened it.
-	if d.conn, err = d.pool.Conn(context.WithoutCancel(ctx)); err != nil || single {
+	if d.conn, err = d.pool.Conn(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	if err := d.conn.Raw(func(c any) error { d.raw = c.(*sqlite3.SQLiteConn); return nil }); err != nil || single {
 		return err
 	}
 	if d.readers, err = sql.Open("sqlite3", dsn(d.path, true)); err != nil {
@@ -140,6 +147,9 @@ func (d *DB) disconnect() error {
 	for _, s := range d.stmts {
 		errs = append(errs, s.Close())
 	}
+	for _, s := range d.execs {
+		errs = append(errs, s.Close())
+	}
 	d.rstmts.Range(func(_, s any) bool { errs = append(errs, s.(*sql.Stmt).Close()); return true })
 	for _, pool := range []*sql.DB{d.readers, d.checkpoints} {
 		if pool != nil {
@@ -161,6 +171,7 @@ const busyTimeout = 10 * time.Second
 func dsn(path string, readOnly bool) string {
 	v := url.Values{}
 	v.Set("_busy_timeout", strconv.FormatInt(busyTimeout.Milliseconds(), 10))
+	v.Set("_mutex", "no") // a connection has one user at a time: the writer, or whom database/sql lends it
 	v.Set("_foreign_keys", "on")
 	// Small caches: the hot pages of a ring are few, and a Pi has little memory.
 	v.Set("_cache_size", "-4000")
@@ -246,8 +257,7 @@ func (d *DB) write() {
 // function has run: its caller waits for the commit and should not wait for a
 // batch's rows too.
 func (d *DB) commitGroup(first *job) {
-	ctx := context.Background()
-	if _, err := d.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if _, err := d.exec("BEGIN IMMEDIATE"); err != nil {
 		first.err = fmt.Errorf("database: begin: %w", err)
 		close(first.done)
 		return
@@ -265,16 +275,19 @@ func (d *DB) commitGroup(first *job) {
 	}
 	err := tx.broken
 	if err == nil {
-		_, err = d.conn.ExecContext(ctx, "COMMIT")
+		_, err = d.exec("COMMIT")
 	}
 	if err != nil {
-		_, _ = d.conn.ExecContext(ctx, "ROLLBACK")
+		_, _ = d.exec("ROLLBACK")
 		tx.undo(0)
 		for _, j := range ran {
 			if j.err == nil {
 				j.err = fmt.Errorf("database: commit: %w", err)
 			}
 		}
+	}
+	for _, do := range tx.thens {
+		do()
 	}
 	for _, j := range ran {
 		close(j.done)
@@ -387,12 +400,21 @@ type Tx struct {
 	// may when the disk is full: nothing of it is left to commit.
 	broken error
 	undos  []func()
+	thens  []func()
 }
 
 // OnRollback has undo run, on the writer's goroutine, if what the caller's
 // function writes is undone: by its own error or by that of the commit. It is
 // for what the writer keeps in memory beside the rows.
 func (tx *Tx) OnRollback(undo func()) { tx.undos = append(tx.undos, undo) }
+
+// OnCommit has then run once what the caller's function writes is on disk,
+// before anybody hears of it.
+func (tx *Tx) OnCommit(then func()) {
+	tx.thens = append(tx.thens, then)
+	n := len(tx.thens) - 1
+	tx.OnRollback(func() { tx.thens = tx.thens[:n] })
+}
 
 // undo runs what was registered since mark, the last first.
 func (tx *Tx) undo(mark int) {
@@ -405,8 +427,7 @@ func (tx *Tx) undo(mark int) {
 // run runs fn in a savepoint of its own. Its error undoes fn alone, unless the
 // savepoint is gone, and with it the transaction.
 func (tx *Tx) run(fn func(*Tx) error) (err error) {
-	ctx := context.Background()
-	if _, err := tx.d.conn.ExecContext(ctx, "SAVEPOINT j"); err != nil {
+	if _, err := tx.d.exec("SAVEPOINT j"); err != nil {
 		return fmt.Errorf("database: savepoint: %w", err)
 	}
 	mark := len(tx.undos)
@@ -417,12 +438,12 @@ func (tx *Tx) run(fn func(*Tx) error) (err error) {
 		}
 		if err != nil {
 			tx.undo(mark)
-			if _, e := tx.d.conn.ExecContext(ctx, "ROLLBACK TO j"); e != nil {
+			if _, e := tx.d.exec("ROLLBACK TO j"); e != nil {
 				tx.broken = err
 				return
 			}
 		}
-		if _, e := tx.d.conn.ExecContext(ctx, "RELEASE j"); e != nil {
+		if _, e := tx.d.exec("RELEASE j"); e != nil {
 			tx.broken = e
 			if err == nil {
 				err = fmt.Errorf("database: release: %w", e)
@@ -446,24 +467,39 @@ func (tx *Tx) stmt(query string) (*sql.Stmt, error) {
 
 // Exec runs a statement and returns the number of rows it changed.
 func (tx *Tx) Exec(query string, args ...any) (int64, error) {
-	s, err := tx.stmt(query)
-	if err != nil {
-		return 0, err
-	}
-	r, err := s.ExecContext(context.Background(), args...)
+	r, err := tx.d.exec(query, args...)
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
 }
 
+// exec runs a statement on the writer's connection, prepared once and kept. A
+// part that is sent takes ten of them, and database/sql doubles the time of each.
+func (d *DB) exec(query string, args ...any) (driver.Result, error) {
+	s, ok := d.execs[query]
+	if !ok {
+		p, err := d.raw.Prepare(query)
+		if err != nil {
+			return nil, err
+		}
+		s = p.(*sqlite3.SQLiteStmt)
+		d.execs[query] = s
+	}
+	d.args = d.args[:0]
+	for i, arg := range args {
+		v, err := driver.DefaultParameterConverter.ConvertValue(arg)
+		if err != nil {
+			return nil, fmt.Errorf("argument %d: %w", i+1, err)
+		}
+		d.args = append(d.args, driver.NamedValue{Ordinal: i + 1, Value: v})
+	}
+	return s.ExecContext(context.Background(), d.args)
+}
+
 // Insert runs an INSERT and returns the new row's id.
 func (tx *Tx) Insert(query string, args ...any) (int64, error) {
-	s, err := tx.stmt(query)
-	if err != nil {
-		return 0, err
-	}
-	r, err := s.ExecContext(context.Background(), args...)
+	r, err := tx.d.exec(query, args...)
 	if err != nil {
 		return 0, err
 	}

@@ -140,7 +140,7 @@ const loadAtOnce = 1000
 
 // load adds what has begun to wait since the last time.
 func (d *dispatcher) load(ctx context.Context, q *queue.Queue) error {
-	for n := loadAtOnce; n == loadAtOnce; {
+	for n := 1; n > 0; {
 		d.mu.Lock()
 		last := d.lastSeq
 		d.mu.Unlock()

@@ -2,6 +2,7 @@ package modem
 
 import (
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 
@@ -60,6 +61,7 @@ func (c *clerk) work() {
 	for j := range c.jobs {
 		v := c.begin(j)
 		c.begun <- v
+		runtime.Gosched() // the modem's own goroutine writes the PDU first
 		if v.ok {
 			c.next <- c.choose()
 		}

@@ -134,6 +134,7 @@ func (q *Queue) eraseMessages(tx *db.Tx, of string, now time.Time) (int64, error
 		if err := q.eraseMessage(tx, r.Row, r.lastEvent); err != nil {
 			return 0, err
 		}
+		q.count(tx, r.Status, -1)
 	}
 	return int64(len(found)), nil
 }

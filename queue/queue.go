@@ -88,10 +88,13 @@ type Queue struct {
 	lastRow   int64             // of messages, last given
 	lastEvent int64             // sequence, last given
 	onAir     map[int64]*record // the rows of messages that modems have in hand, as they are on disk
+	stops     map[string]bool   // the stop list
 	ids       *ulid.MonotonicEntropy
 
 	mu      sync.Mutex
-	changed chan struct{} // closed and replaced after each commit with an event
+	changed chan struct{}      // closed and replaced after each commit with an event
+	fresh   []place            // messages that have begun to wait, in order, as far as nobody took them in
+	open    map[sms.Status]int // messages at each status that is not final
 }
 
 // Open takes over the queue's tables in d and settles what the last run left
@@ -103,16 +106,12 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 		db: d, o: o, log: o.Log,
 		ids:     ulid.Monotonic(rand.Reader, 0),
 		onAir:   map[int64]*record{},
+		stops:   map[string]bool{},
+		open:    map[sms.Status]int{},
 		changed: make(chan struct{}),
 	}
 	err := d.Read(ctx, func(r db.Querier) error {
-		var last sql.NullInt64
-		err := r.QueryRow(`SELECT max(queued_seq) FROM messages WHERE queued_seq IS NOT NULL`).Scan(&last)
-		q.queuedSeq.Store(last.Int64)
-		if err != nil {
-			return err
-		}
-		err = r.QueryRow(`SELECT seq FROM sqlite_sequence WHERE name = 'messages'`).Scan(&q.lastRow)
+		err := r.QueryRow(`SELECT seq FROM sqlite_sequence WHERE name = 'messages'`).Scan(&q.lastRow)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
@@ -132,6 +131,9 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 	}
 	if err := q.recover(); err != nil {
 		return nil, fmt.Errorf("queue: recovery: %w", err)
+	}
+	if err := q.takeStock(ctx); err != nil {
+		return nil, fmt.Errorf("queue: %w", err)
 	}
 	return q, nil
 }
@@ -190,7 +192,7 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 	switch next {
 	case sms.Queued:
 		if r.queuedSeq == 0 {
-			r.queuedSeq = q.queuedSeq.Add(1)
+			q.line(tx, r)
 		}
 	case sms.Sending, sms.Scheduled:
 	default: // nothing is left to send
@@ -200,6 +202,8 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 		return err
 	}
 	q.hold(tx, r)
+	q.count(tx, was, -1)
+	q.count(tx, next, 1)
 	if slot >= 0 {
 		var err error
 		switch {

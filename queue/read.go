@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -225,22 +226,8 @@ func timeOrNil(n sql.NullInt64) *time.Time {
 func (q *Queue) Stats() sms.Rings { return sms.Rings{Outbound: q.out.shown(), Inbound: q.in.shown()} }
 
 // CountByStatus counts the messages that are not yet at a final status.
-func (q *Queue) CountByStatus(ctx context.Context) (map[sms.Status]int, error) {
-	counts := map[sms.Status]int{}
-	err := q.db.Read(ctx, func(x db.Querier) error {
-		for status, query := range map[sms.Status]string{
-			sms.Scheduled:   `SELECT count(*) FROM messages WHERE status = 'scheduled'`,
-			sms.Unconfirmed: `SELECT count(*) FROM messages WHERE status = 'unconfirmed'`,
-			sms.Sending:     `SELECT count(*) FROM messages WHERE queued_seq IS NOT NULL AND status = 'sending'`,
-			sms.Queued:      `SELECT count(*) FROM messages WHERE queued_seq IS NOT NULL AND status = 'queued'`,
-		} {
-			var n int
-			if err := x.QueryRow(query).Scan(&n); err != nil {
-				return err
-			}
-			counts[status] = n
-		}
-		return nil
-	})
-	return counts, err
+func (q *Queue) CountByStatus() map[sms.Status]int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return maps.Clone(q.open)
 }

@@ -229,12 +229,30 @@ func (q *Queue) consent(tx *db.Tx, r *record) error {
 	word := strings.ToUpper(strings.TrimFunc(r.Text, func(c rune) bool {
 		return unicode.IsSpace(c) || unicode.IsPunct(c) || unicode.IsSymbol(c)
 	}))
-	var err error
 	switch {
 	case stopWords[word]:
-		_, err = tx.Exec(`INSERT OR IGNORE INTO stop_list (number, since, word) VALUES (?,?,?)`, r.From, toMS(r.CreatedAt), word)
+		q.stop(tx, r.From, true)
+		_, err := tx.Exec(`INSERT OR IGNORE INTO stop_list (number, since, word) VALUES (?,?,?)`, r.From, toMS(r.CreatedAt), word)
+		return err
 	case startWords[word]:
-		_, err = tx.Exec(`DELETE FROM stop_list WHERE number = ?`, r.From)
+		q.stop(tx, r.From, false)
+		_, err := tx.Exec(`DELETE FROM stop_list WHERE number = ?`, r.From)
+		return err
 	}
-	return err
+	return nil
+}
+
+// stop keeps the copy of the stop list in memory, which every part is held
+// against, as the transaction has it.
+func (q *Queue) stop(tx *db.Tx, number string, on bool) {
+	before := q.stops[number]
+	set := func(on bool) {
+		if on {
+			q.stops[number] = true
+		} else {
+			delete(q.stops, number)
+		}
+	}
+	set(on)
+	tx.OnRollback(func() { set(before) })
 }

@@ -25,6 +25,8 @@ type record struct {
 	unconfirmedAt time.Time
 	refusedBy     string
 	lastEvent     int64 // sequence of its newest event
+
+	disk *record // as its row is on disk; nil: not known
 }
 
 const recordColumns = `m.row, m.id, m.direction, m.status, m.number, m.local, m.text, m.data, m.port, m.encoding,
@@ -89,6 +91,7 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 	if concatRef.Valid {
 		r.concatRef = int(concatRef.Int64)
 	}
+	r.written()
 	return &r, nil
 }
 
@@ -135,24 +138,56 @@ func (r *record) insert(tx *db.Tx) error {
 		toMS(r.CreatedAt), nullMS(r.SendAt), nullMS(r.ExpiresAt), nullMS(r.ExpectedAt), nullMS(r.SentAt), toMS(r.UpdatedAt),
 		r.PossibleDuplicate, r.Incomplete, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
 		r.Kind, about, r.keyID, r.pin, nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0), r.lastEvent)
+	r.written()
 	return err
 }
 
-// save writes what changes in a message's life. It changes nothing when the
-// row is no longer at the status "was", told by the event "told".
+// save writes what has changed of a message. It changes nothing when the row is
+// no longer at the status "was", told by the event "told".
 func (r *record) save(tx *db.Tx, was sms.Status, told int64) error {
-	n, err := tx.Exec(`UPDATE messages SET status=?, local=?, modem=?, expected_at=?, sent_at=?, delivered_at=?, updated_at=?,
-		attempts=?, possible_duplicate=?, error_code=?, error_title=?, error_detail=?, slot=?, queued_seq=?, not_before=?,
-		concat_ref=?, resends_left=?, extra_resend=?, unconfirmed_at=?, refused_by=?, last_event=? WHERE row=? AND status=? AND last_event=?`,
-		r.Status, r.local(), r.Modem, nullMS(r.ExpectedAt), nullMS(r.SentAt), nullMS(r.DeliveredAt), toMS(r.UpdatedAt),
-		r.Attempts, r.PossibleDuplicate, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
-		nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0), nullMS(r.notBefore),
-		nullInt(r.concatRef, r.concatRef >= 0), r.resendsLeft, r.extraResend, nullMS(r.unconfirmedAt), r.refusedBy, r.lastEvent,
-		r.Row, was, told)
+	// Only what has changed is named: SQLite looks at every index of a column
+	// that is.
+	d := r.disk
+	query := append(make([]byte, 0, 256), `UPDATE messages SET status=?, updated_at=?, last_event=?`...)
+	args := append(make([]any, 0, 24), r.Status, toMS(r.UpdatedAt), r.lastEvent)
+	set := func(changed bool, column string, value any) {
+		if changed {
+			query = append(append(query, ", "...), column...)
+			args = append(args, value)
+		}
+	}
+	set(r.local() != d.local(), "local=?", r.local())
+	set(r.Modem != d.Modem, "modem=?", r.Modem)
+	set(r.Attempts != d.Attempts, "attempts=?", r.Attempts)
+	set(r.slot != d.slot, "slot=?", nullInt(r.slot, r.slot >= 0))
+	set(r.queuedSeq != d.queuedSeq, "queued_seq=?", nullInt(int(r.queuedSeq), r.queuedSeq > 0))
+	set(!r.SentAt.Equal(d.SentAt), "sent_at=?", nullMS(r.SentAt))
+	set(!r.DeliveredAt.Equal(d.DeliveredAt), "delivered_at=?", nullMS(r.DeliveredAt))
+	set(!r.ExpectedAt.Equal(d.ExpectedAt), "expected_at=?", nullMS(r.ExpectedAt))
+	set(r.PossibleDuplicate != d.PossibleDuplicate, "possible_duplicate=?", r.PossibleDuplicate)
+	for i, column := range [...]string{"error_code=?", "error_title=?", "error_detail=?"} {
+		set(errPart(r.Error, i) != errPart(d.Error, i), column, errPart(r.Error, i))
+	}
+	set(!r.notBefore.Equal(d.notBefore), "not_before=?", nullMS(r.notBefore))
+	set(r.concatRef != d.concatRef, "concat_ref=?", nullInt(r.concatRef, r.concatRef >= 0))
+	set(r.resendsLeft != d.resendsLeft, "resends_left=?", r.resendsLeft)
+	set(r.extraResend != d.extraResend, "extra_resend=?", r.extraResend)
+	set(!r.unconfirmedAt.Equal(d.unconfirmedAt), "unconfirmed_at=?", nullMS(r.unconfirmedAt))
+	set(r.refusedBy != d.refusedBy, "refused_by=?", r.refusedBy)
+	query = append(query, ` WHERE row=? AND status=? AND last_event=?`...)
+	n, err := tx.Exec(string(query), append(args, r.Row, was, told)...)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("message %s is no longer %s: %w", r.ID, was, ErrConflict)
 	}
+	r.written()
 	return err
+}
+
+// written notes that the row is as r now.
+func (r *record) written() {
+	d := *r
+	d.disk = nil
+	r.disk = &d
 }
 
 // hold keeps a message that a modem has in hand: its part's outcome, and the
@@ -163,8 +198,7 @@ func (q *Queue) hold(tx *db.Tx, r *record) {
 		delete(q.onAir, r.Row)
 		return
 	}
-	held := *r
-	q.onAir[r.Row] = &held
+	q.onAir[r.Row] = r.disk
 	tx.OnRollback(func() { delete(q.onAir, r.Row) })
 }
 
@@ -172,6 +206,7 @@ func (q *Queue) hold(tx *db.Tx, r *record) {
 func (q *Queue) inHand(tx *db.Tx, row int64) (*record, error) {
 	if held := q.onAir[row]; held != nil {
 		r := *held
+		r.disk = held
 		return &r, nil
 	}
 	return load(tx, row)

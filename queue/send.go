@@ -11,82 +11,6 @@ import (
 	"gatewayd/sms"
 )
 
-// Waiting is a message that waits for a modem, as the one that hands messages
-// to modems needs to know it.
-type Waiting struct {
-	Row       int64
-	Seq       int64 // its place in the order
-	To        string
-	Priority  int
-	Pin       string // name of the only modem that may send it
-	NotBefore time.Time
-	ExpiresAt time.Time
-	RefusedBy string // SIMs that refused it, space-separated
-	Attempts  int
-	Since     time.Time // when it was accepted, or send_at
-	Parts     int
-	Done      int    // parts that the network has, through SIM
-	SIM       string // the SIM that its recipient last wrote to or heard from, within 30 days
-}
-
-// StickyFor is how long a number keeps the SIM it last had to do with.
-const StickyFor = 30 * 24 * time.Hour
-
-// WaitingAfter returns up to limit waiting messages whose place in the order
-// is after seq. A message that becomes queued anew gets a new place.
-func (q *Queue) WaitingAfter(ctx context.Context, seq int64, limit int) ([]Waiting, error) {
-	// Most commits make nothing wait. A place is given before the commit that
-	// the caller is woken by, so nothing that is to be found is missed.
-	if q.queuedSeq.Load() <= seq {
-		return nil, nil
-	}
-	var all []Waiting
-	err := q.db.Read(ctx, func(r db.Querier) error {
-		rows, err := r.Query(`SELECT m.row, m.queued_seq, m.number, m.priority, m.pin, m.not_before, m.expires_at, m.refused_by, m.attempts,
-			coalesce(m.send_at, m.created_at), coalesce(s.sim, ''), m.parts, CASE WHEN m.parts = 1 THEN 0 ELSE
-			(SELECT count(*) FROM parts p WHERE p.message = m.row AND p.confirmed_at IS NOT NULL AND p.sim = s.sim) END FROM messages m LEFT JOIN senders s ON s.number = m.number AND s.at > ?
-			WHERE m.queued_seq > ? AND m.status = 'queued' ORDER BY m.queued_seq LIMIT ?`,
-			toMS(q.o.Now().Add(-StickyFor)), seq, limit)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var w Waiting
-			var notBefore, expires sql.NullInt64
-			var since int64
-			if err := rows.Scan(&w.Row, &w.Seq, &w.To, &w.Priority, &w.Pin, &notBefore, &expires, &w.RefusedBy, &w.Attempts, &since, &w.SIM, &w.Parts, &w.Done); err != nil {
-				return err
-			}
-			w.NotBefore, w.ExpiresAt, w.Since = fromNull(notBefore), fromNull(expires), fromMS(since)
-			all = append(all, w)
-		}
-		return rows.Err()
-	})
-	return all, err
-}
-
-// WaitingRows returns the rows of all messages that WaitingAfter would.
-func (q *Queue) WaitingRows(ctx context.Context) (map[int64]bool, error) {
-	all := map[int64]bool{}
-	err := q.db.Read(ctx, func(r db.Querier) error {
-		rows, err := r.Query(`SELECT row FROM messages WHERE queued_seq IS NOT NULL AND status = 'queued'`)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var row int64
-			if err := rows.Scan(&row); err != nil {
-				return err
-			}
-			all[row] = true
-		}
-		return rows.Err()
-	})
-	return all, err
-}
-
 // Job is a message as it is to be encoded and sent.
 type Job struct {
 	sms.Message
@@ -241,9 +165,7 @@ func (q *Queue) startAs(tx *db.Tx, r *record, s Start, now time.Time, counted *[
 	first := r.Status == sms.Queued // of this attempt
 	switch r.Status {
 	case sms.Queued:
-		if stopped, err := q.stopped(tx, r.To); err != nil {
-			return false, err
-		} else if stopped {
+		if q.stops[r.To] {
 			r.Error = optedOut()
 			return false, q.step(tx, r, sms.Failed, now)
 		}

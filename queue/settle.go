@@ -14,16 +14,16 @@ import (
 // never waits long for its own.
 const slice = 100
 
-// recover settles what the last run left: no pointer is trusted, every message
-// that a modem was given counts. One whose every started part is confirmed
+// recover settles what the last run left: no pointer is trusted, every slot
+// that is sent and not confirmed counts. One whose every started part is confirmed
 // goes on with the next; any other may or may not have gone out.
 func (q *Queue) recover() error {
 	for {
 		var n int
 		err := q.write(func(tx *db.Tx) error {
 			now := q.o.Now()
-			found, err := collect(tx, `SELECT `+recordColumns+` FROM messages m
-				WHERE m.queued_seq IS NOT NULL AND m.status = 'sending' ORDER BY m.queued_seq LIMIT ?`, slice)
+			found, err := collect(tx, `SELECT `+recordColumns+` FROM outbound_ring o JOIN messages m ON m.row = o.message
+				WHERE o.processed IS NULL AND o.sent IS NOT NULL AND o.confirmed IS NULL AND m.status = 'sending' ORDER BY m.queued_seq LIMIT ?`, slice)
 			if err != nil {
 				return err
 			}

@@ -134,13 +134,14 @@ func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, st
 		return sms.Message{}, "", err
 	}
 	r.CreatedAt, r.UpdatedAt = now, now
+	r.Row, r.lastEvent = q.nextRow(), q.nextEvent()
 	r.Status = sms.Queued
 	if r.SendAt.After(now) {
 		r.Status = sms.Scheduled
 	} else {
-		r.queuedSeq = q.queuedSeq.Add(1)
+		q.line(tx, &r)
 	}
-	r.Row, r.lastEvent = q.nextRow(), q.nextEvent()
+	q.count(tx, r.Status, 1)
 	if r.slot, err = q.claimOutbound(tx, r.Row, now); err != nil {
 		return sms.Message{}, "", err
 	}
@@ -152,9 +153,7 @@ func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, st
 		return sms.Message{}, "", err
 	}
 	m := r.Message
-	if stopped, err := q.stopped(tx, r.To); err != nil {
-		return m, state, err
-	} else if stopped {
+	if q.stops[r.To] {
 		r.Error = optedOut()
 		return m, state, q.step(tx, &r, sms.Failed, now)
 	}
@@ -164,15 +163,6 @@ func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, st
 func optedOut() *sms.Error {
 	return &sms.Error{Code: "opted-out", Title: "The recipient has said STOP",
 		Detail: "This number asked for no more messages. It gets some again once it sends START.", Class: sms.Permanent}
-}
-
-func (q *Queue) stopped(r db.Querier, number string) (bool, error) {
-	var one int
-	err := r.QueryRow(`SELECT 1 FROM stop_list WHERE number = ?`, number).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // answered looks for the answer already given to a request.

@@ -26,6 +26,9 @@ INSERT INTO events_chained (seq, type, at, message, prev, state)
 DROP TABLE events;
 ALTER TABLE events_chained RENAME TO events;
 
+-- What waits is found by the ring: every message that is not finished has a slot.
+DROP INDEX messages_queued;
+
 -- Which slots are in use is kept in memory, a bit each, and so are the pointers.
 DROP INDEX outbound_free;
 DROP INDEX outbound_used;
