@@ -56,7 +56,7 @@ func (d *DB) committed() {
 	}
 	select {
 	case <-d.rest:
-		_, _ = d.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)")
+		_, _ = d.writer.sql.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)")
 	default:
 	}
 	if d.commits++; d.commits%lookEvery == 0 {
@@ -101,14 +101,14 @@ var errReading = errors.New("somebody reads the write-ahead log")
 // for nobody.
 func (d *DB) truncate() error {
 	ctx := context.Background()
-	if _, err := d.conn.ExecContext(ctx, "PRAGMA busy_timeout=0"); err != nil {
+	if _, err := d.writer.sql.ExecContext(ctx, "PRAGMA busy_timeout=0"); err != nil {
 		return err
 	}
 	var busy, length, copied int
-	err := d.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &length, &copied)
+	err := d.writer.sql.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &length, &copied)
 	if err == nil && busy != 0 {
 		err = errReading
 	}
-	_, e := d.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout=%d", busyTimeout.Milliseconds()))
+	_, e := d.writer.sql.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout=%d", busyTimeout.Milliseconds()))
 	return errors.Join(err, e)
 }

@@ -10,7 +10,6 @@ package db
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -19,8 +18,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"github.com/mattn/go-sqlite3" // the driver "sqlite3"
 )
 
 // FileName is the database's name in the data directory.
@@ -43,7 +40,7 @@ type Options struct {
 type DB struct {
 	path    string
 	pool    *sql.DB // the writer's one connection
-	conn    *sql.Conn
+	writer  *conn
 	readers *sql.DB // nil with SingleConn
 	urgent  chan *job
 	normal  chan *job
@@ -51,12 +48,9 @@ type DB struct {
 	quit    chan struct{}
 	done    chan struct{}
 	group   int
-	stmts   map[string]*sql.Stmt           // of conn, those that read; the writer goroutine's own
-	raw     *sqlite3.SQLiteConn            // conn beneath database/sql
-	execs   map[string]*sqlite3.SQLiteStmt // of raw, those that write
-	args    []driver.NamedValue            // of the statement under way
-	rstmts  sync.Map                       // query → *sql.Stmt of readers
-	reading chan struct{}                  // holds one of each Read under way
+	reading chan struct{} // holds one of each Read under way
+	mu      sync.Mutex
+	idle    []*conn // of readers
 	once    sync.Once
 	ended   error // of Close
 
@@ -91,7 +85,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		path:   path,
 		urgent: make(chan *job), normal: make(chan *job), scrubs: make(chan chan error),
 		quit: make(chan struct{}), done: make(chan struct{}),
-		group: o.Group, stmts: map[string]*sql.Stmt{}, execs: map[string]*sqlite3.SQLiteStmt{},
+		group:   o.Group,
 		reading: make(chan struct{}, reads),
 		longer:  make(chan struct{}, 1), rest: make(chan struct{}), checkpointed: make(chan struct{}),
 	}
@@ -119,45 +113,34 @@ func (d *DB) connect(ctx context.Context, single bool) (err error) {
 	if err := migrate(ctx, d.pool, filepath.Dir(d.path)); err != nil {
 		return err
 	}
-	// The connection outlives the call that opened it.
-	if d.conn, err = d.pool.Conn(context.WithoutCancel(ctx)); err != nil {
-		return err
-	}
-	if err := d.conn.Raw(func(c any) error { d.raw = c.(*sqlite3.SQLiteConn); return nil }); err != nil || single {
+	if d.writer, err = connection(ctx, d.pool); err != nil || single {
 		return err
 	}
 	if d.readers, err = sql.Open("sqlite3", dsn(d.path, true)); err != nil {
 		return err
 	}
-	// Each read has a connection and may need another one to prepare a query
-	// for the first time.
-	d.readers.SetMaxOpenConns(2 * reads)
-	d.readers.SetMaxIdleConns(2)
+	d.readers.SetMaxOpenConns(reads)
 	if d.checkpoints, err = sql.Open("sqlite3", dsn(d.path, false)); err != nil {
 		return err
 	}
 	d.checkpoints.SetMaxOpenConns(1)
-	_, err = d.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", backstop))
+	_, err = d.writer.sql.ExecContext(ctx, fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", backstop))
 	return err
 }
 
 // disconnect closes what connect has opened.
 func (d *DB) disconnect() error {
 	var errs []error
-	for _, s := range d.stmts {
-		errs = append(errs, s.Close())
+	for _, c := range d.idle {
+		errs = append(errs, c.close()...)
 	}
-	for _, s := range d.execs {
-		errs = append(errs, s.Close())
-	}
-	d.rstmts.Range(func(_, s any) bool { errs = append(errs, s.(*sql.Stmt).Close()); return true })
 	for _, pool := range []*sql.DB{d.readers, d.checkpoints} {
 		if pool != nil {
 			errs = append(errs, pool.Close())
 		}
 	}
-	if d.conn != nil {
-		errs = append(errs, d.conn.Close())
+	if d.writer != nil {
+		errs = append(errs, d.writer.close()...)
 	}
 	if d.pool != nil {
 		errs = append(errs, d.pool.Close())
@@ -257,12 +240,12 @@ func (d *DB) write() {
 // function has run: its caller waits for the commit and should not wait for a
 // batch's rows too.
 func (d *DB) commitGroup(first *job) {
-	if _, err := d.exec("BEGIN IMMEDIATE"); err != nil {
+	if _, err := d.writer.exec("BEGIN IMMEDIATE"); err != nil {
 		first.err = fmt.Errorf("database: begin: %w", err)
 		close(first.done)
 		return
 	}
-	tx := &Tx{d: d}
+	tx := &Tx{c: d.writer}
 	start := time.Now()
 	var ran []*job
 	for j := first; j != nil; {
@@ -275,10 +258,10 @@ func (d *DB) commitGroup(first *job) {
 	}
 	err := tx.broken
 	if err == nil {
-		_, err = d.exec("COMMIT")
+		_, err = d.writer.exec("COMMIT")
 	}
 	if err != nil {
-		_, _ = d.exec("ROLLBACK")
+		_, _ = d.writer.exec("ROLLBACK")
 		tx.undo(0)
 		for _, j := range ran {
 			if j.err == nil {
@@ -318,84 +301,9 @@ func (d *DB) nextWaiting(last *job, ran int, start time.Time) *job {
 	}
 }
 
-// reads is how many reads go on at once.
-const reads = 4
-
-// Read runs fn with a consistent view of the database. fn must not keep the
-// Querier.
-func (d *DB) Read(ctx context.Context, fn func(Querier) error) error {
-	if d.readers == nil {
-		return d.submit(d.normal, &job{fn: func(tx *Tx) error { return fn(tx) }})
-	}
-	select {
-	case <-d.quit:
-		return ErrClosed
-	default:
-	}
-	select {
-	case d.reading <- struct{}{}:
-		defer func() { <-d.reading }()
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-d.quit:
-		return ErrClosed
-	}
-	tx, err := d.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return fmt.Errorf("database: read: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	return fn(reader{ctx, d, tx})
-}
-
-// Querier is the reading half of a transaction.
-type Querier interface {
-	Query(query string, args ...any) (*sql.Rows, error)
-	QueryRow(query string, args ...any) *sql.Row
-}
-
-type reader struct {
-	ctx context.Context
-	d   *DB
-	tx  *sql.Tx
-}
-
-// stmt is the query, prepared once per connection and kept. Queries are few:
-// callers build them of constant pieces.
-func (r reader) stmt(query string) (*sql.Stmt, error) {
-	s, ok := r.d.rstmts.Load(query)
-	if !ok {
-		p, err := r.d.readers.Prepare(query)
-		if err != nil {
-			return nil, err
-		}
-		var raced bool
-		if s, raced = r.d.rstmts.LoadOrStore(query, p); raced {
-			p.Close()
-		}
-	}
-	return r.tx.StmtContext(r.ctx, s.(*sql.Stmt)), nil
-}
-
-func (r reader) Query(query string, args ...any) (*sql.Rows, error) {
-	s, err := r.stmt(query)
-	if err != nil {
-		return nil, err
-	}
-	return s.QueryContext(r.ctx, args...)
-}
-
-func (r reader) QueryRow(query string, args ...any) *sql.Row {
-	s, err := r.stmt(query)
-	if err != nil { // the same error comes back from Scan
-		return r.tx.QueryRowContext(r.ctx, query, args...)
-	}
-	return s.QueryRowContext(r.ctx, args...)
-}
-
 // Tx is the writing transaction. Its statements are prepared once and kept.
 type Tx struct {
-	d *DB
+	c *conn
 	// broken tells why SQLite has undone the whole transaction by itself, as it
 	// may when the disk is full: nothing of it is left to commit.
 	broken error
@@ -427,7 +335,7 @@ func (tx *Tx) undo(mark int) {
 // run runs fn in a savepoint of its own. Its error undoes fn alone, unless the
 // savepoint is gone, and with it the transaction.
 func (tx *Tx) run(fn func(*Tx) error) (err error) {
-	if _, err := tx.d.exec("SAVEPOINT j"); err != nil {
+	if _, err := tx.c.exec("SAVEPOINT j"); err != nil {
 		return fmt.Errorf("database: savepoint: %w", err)
 	}
 	mark := len(tx.undos)
@@ -438,12 +346,12 @@ func (tx *Tx) run(fn func(*Tx) error) (err error) {
 		}
 		if err != nil {
 			tx.undo(mark)
-			if _, e := tx.d.exec("ROLLBACK TO j"); e != nil {
+			if _, e := tx.c.exec("ROLLBACK TO j"); e != nil {
 				tx.broken = err
 				return
 			}
 		}
-		if _, e := tx.d.exec("RELEASE j"); e != nil {
+		if _, e := tx.c.exec("RELEASE j"); e != nil {
 			tx.broken = e
 			if err == nil {
 				err = fmt.Errorf("database: release: %w", e)
@@ -453,53 +361,18 @@ func (tx *Tx) run(fn func(*Tx) error) (err error) {
 	return fn(tx)
 }
 
-func (tx *Tx) stmt(query string) (*sql.Stmt, error) {
-	if s, ok := tx.d.stmts[query]; ok {
-		return s, nil
-	}
-	s, err := tx.d.conn.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, err
-	}
-	tx.d.stmts[query] = s
-	return s, nil
-}
-
 // Exec runs a statement and returns the number of rows it changed.
 func (tx *Tx) Exec(query string, args ...any) (int64, error) {
-	r, err := tx.d.exec(query, args...)
+	r, err := tx.c.exec(query, args...)
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
 }
 
-// exec runs a statement on the writer's connection, prepared once and kept. A
-// part that is sent takes ten of them, and database/sql doubles the time of each.
-func (d *DB) exec(query string, args ...any) (driver.Result, error) {
-	s, ok := d.execs[query]
-	if !ok {
-		p, err := d.raw.Prepare(query)
-		if err != nil {
-			return nil, err
-		}
-		s = p.(*sqlite3.SQLiteStmt)
-		d.execs[query] = s
-	}
-	d.args = d.args[:0]
-	for i, arg := range args {
-		v, err := driver.DefaultParameterConverter.ConvertValue(arg)
-		if err != nil {
-			return nil, fmt.Errorf("argument %d: %w", i+1, err)
-		}
-		d.args = append(d.args, driver.NamedValue{Ordinal: i + 1, Value: v})
-	}
-	return s.ExecContext(context.Background(), d.args)
-}
-
 // Insert runs an INSERT and returns the new row's id.
 func (tx *Tx) Insert(query string, args ...any) (int64, error) {
-	r, err := tx.d.exec(query, args...)
+	r, err := tx.c.exec(query, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -508,19 +381,10 @@ func (tx *Tx) Insert(query string, args ...any) (int64, error) {
 
 // Query reads what the transaction sees, its own changes included.
 func (tx *Tx) Query(query string, args ...any) (*sql.Rows, error) {
-	s, err := tx.stmt(query)
-	if err != nil {
-		return nil, err
-	}
-	return s.QueryContext(context.Background(), args...)
+	return tx.c.query(context.Background(), query, args...)
 }
 
 // QueryRow reads one row of what the transaction sees.
 func (tx *Tx) QueryRow(query string, args ...any) *sql.Row {
-	s, err := tx.stmt(query)
-	if err != nil {
-		// The same error comes back from Scan.
-		return tx.d.conn.QueryRowContext(context.Background(), query, args...)
-	}
-	return s.QueryRowContext(context.Background(), args...)
+	return tx.c.queryRow(context.Background(), query, args...)
 }
