@@ -10,7 +10,7 @@ import (
 const (
 	// checkpointAt is the length of the write-ahead log, in pages, from which
 	// it is copied into the database file.
-	checkpointAt = 2000
+	checkpointAt = 4000
 	// lookEvery is how many commits pass between two looks at that length.
 	lookEvery = 64
 	// backstop is SQLite's own limit, in pages: should our checkpoints ever

@@ -206,6 +206,35 @@ func TestCommitErrorFailsTheGroup(t *testing.T) {
 	})
 }
 
+func TestMemoryFollowsTheRows(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *DB) {
+		var undone, done []int
+		note := func(n int, then func(*Tx) error) func(*Tx) error {
+			return func(tx *Tx) error {
+				for _, k := range []int{n, n + 1} { // undone in the other order
+					tx.OnRollback(func() { undone = append(undone, k) })
+				}
+				tx.OnCommit(func() { done = append(done, n) })
+				return then(tx)
+			}
+		}
+		want := func(u, c string) {
+			t.Helper()
+			if fmt.Sprint(undone) != u || fmt.Sprint(done) != c {
+				t.Errorf("undone %v and done %v, want %s and %s", undone, done, u, c)
+			}
+			undone, done = nil, nil
+		}
+		together(t, d, note(10, insert(1)), note(20, func(*Tx) error { return errors.New("no") }), note(30, func(*Tx) error { panic("oh") }), note(40, insert(2)))
+		want("[21 20 31 30]", "[10 40]")
+		together(t, d, note(10, insert(3)), note(20, func(tx *Tx) error {
+			_, err := tx.Exec(`INSERT INTO t (n, parent) VALUES (4, 99)`)
+			return err
+		}))
+		want("[21 20 11 10]", "[]") // COMMIT failed
+	})
+}
+
 // SQLite may undo the whole transaction by itself, for one when the disk is
 // full. Nobody may be told "done" then, and nothing of the group may stay.
 func TestFullDiskFailsTheGroup(t *testing.T) {
@@ -366,7 +395,7 @@ func TestPragmas(t *testing.T) {
 	}
 	if err := d.Write(func(tx *Tx) error {
 		return errors.Join(pragma(tx, "journal_mode", "wal"), pragma(tx, "synchronous", "2"), // FULL
-			pragma(tx, "foreign_keys", "1"), pragma(tx, "secure_delete", "1"), pragma(tx, "page_size", "2048"))
+			pragma(tx, "foreign_keys", "1"), pragma(tx, "secure_delete", "1"), pragma(tx, "page_size", "1024"))
 	}); err != nil {
 		t.Error(err)
 	}

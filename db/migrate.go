@@ -56,7 +56,7 @@ func migrate(ctx context.Context, pool *sql.DB, directory string) error {
 // dozen places of the database, and each is a page that the commit must write
 // and sync; to read long lists smaller pages are no gain. It holds for new
 // files: SQLite keeps that of an existing one.
-const pageSize = 2048
+const pageSize = 1024
 
 // create sets what can't be changed once a file has its first page.
 func create(ctx context.Context, path string) error {

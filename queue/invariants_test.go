@@ -26,6 +26,10 @@ var invariants = map[string]string{
 	"a place in the order":              `SELECT count(*) FROM messages WHERE (queued_seq IS NOT NULL) <> (status IN ('queued', 'sending'))`,
 	"no place twice":                    `SELECT count(*) - count(DISTINCT queued_seq) FROM messages WHERE queued_seq IS NOT NULL`,
 	"the newest event tells the status": `SELECT count(*) FROM messages m WHERE 'message.' || status <> (SELECT type FROM events e WHERE e.message = m.row ORDER BY seq DESC LIMIT 1)`,
+	"events are a chain": `SELECT count(*) FROM events e WHERE message IS NOT NULL AND coalesce(prev, 0) <>
+		coalesce((SELECT max(seq) FROM events b WHERE b.message = e.message AND b.seq < e.seq), 0)`,
+	"the chain begins at its newest": `SELECT count(*) FROM messages m WHERE last_event <> (SELECT max(seq) FROM events e WHERE e.message = m.row)`,
+	"no event outlives its message":  `SELECT count(*) FROM events e WHERE message IS NOT NULL AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.row = e.message)`,
 	"sent is told before delivered": `SELECT count(*) FROM events d WHERE type = 'message.delivered' AND NOT EXISTS
 		(SELECT 1 FROM events s WHERE s.message = d.message AND s.type = 'message.sent' AND s.seq < d.seq)`,
 	"sent means all parts": `SELECT count(*) FROM messages m WHERE status IN ('sent', 'delivered') AND parts <>
@@ -67,6 +71,20 @@ func (b *box) holds(after string) {
 			var n int
 			if err := r.QueryRow(query).Scan(&n); err != nil || n != 0 {
 				b.t.Errorf("after %s: %q is broken by %d (%v)", after, name, n, err)
+			}
+		}
+		// What is kept in memory says the same as the rows.
+		rings := b.q.Stats()
+		for table, depth := range map[string]int{"outbound_ring": rings.Outbound.Depth, "inbound_ring": rings.Inbound.Depth} {
+			var n int
+			if err := r.QueryRow(`SELECT count(*) FROM ` + table + ` WHERE processed IS NULL`).Scan(&n); err != nil || n != depth {
+				b.t.Errorf("after %s: memory has %d slots of %s in use and the table %d (%v)", after, depth, table, n, err)
+			}
+		}
+		for status, counted := range b.q.CountByStatus() {
+			var n int
+			if err := r.QueryRow(`SELECT count(*) FROM messages WHERE status = ?`, status).Scan(&n); err != nil || n != counted {
+				b.t.Errorf("after %s: memory counts %d messages that are %s and the table has %d (%v)", after, counted, status, n, err)
 			}
 		}
 		y, m, d := b.now.Local().Date()

@@ -463,8 +463,79 @@ func TestBatchIsAtomic(t *testing.T) {
 	if r := b.rings().Outbound; r.Depth != 0 || r.LastRetrieved != nil {
 		t.Errorf("a refused batch left %+v", r)
 	}
+	if n := b.q.CountByStatus()[sms.Queued]; n != 0 {
+		t.Errorf("a refused batch left %d messages counted", n)
+	}
+	if w, err := b.q.WaitingAfter(context.Background(), 0, 10); len(w) != 0 || err != nil {
+		t.Errorf("a refused batch waits: %v, %v", w, err)
+	}
 	if _, _, err := b.q.Submit(context.Background(), drafts[:3], nil); err != nil {
 		t.Fatal(err)
+	}
+	if w, err := b.q.WaitingAfter(context.Background(), 0, 10); len(w) != 3 || err != nil {
+		t.Errorf("%d of 3 messages wait (%v)", len(w), err)
+	}
+}
+
+// Readers remember sequences: one that was given is never given again, not even
+// after its message was erased and the gateway started anew.
+func TestSequencesAreNotGivenTwice(t *testing.T) {
+	b := open(t, queue.Options{})
+	b.submit("+491701234567", "x")
+	_, newest, err := b.q.Span(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.q.EraseNumber(context.Background(), "+491701234567"); err != nil {
+		t.Fatal(err)
+	}
+	b.restart()
+	if _, n, err := b.q.Span(context.Background()); err != nil || n != newest {
+		t.Errorf("the newest sequence is %d (%v), want %d", n, err, newest)
+	}
+	b.submit("+491701234567", "y")
+	all, err := b.q.EventsAfter(context.Background(), 0, 10)
+	if err != nil || len(all) != 1 || all[0].Seq <= newest {
+		t.Errorf("%v (%v): sequence %d was given before", all, err, newest)
+	}
+}
+
+// A modem may ask for a message while it is canceled or erased: what it then
+// starts with is not what the row says any more.
+func TestStartOfAChangedMessage(t *testing.T) {
+	b := open(t, queue.Options{})
+	for name, change := range map[string]func(sms.Message) error{
+		"canceled": func(m sms.Message) error { _, err := b.q.Cancel(context.Background(), m.ID); return err },
+		"erased":   func(m sms.Message) error { _, err := b.q.EraseNumber(context.Background(), m.To); return err },
+	} {
+		m := b.submit("+491701234567", "x")
+		job, err := b.q.Job(context.Background(), m.Row, "8949")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := change(m); err != nil {
+			t.Fatal(err)
+		}
+		s := b.startOf(m, 1)
+		s.Job = job
+		if ok, err := b.q.Advance(nil, s); ok || err != nil {
+			t.Errorf("%s: start = %v, %v", name, ok, err)
+		}
+		b.holds(name)
+	}
+	// A SIM refused it meanwhile.
+	m := b.submit("+491701234567", "x")
+	job, err := b.q.Job(context.Background(), m.Row, "8949")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.begin(m, 1)
+	b.advance(&queue.Verdict{Row: m.Row, Part: 1, Fate: queue.PartRetry, Err: &sms.Error{Code: "x"}, RefusedBy: "other"}, nil)
+	s := b.startOf(m, 1)
+	s.Job = job
+	b.advance(nil, s)
+	if got := b.want(m.ID, sms.Sending); got.Attempts != 2 {
+		t.Errorf("attempts = %d, want 2", got.Attempts)
 	}
 }
 
