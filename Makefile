@@ -5,6 +5,9 @@ COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null)
 LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 export CGO_ENABLED = 1
+# SQLite: a commit syncs the data and not the file's times, which saves a
+# journalling file system a transaction of its own; no count of its memory.
+export CGO_CFLAGS ?= -O2 -g -DHAVE_FDATASYNC=1 -DSQLITE_DEFAULT_MEMSTATUS=0
 
 .PHONY: help build run test bench fmt vet clean
 .DEFAULT_GOAL := help

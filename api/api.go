@@ -6,7 +6,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -229,14 +228,17 @@ func (a *API) recovered(c echo.Context, next echo.HandlerFunc) (err error) {
 // json answers with v. It is encoded before anything is written, so that an
 // error can still be told.
 func (a *API) json(c echo.Context, status int, v any) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	if err := enc.Encode(v); err != nil {
+	marshal := func() ([]byte, error) { return json.Marshal(v) }
+	if m, ok := v.(json.Marshaler); ok {
+		marshal = m.MarshalJSON // json.Marshal would read all of it again
+	}
+	b, err := marshal()
+	if err != nil {
 		p := internal.because("The log has the details.")
 		p.cause = err
 		return p
 	}
-	return c.Blob(status, echo.MIMEApplicationJSON, b.Bytes())
+	return c.Blob(status, echo.MIMEApplicationJSON, append(b, '\n'))
 }
 
 // param returns a parameter of the path. The router gives it as it stood in the
