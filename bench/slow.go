@@ -115,8 +115,7 @@ func measureLine(ctx context.Context, s settings, t *table) (err error) {
 		floor, err = onPort(device.modems[1+eight].port, s.line, commit)
 		bare <- err
 	}()
-	var use [2]series
-	var parts [2]series
+	var use, parts, gaps, owns [2]series
 	var failed error
 	for i, w := range gateways {
 		for m := range w.opened {
@@ -127,6 +126,8 @@ func measureLine(ctx context.Context, s settings, t *table) (err error) {
 			}
 			all, each := seen.lineUse()
 			use[i], parts[i] = append(use[i], all), append(parts[i], each...)
+			gap, own := seen.between()
+			gaps[i], owns[i] = append(gaps[i], gap...), append(owns[i], own...)
 		}
 	}
 	stop()
@@ -134,10 +135,12 @@ func measureLine(ctx context.Context, s settings, t *table) (err error) {
 		return err
 	}
 	least, _ := floor.lineUse()
-	for i, who := range []string{"1 modem", fmt.Sprintf("%d modems, least of them", eight)} {
-		worst := slices.Min(use[i])
-		t.add(row{fmt.Sprintf("line use at %v a part, %d parts a modem, %s", onAir, s.line, who), fmt.Sprintf("%.3f %%, worst part %.2f %%", worst, slices.Min(parts[i])),
-			fmt.Sprintf("%.3f %%", least), fmt.Sprintf("%.4f", worst/least), "≥ 99.8 %"})
+	floorGap, floorOwn := floor.between()
+	for i, who := range []string{"1 modem", fmt.Sprintf("%d modems", eight)} {
+		t.add(row{fmt.Sprintf("line use at %v a part, %d parts a modem, %s", onAir, s.line, who), fmt.Sprintf("%s %%, worst part %.2f %%", use[i].spread("%.3f"), slices.Min(parts[i])),
+			fmt.Sprintf("%.3f %%", least), fmt.Sprintf("%.4f", use[i].median()/least), "≥ 99.8 %"})
+		t.add(compare("final result to the next Ctrl-Z at such a pace, median, "+who, "", "", series{gaps[i].median()}, series{floorGap.median()}))
+		t.add(compare("own share of that, median, "+who, "", "", series{owns[i].median()}, series{floorOwn.median()}))
 	}
 	return nil
 }
@@ -176,7 +179,7 @@ func measureCrowd(ctx context.Context, s settings, t *table) (err error) {
 	if err := p.modemsReady(ctx, many); err != nil {
 		return err
 	}
-	body, err := batchOf(many * (s.crowdParts+5), true)
+	body, err := batchOf(many*(s.crowdParts+5), true)
 	if err != nil {
 		return err
 	}

@@ -115,6 +115,17 @@ func (t *tap) rate() float64 {
 	return float64(t.parts) / t.final.Sub(t.first).Seconds()
 }
 
+// between is what lay between two parts: from a final result to the next
+// Ctrl-Z, and the program's own share of it.
+func (t *tap) between() (all, own series) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.periods {
+		all = append(all, t.periods[i]-t.inHand[i])
+	}
+	return all, t.owns
+}
+
 // lineUse is the share of the time, in percent, that the network had a part in
 // hand: over all parts, and for each with the gap before it.
 func (t *tap) lineUse() (all float64, each series) {
