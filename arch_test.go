@@ -43,7 +43,7 @@ var rooms = map[string]room{
 	"config":                {"sms", "the file is read before anything is built"},
 	"sim":                   {"", "what checks the daemon must not share its code: not even the PDUs"},
 	"cmd/gatewayd":          {"auth config db gateway modem modem/ports queue sim sms webhook", "flags and exit codes; queue and webhook for their Options only"},
-	"bench":                 {"db gateway modem queue sim sms sms/pdu webhook", "it measures from outside, and makes the floors itself"},
+	"bench":                 {"auth db gateway modem queue sim sms sms/pdu webhook", "it measures from outside, and makes the floors itself"},
 	"e2e":                   {"", "its tests start the binary"},
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -13,12 +12,11 @@ import (
 // after messages, and processor time and writes for each message from its POST
 // to the network's answer.
 func measureDaemon(ctx context.Context, s settings, t *table) (err error) {
-	device, err := startSimulator(ctx)
+	device, err := startSimulator(ctx, simulation{modems: 1})
 	if err != nil {
 		return err
 	}
-	p, err := startDaemon(ctx, s.binary, filepath.Join(s.dir, "daemon"),
-		fmt.Sprintf("  list:\n    - {name: bench, port: %s, number: %q, max_per_minute: 0, max_per_day: 0}\n", device.port, device.number))
+	p, err := startDaemon(ctx, s.binary, filepath.Join(s.dir, "daemon"), list(device.modems))
 	if err != nil {
 		_, e := device.end()
 		return errors.Join(err, e)
@@ -30,10 +28,7 @@ func measureDaemon(ctx context.Context, s settings, t *table) (err error) {
 			err = fmt.Errorf("the modem was given %d parts, not %d", parts, s.messages)
 		}
 	}()
-	if err := p.until(ctx, time.Minute, "/v1/modems", func(body string) bool {
-		var list struct{ Modems []struct{ State string } }
-		return json.Unmarshal([]byte(body), &list) == nil && len(list.Modems) == 1 && list.Modems[0].State == "ready"
-	}); err != nil {
+	if err := p.modemsReady(ctx, 1); err != nil {
 		return err
 	}
 	if err := pause(ctx, s.settle); err != nil {
@@ -43,14 +38,11 @@ func measureDaemon(ctx context.Context, s settings, t *table) (err error) {
 	if err != nil {
 		return err
 	}
-	rate, _, err := p.post(ctx, s.clients, s.messages, 0)
+	rate, _, err := p.post(ctx, s.clients, func(i int) bool { return i < s.messages })
 	if err != nil {
 		return err
 	}
-	if err := p.until(ctx, 5*time.Minute, "/v1/queue", func(body string) bool {
-		var q struct{ Outbound struct{ Depth int } }
-		return json.Unmarshal([]byte(body), &q) == nil && q.Outbound.Depth == 0
-	}); err != nil {
+	if err := p.allSent(ctx); err != nil {
 		return err
 	}
 	after, err := p.used()

@@ -3,9 +3,26 @@
 // with its floor, several times, and the ratio is taken within each round, so
 // that a busy machine slows both sides. Nothing is asserted: it prints a table.
 //
-//	go run ./bench            about six minutes
-//	go run ./bench -quick     a minute, for a first impression, without the recovery
-//	go run ./bench -only send one part of it: send, post, daemon, sick or recovery
+//	go run ./bench            about ten minutes
+//	go run ./bench -quick     two minutes, for a first impression, without the recovery
+//	go run ./bench -only send one part of it
+//
+// Its parts are
+//
+//	send     a modem that answers at once: parts a second, the gateway's own share of each
+//	batches  the same while batches of messages arrive
+//	paced    parts a second at 50 ms a part
+//	line     line use at 3 s a part, one modem and eight
+//	trickle  bytes written for a message when one is sent every 3 s
+//	crowd    32 modems at 3 s a part
+//	receive  from +CMTI to the webhook
+//	post     POSTs a second
+//	daemon   memory, processor time and bytes written, flat out
+//	million  a million slots in use: start, memory, POSTs
+//	sick     seven modems beside a sick one
+//	recovery how long each fault lasts, in virtual time
+//
+// line and trickle wait nearly all of their time, and are measured side by side.
 package main
 
 import (
@@ -18,6 +35,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,14 +50,22 @@ type settings struct {
 	settle     time.Duration // from "ready" to the reading of the idle memory
 	clients    int
 	crowdFor   time.Duration // eight modems send
+	paced      int           // parts in one round at 50 ms each
+	line       int           // parts of each modem at 3 s each
+	crowdParts int           // the same of each of many modems, on average, while the time is taken
+	trickle    int           // messages, one every 3 s
+	texts      int           // received
+	slots      int           // in use
 	recovery   bool          // of every fault
 	only, dir  string
 	binary     string
 	cpuprofile string
 }
 
-var full = settings{rounds: 7, parts: 1500, posting: 5 * time.Second, inserts: 20_000, messages: 10_000, settle: 10 * time.Second, clients: 64, crowdFor: 8 * time.Second, recovery: true}
-var quick = settings{rounds: 2, parts: 250, posting: 1500 * time.Millisecond, inserts: 5_000, messages: 1_000, settle: 2 * time.Second, clients: 64, crowdFor: 5 * time.Second}
+var full = settings{rounds: 7, parts: 1500, posting: 5 * time.Second, inserts: 20_000, messages: 10_000, settle: 10 * time.Second, clients: 64, crowdFor: 8 * time.Second,
+	paced: 80, line: 13, crowdParts: 12, trickle: 20, texts: 300, slots: 1_000_000, recovery: true}
+var quick = settings{rounds: 2, parts: 250, posting: 1500 * time.Millisecond, inserts: 5_000, messages: 1_000, settle: 2 * time.Second, clients: 64, crowdFor: 5 * time.Second,
+	paced: 20, line: 4, crowdParts: 2, trickle: 4, texts: 60, slots: 100_000}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -53,8 +79,8 @@ func main() {
 
 func run(ctx context.Context, out io.Writer) (err error) {
 	s := full
-	short := flag.Bool("quick", false, "a short run: noisier figures, a minute")
-	flag.StringVar(&s.only, "only", "", "measure this alone: send, post, daemon, sick or recovery")
+	short := flag.Bool("quick", false, "a short run: noisier figures, two minutes")
+	flag.StringVar(&s.only, "only", "", "measure this alone: "+strings.Join(names(), ", "))
 	flag.StringVar(&s.dir, "dir", "", "where the databases go; it decides what a commit costs. A temporary folder if not given")
 	flag.StringVar(&s.binary, "binary", "", "the gatewayd to measure; built from this module if not given")
 	flag.StringVar(&s.cpuprofile, "cpuprofile", "", "write a CPU profile of the rounds that send through the gateway to this file")
@@ -62,12 +88,15 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	simulator := flag.Bool("simulate", false, "be the simulated modem; the benchmark starts itself so")
 	flag.Parse()
 	if *simulator {
-		return simulate()
+		return simulate(flag.Args())
 	}
 	if *short {
 		q := quick
 		q.only, q.dir, q.binary, q.cpuprofile = s.only, s.dir, s.binary, s.cpuprofile
 		s = q
+	}
+	if s.only != "" && !slices.Contains(names(), s.only) {
+		return fmt.Errorf("-only %s: say one of %s", s.only, strings.Join(names(), ", "))
 	}
 	if *rounds > 0 {
 		s.rounds = *rounds
@@ -83,23 +112,10 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	fmt.Fprint(out, m)
 	t := &table{}
-	for _, step := range []struct {
-		name    string
-		measure func(context.Context, settings, *table) error
-	}{{"send", measureSending}, {"post", measurePosts}, {"daemon", measureDaemon}, {"sick", measureSick}, {"recovery", measureRecovery}} {
-		if s.only != "" && s.only != step.name || step.name == "recovery" && !s.recovery && s.only == "" {
-			continue
+	for _, group := range groups {
+		if err := group.measure(ctx, &s, t); err != nil {
+			return err
 		}
-		if (step.name == "post" || step.name == "daemon") && s.binary == "" {
-			if s.binary, err = build(ctx, s.dir); err != nil {
-				return err
-			}
-		}
-		start := time.Now()
-		if err := step.measure(ctx, s, t); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
-		}
-		fmt.Fprintf(os.Stderr, "bench: %s took %.0f s\n", step.name, time.Since(start).Seconds())
 	}
 	t.print(out)
 	return nil

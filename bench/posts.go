@@ -20,7 +20,7 @@ import (
 func measurePosts(ctx context.Context, s settings, t *table) error {
 	var rate, floor, p50, p99 series
 	for i := range s.rounds {
-		inserted, err := insertRows(ctx, filepath.Join(s.dir, fmt.Sprint("rows", i)), s.inserts)
+		inserted, err := insertRows(ctx, filepath.Join(s.dir, fmt.Sprint("rows", i)), s.inserts, group)
 		if err != nil {
 			return err
 		}
@@ -45,15 +45,30 @@ func postFor(ctx context.Context, s settings, dir string) (rate float64, took se
 		return 0, nil, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-	if _, _, err := p.post(ctx, s.clients, 0, s.posting/5); err != nil { // warms up
+	if _, _, err := p.post(ctx, s.clients, during(s.posting/5)); err != nil { // warms up
 		return 0, nil, err
 	}
-	return p.post(ctx, s.clients, 0, s.posting)
+	return p.post(ctx, s.clients, during(s.posting))
 }
 
-// post posts messages from several clients, n in all or, if n is 0, for a
-// time. It returns messages a second and what each POST took in microseconds.
-func (p *process) post(ctx context.Context, clients, n int, d time.Duration) (rate float64, took series, err error) {
+// during posts as fast as it goes for a time.
+func during(d time.Duration) func(int) bool {
+	end := time.Now().Add(d)
+	return func(int) bool { return time.Now().Before(end) }
+}
+
+// spaced posts n messages, one in each space.
+func spaced(ctx context.Context, n int, space time.Duration) func(int) bool {
+	start := time.Now()
+	return func(i int) bool {
+		return i < n && pause(ctx, time.Until(start.Add(time.Duration(i)*space))) == nil
+	}
+}
+
+// post posts messages from several clients as long as more, given how many there
+// were, says so. It returns messages a second and what each POST took in
+// microseconds.
+func (p *process) post(ctx context.Context, clients int, more func(i int) bool) (rate float64, took series, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
@@ -63,16 +78,13 @@ func (p *process) post(ctx context.Context, clients, n int, d time.Duration) (ra
 		errs  = make([]error, clients)
 	)
 	start := time.Now()
-	more := func() (int, bool) {
+	next := func() (int, bool) {
 		i := int(given.Add(1)) - 1
-		if n > 0 {
-			return i, i < n && ctx.Err() == nil
-		}
-		return i, time.Since(start) < d && ctx.Err() == nil
+		return i, more(i) && ctx.Err() == nil
 	}
 	for c := range clients {
 		wait.Go(func() {
-			if errs[c] = p.client(ctx, more, &times[c]); errs[c] != nil {
+			if errs[c] = p.client(ctx, next, &times[c]); errs[c] != nil {
 				cancel()
 			}
 		})
@@ -91,7 +103,7 @@ func (p *process) post(ctx context.Context, clients, n int, d time.Duration) (ra
 // client posts over one kept-alive connection. It is written by hand because
 // it shares the processors with the daemon that it measures: net/http's client
 // would take as much of them as the daemon's server.
-func (p *process) client(ctx context.Context, more func() (int, bool), took *series) error {
+func (p *process) client(ctx context.Context, next func() (int, bool), took *series) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.address)
 	if err != nil {
 		return err
@@ -100,7 +112,7 @@ func (p *process) client(ctx context.Context, more func() (int, bool), took *ser
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	r := bufio.NewReader(conn)
 	var out bytes.Buffer
-	for i, ok := more(); ok; i, ok = more() {
+	for i, ok := next(); ok; i, ok = next() {
 		body := fmt.Sprintf(`{"to":%q,"text":%q,"delivery_report":false}`, recipient(i), benchText)
 		out.Reset()
 		fmt.Fprintf(&out, "POST /v1/messages HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",

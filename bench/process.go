@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -22,11 +23,19 @@ type process struct {
 	log     bytes.Buffer
 	address string
 	key     string
+	start   time.Duration // until it was ready
 }
 
-// startDaemon writes a configuration in dir and runs the binary with it; modems
-// is the list of modems in YAML, "" for none.
-func startDaemon(ctx context.Context, binary, dir, modems string) (*process, error) {
+// slots is the capacity of a gateway's outbound ring: a million may be in use,
+// and some more come.
+const slots = 1_100_000
+
+// dataDir is where a daemon in dir keeps its database.
+func dataDir(dir string) string { return filepath.Join(dir, "data") }
+
+// startDaemon writes a configuration in dir and runs the binary with it; rest is
+// its end in YAML, behind modems, which may begin with their list.
+func startDaemon(ctx context.Context, binary, dir, rest string) (*process, error) {
 	p := &process{}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -38,8 +47,8 @@ func startDaemon(ctx context.Context, binary, dir, modems string) (*process, err
 	p.address = l.Addr().String()
 	l.Close()
 	config := filepath.Join(dir, "gatewayd.yaml")
-	yaml := fmt.Sprintf("data_dir: %s\nhttp: {listen: %q}\nqueue: {outbound_capacity: 1000000}\nmodems:\n  discover: false\n%s",
-		filepath.Join(dir, "data"), p.address, modems)
+	yaml := fmt.Sprintf("data_dir: %s\nhttp: {listen: %q}\nqueue: {outbound_capacity: %d}\nmodems:\n  discover: false\n%s",
+		dataDir(dir), p.address, slots, rest)
 	if err := os.WriteFile(config, []byte(yaml), 0o600); err != nil {
 		return nil, err
 	}
@@ -50,12 +59,14 @@ func startDaemon(ctx context.Context, binary, dir, modems string) (*process, err
 	p.key = strings.TrimSpace(string(key))
 	p.cmd = exec.CommandContext(ctx, binary, "run", "--config", config)
 	p.cmd.Stderr = &p.log
+	start := time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	if err := p.until(ctx, 20*time.Second, "/readyz", func(body string) bool { return true }); err != nil {
+	if err := p.until(ctx, patience, "/readyz", func(body string) bool { return true }); err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
+	p.start = time.Since(start)
 	return p, nil
 }
 
@@ -73,7 +84,7 @@ func (p *process) stop() error {
 func (p *process) until(ctx context.Context, within time.Duration, path string, ok func(body string) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		if body, err := p.get(ctx, path); err == nil && ok(body) {
@@ -106,6 +117,30 @@ func (p *process) get(ctx context.Context, path string) (string, error) {
 		return "", fmt.Errorf("GET %s: %s", path, r.Status)
 	}
 	return b.String(), nil
+}
+
+// modemsReady waits until so many modems are.
+func (p *process) modemsReady(ctx context.Context, n int) error {
+	return p.until(ctx, time.Minute, "/v1/modems", func(body string) bool {
+		var list struct{ Modems []struct{ State string } }
+		ready := 0
+		if json.Unmarshal([]byte(body), &list) == nil {
+			for _, m := range list.Modems {
+				if m.State == "ready" {
+					ready++
+				}
+			}
+		}
+		return ready == n
+	})
+}
+
+// allSent waits until no slot of the outbound ring is in use.
+func (p *process) allSent(ctx context.Context) error {
+	return p.until(ctx, 5*time.Minute, "/v1/queue", func(body string) bool {
+		var q struct{ Outbound struct{ Depth int } }
+		return json.Unmarshal([]byte(body), &q) == nil && q.Outbound.Depth == 0
+	})
 }
 
 // used is what a process has used up so far.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,8 +12,6 @@ import (
 
 	"gatewayd/gateway"
 	"gatewayd/modem"
-	"gatewayd/queue"
-	"gatewayd/sms"
 )
 
 const benchText = "Your appointment is on Tuesday at 10:30. Reply STOP to get no more of these."
@@ -38,7 +35,7 @@ func (l *lane) take(t *tap) {
 // measureSending compares the gateway's send loop with bare ones on the same
 // pseudo-terminal, whose network answers at once.
 func measureSending(ctx context.Context, s settings, t *table) error {
-	device, err := startSimulator(ctx)
+	device, err := startSimulator(ctx, simulation{modems: 1})
 	if err != nil {
 		return err
 	}
@@ -122,54 +119,14 @@ func onPort(port string, n int, before func() error) (*tap, error) {
 // through a whole gateway without HTTP.
 func throughGateway(ctx context.Context, dir string, sim *simulator, n int) (t *tap, err error) {
 	defer os.RemoveAll(dir)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	opened := make(chan *tap, 16)
-	g, err := gateway.New(ctx, gateway.Options{DataDir: dir, Version: "bench", Modems: []gateway.ModemOptions{{
-		Name: "bench", Port: sim.port, Number: sim.number,
-		Open: func(context.Context) (io.ReadWriteCloser, error) {
-			rwc, err := modem.OpenSerial(sim.port)
-			if err != nil {
-				return nil, err
-			}
-			t := newTap(rwc, n)
-			opened <- t
-			return t, nil
-		},
-	}}})
+	w, err := watch(ctx, gateway.Options{DataDir: dir}, sim.modems[:1], n)
 	if err != nil {
 		return nil, err
 	}
-	for from := 0; from < n; from += 250 {
-		var drafts []queue.Draft
-		for i := from; i < min(from+250, n); i++ {
-			drafts = append(drafts, queue.Draft{Message: sms.Message{To: recipient(i), Text: benchText, Priority: sms.DefaultPriority}})
-		}
-		if _, _, err := g.Queue().Submit(ctx, drafts, nil); err != nil {
-			return nil, err
-		}
+	if err := handIn(ctx, w.Queue(), n, 250, benchDraft); err != nil {
+		return nil, err
 	}
-	done := make(chan error, 1)
-	go func() { done <- g.Run(ctx) }()
-	defer func() {
-		cancel()
-		err = errors.Join(err, <-done)
-	}()
-	over := time.NewTimer(patience)
-	defer over.Stop()
-	for {
-		all := make(chan struct{})
-		if t != nil {
-			all = t.all
-		}
-		select {
-		case t = <-opened:
-		case <-all:
-			return t, nil
-		case <-over.C:
-			return nil, fmt.Errorf("%d messages were not sent within %v", n, patience)
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
+	w.start(ctx)
+	defer func() { err = errors.Join(err, w.stop()) }()
+	return w.sent(ctx, 0)
 }

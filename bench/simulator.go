@@ -2,47 +2,154 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"gatewayd/sim"
 )
 
-// simulator is a simulated modem in a process of its own, as a real one is
-// outside of the gateway. Its network answers at once.
-type simulator struct {
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    *bufio.Reader
-	port   string
-	number string
+// simulation is what the simulator's process is told to be.
+type simulation struct {
+	modems  int
+	latency time.Duration // of the network, for each part; 0: it answers at once
+	texts   bool          // phones will write to the modems
 }
 
-// simulate is the simulator's process: it tells its port and its number, waits
-// until its input ends, and tells how many parts it was given.
-func simulate() error {
-	network := sim.NewNetwork(sim.NetworkOptions{Keep: 100})
-	defer network.Close()
-	m := network.AddModem(sim.ModemOptions{Name: "bench"})
-	port, err := m.OpenPTY("")
-	if err != nil {
+// A network that takes seconds for a part takes one to deliver it and one more
+// to report that.
+const deliverySlow = time.Second
+
+// terminal is where a simulated modem is, and its SIM's number.
+type terminal struct{ port, number string }
+
+// simulator is simulated modems in a process of their own, as real ones are
+// outside of the gateway.
+type simulator struct {
+	terminal // of the first
+	modems   []terminal
+
+	cmd *exec.Cmd
+	mu  sync.Mutex // of a question and its answer
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+// simulate is the simulator's process: it tells the modems' ports and numbers,
+// answers questions until its input ends, and tells how many parts it was given.
+func simulate(args []string) error {
+	if len(args) != 3 {
+		return errors.New("-simulate: say how many modems, the network's latency, and whether phones write to them")
+	}
+	var o simulation
+	var errs [3]error
+	o.modems, errs[0] = strconv.Atoi(args[0])
+	o.latency, errs[1] = time.ParseDuration(args[1])
+	o.texts, errs[2] = strconv.ParseBool(args[2])
+	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
-	fmt.Println(port, m.Number())
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	fmt.Println(m.Stats().Sends)
-	return nil
+	options := sim.NetworkOptions{Latency: o.latency, Keep: 100}
+	if o.latency > 0 {
+		options.Keep = 10_000
+	}
+	if o.latency >= time.Second {
+		options.Delivery, options.Report = deliverySlow, deliverySlow
+	}
+	network := sim.NewNetwork(options)
+	defer network.Close()
+	announced := &announcements{at: make(chan int64, 16)}
+	for i := range o.modems {
+		m := sim.ModemOptions{Name: modemName(i)}
+		if o.texts {
+			m.Trace = announced
+		}
+		modem := network.AddModem(m)
+		port, err := modem.OpenPTY("")
+		if err != nil {
+			return err
+		}
+		fmt.Println(port, modem.Number())
+	}
+	phone := network.Handset("+491719999999")
+	questions := bufio.NewScanner(os.Stdin)
+	for questions.Scan() {
+		fmt.Println(answer(questions.Text(), network, phone, announced))
+	}
+	parts := 0
+	for _, m := range network.Modems() {
+		parts += m.Stats().Sends
+	}
+	fmt.Println(parts)
+	return questions.Err()
 }
 
-func startSimulator(ctx context.Context) (*simulator, error) {
+// modemName is what modem i is called, in the simulator and in configurations.
+func modemName(i int) string { return fmt.Sprintf("m%d", i+1) }
+
+// answer answers a question with a number, -1 if there is no answer.
+func answer(question string, network *sim.Network, phone *sim.Handset, announced *announcements) int64 {
+	var a, b int
+	switch word, rest, _ := strings.Cut(question, " "); word {
+	case "text": // has a phone write to modem a, and tells when that was announced
+		if _, err := fmt.Sscan(rest, &a); err != nil {
+			return -1
+		}
+		announced.awaited.Store(true)
+		if phone.Send(network.Modems()[a].Number(), benchText) != nil {
+			return -1
+		}
+		select {
+		case at := <-announced.at:
+			return at
+		case <-time.After(10 * time.Second):
+			return -1
+		}
+	case "write": // has a phone write to modem a
+		if _, err := fmt.Sscan(rest, &a); err != nil || phone.Send(network.Modems()[a].Number(), benchText) != nil {
+			return -1
+		}
+		return 0
+	case "took": // how long it took from the a-th part that the network had to the b-th
+		accepted := network.Accepted()
+		if _, err := fmt.Sscan(rest, &a, &b); err != nil || len(accepted) < b {
+			return -1
+		}
+		return int64(accepted[b-1].At.Sub(accepted[a-1].At))
+	}
+	return -1
+}
+
+// announcements takes the time of +CMTI in the modems' dialogue, which is told
+// just before it is written to the terminal.
+type announcements struct {
+	awaited atomic.Bool
+	at      chan int64
+}
+
+func (a *announcements) Write(b []byte) (int, error) {
+	if a.awaited.Load() && bytes.Contains(b, []byte("+CMTI: ")) {
+		a.at <- time.Now().UnixNano()
+		a.awaited.Store(false)
+	}
+	return len(b), nil
+}
+
+func startSimulator(ctx context.Context, o simulation) (*simulator, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	s := &simulator{cmd: exec.CommandContext(ctx, self, "-simulate")}
+	s := &simulator{cmd: exec.CommandContext(ctx, self, "-simulate", strconv.Itoa(o.modems), o.latency.String(), strconv.FormatBool(o.texts))}
 	s.cmd.Stderr = os.Stderr
 	if s.in, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -55,19 +162,47 @@ func startSimulator(ctx context.Context) (*simulator, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	if _, err := fmt.Fscanln(s.out, &s.port, &s.number); err != nil {
-		s.end()
-		return nil, fmt.Errorf("the simulator did not start: %w", err)
+	for range o.modems {
+		var m terminal
+		if _, err := fmt.Fscanln(s.out, &m.port, &m.number); err != nil {
+			s.end()
+			return nil, fmt.Errorf("the simulator did not start: %w", err)
+		}
+		s.modems = append(s.modems, m)
 	}
+	s.terminal = s.modems[0]
 	return s, nil
+}
+
+// ask asks the simulator's process a question; see answer.
+func (s *simulator) ask(format string, args ...any) (n int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := fmt.Fprintf(s.in, format+"\n", args...); err != nil {
+		return 0, err
+	}
+	_, err = fmt.Fscanln(s.out, &n)
+	return n, err
 }
 
 // end ends the simulator and returns how many parts it was given.
 func (s *simulator) end() (parts int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.in.Close()
 	_, err = fmt.Fscanln(s.out, &parts)
 	if e := s.cmd.Wait(); err == nil {
 		err = e
 	}
 	return parts, err
+}
+
+// list is modems in the words of a configuration, without limits.
+func list(modems []terminal) string {
+	var b strings.Builder
+	b.WriteString("  list:\n")
+	for i, m := range modems {
+		fmt.Fprintf(&b, "    - {name: %s, port: %s, number: %q, max_per_minute: 0, max_per_day: 0}\n", modemName(i), m.port, m.number)
+	}
+	return b.String()
 }

@@ -62,6 +62,13 @@ func (s series) at(q float64) float64 {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
+func (s series) sum() (sum float64) {
+	for _, x := range s {
+		sum += x
+	}
+	return sum
+}
+
 // over divides round by round.
 func (s series) over(floor series) series {
 	var r series

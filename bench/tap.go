@@ -28,6 +28,10 @@ type tap struct {
 	idles   series        // microseconds
 	prompts series
 	owns    series // sum of both, part by part
+
+	submitted time.Time
+	inHand    series // microseconds that the network had each part but the first in hand
+	periods   series // from the final result before to its own
 }
 
 type tapState int
@@ -63,7 +67,7 @@ func (t *tap) Write(b []byte) (int, error) {
 			t.first = now
 		}
 	case t.state == prompted && bytes.Equal(b, ctrlZ):
-		t.state = submitted
+		t.state, t.submitted = submitted, now
 		gap := now.Sub(t.prompt)
 		t.prompts = append(t.prompts, micros(gap))
 		if t.idle >= 0 {
@@ -91,6 +95,9 @@ func (t *tap) Read(b []byte) (int, error) {
 		}
 	case submitted:
 		if bytes.Contains(t.tail, okay) {
+			if !t.final.IsZero() {
+				t.inHand, t.periods = append(t.inHand, micros(now.Sub(t.submitted))), append(t.periods, micros(now.Sub(t.final)))
+			}
 			t.state, t.final, t.clean = other, now, true
 			t.parts++
 			if t.parts == t.want {
@@ -106,4 +113,27 @@ func (t *tap) rate() float64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return float64(t.parts) / t.final.Sub(t.first).Seconds()
+}
+
+// between is what lay between two parts: from a final result to the next
+// Ctrl-Z, and the program's own share of it.
+func (t *tap) between() (all, own series) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.periods {
+		all = append(all, t.periods[i]-t.inHand[i])
+	}
+	return all, t.owns
+}
+
+// lineUse is the share of the time, in percent, that the network had a part in
+// hand: over all parts, and for each with the gap before it.
+func (t *tap) lineUse() (all float64, each series) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	each = t.inHand.over(t.periods)
+	for i := range each {
+		each[i] *= 100
+	}
+	return 100 * t.inHand.sum() / t.periods.sum(), each
 }

@@ -227,6 +227,7 @@ func (m *Modem) session(ctx context.Context) *trouble {
 			m.log.Debug("close", "error", err)
 		}
 	}()
+	defer m.leavePrompt(ctx)
 	m.fresh()
 	defer m.endSession(ctx)
 	if t := m.apply(ctx); t != nil || ctx.Err() != nil {
@@ -250,6 +251,22 @@ func (m *Modem) session(ctx context.Context) *trouble {
 		}
 	}()
 	return m.work(ctx)
+}
+
+// leaveWithin is how long the end of the daemon waits for a modem to leave its prompt.
+const leaveWithin = 2 * time.Second
+
+// leavePrompt does at the end of the daemon what the next command would have
+// done: what the next program says to the modem must not become a message.
+func (m *Modem) leavePrompt(ctx context.Context) {
+	if ctx.Err() == nil || !m.port.Unfinished() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
+	defer cancel()
+	if err := m.port.Resync(ctx, 1); err != nil {
+		m.log.Debug("the modem may have been left at its prompt", "error", err)
+	}
 }
 
 // endSession has nobody wait for an answer of this session, nor take the

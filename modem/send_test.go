@@ -330,6 +330,29 @@ func TestStopping(t *testing.T) {
 	})
 }
 
+// A modem whose prompt comes as the process ends is left in command mode, and
+// nothing was sent.
+func TestStoppingAtThePrompt(t *testing.T) {
+	converse(t, func(r *rig) {
+		r.box.hold = make(chan struct{})
+		r.knows("␛", "-")
+		r.box.add(part("a", 1))
+		r.hear(cmd)
+		r.modem().Say("\r\n> ")
+		synctest.Wait()
+		stopped := make(chan struct{})
+		go func() { r.stop(); close(stopped) }()
+		synctest.Wait()
+		close(r.box.hold)
+		r.hear("␛")
+		r.say("OK")
+		<-stopped
+		if o := r.box.booked(); len(o) != 1 || o[0].Result != modem.NotSent {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
 const (
 	deliver = "07919471010000000404A1321000001010200010800003C2E231"
 	report  = "079194710100000006010C91947110325476101020001080001010200010800000"
