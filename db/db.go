@@ -20,6 +20,8 @@ import (
 	"time"
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+
+	"gatewayd/failpoint"
 )
 
 // FileName is the database's name in the data directory.
@@ -97,6 +99,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err := d.connect(ctx, o.SingleConn); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), d.disconnect())
 	}
+	failpoint.Hit("db.opened")
 	go d.write()
 	if d.checkpoints != nil {
 		go d.checkpoint()
@@ -265,7 +268,9 @@ func (d *DB) commitGroup(first *job) {
 	}
 	err := tx.broken
 	if err == nil {
+		failpoint.Hit("db.before-commit")
 		_, err = d.conn.ExecContext(ctx, "COMMIT")
+		failpoint.Hit("db.after-commit")
 	}
 	if err != nil {
 		_, _ = d.conn.ExecContext(ctx, "ROLLBACK")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/warthog618/modem/info"
 
+	"gatewayd/failpoint"
 	"gatewayd/modem/at"
 	"gatewayd/sms"
 )
@@ -70,6 +71,7 @@ var steps = []step{
 
 // bringUp takes a port from the unknown to a modem that sends and receives.
 func (m *Modem) bringUp(ctx context.Context) *trouble {
+	failpoint.Hit("modem.bring-up")
 	if err := m.port.Resync(ctx, 10); err != nil {
 		return m.notAModem(err)
 	}
@@ -103,6 +105,7 @@ func (m *Modem) bringUp(ctx context.Context) *trouble {
 		}
 	}
 	m.sendableAgain()
+	failpoint.Hit("modem.up")
 	return nil
 }
 

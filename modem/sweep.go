@@ -12,6 +12,7 @@ import (
 
 	"github.com/warthog618/modem/info"
 
+	"gatewayd/failpoint"
 	"gatewayd/modem/at"
 	"gatewayd/sms"
 	"gatewayd/sms/pdu"
@@ -108,6 +109,7 @@ func (m *Modem) firstSweep(ctx context.Context) (*trouble, error) {
 // sweepStorage stores everything that was received into a storage, in the order
 // in which the service centre got it.
 func (m *Modem) sweepStorage(ctx context.Context, storage string) error {
+	failpoint.Hit("modem.before-sweep")
 	if err := m.read(ctx, storage); err != nil {
 		return err
 	}
@@ -139,6 +141,7 @@ func (m *Modem) sweepStorage(ctx context.Context, storage string) error {
 		m.rx.deletions = append(m.rx.deletions, p)
 		m.announced = slices.DeleteFunc(m.announced, func(a announcement) bool { return a.place == p })
 	}
+	failpoint.Hit("modem.swept")
 	if storage != m.storage {
 		if len(found) > 0 && !slices.Contains(m.rx.others, storage) {
 			m.rx.others = append(m.rx.others, storage)
