@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -148,6 +149,9 @@ func serve(ctx context.Context, o gateway.Options) error {
 	g, err := gateway.New(ctx, o)
 	if err != nil {
 		o.Listener.Close()
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			return nil // stopped while it was starting: nothing was begun
+		}
 		return err
 	}
 	return g.Run(ctx)
