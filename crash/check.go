@@ -143,6 +143,10 @@ func (w *world) stuck(open []string, err error) {
 	if err != nil {
 		open = append(open, fmt.Sprintf("the log can't be read: %v", err))
 	}
+	for _, m := range w.modems {
+		s := m.Status()
+		open = append(open, fmt.Sprintf("%s is a %s, plugged in %v, and holds %v", m.Name(), s.Personality.Name, s.Present, s.Storage))
+	}
 	w.blame("", lost, "not at its end %v after the last kill: %s", stuckAfter, strings.Join(open, "; "))
 	w.lab.retire(w)
 }
@@ -167,7 +171,7 @@ func (w *world) readNetwork() {
 			w.blame(tag, untrue, "the network saw a part that nobody asked for: %q", s.PartText())
 			continue
 		}
-		m.seen[s.Part]++
+		m.saw(s.From, s.Part, s.Parts)
 		m.whole = m.whole || s.Complete && s.Text == m.text
 		m.checked = false
 	}

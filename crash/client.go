@@ -91,7 +91,7 @@ func (w *world) compose(r *rand.Rand) (*message, map[string]any) {
 		to = silentNumber + r.IntN(handsets-silentNumber)
 	}
 	m := &message{tag: w.nextTag("m"), to: number(to), onlyOnce: r.IntN(4) == 0, refused: to == refusedNumber,
-		asked: true, ids: map[string]bool{}, seen: map[int]int{}}
+		asked: true, ids: map[string]bool{}, seen: map[string][]int{}}
 	m.text = words(r, m.tag, length(r))
 	w.messages[m.tag] = m
 	w.underway++

@@ -25,17 +25,12 @@ const mostCopies = 3
 // what the API says of it. Called with w.mu held.
 func (w *world) judge(m *message, api []sms.Message, t *tally) {
 	t.Messages++
-	t.Parts += len(m.seen)
-	most := 0
-	for _, n := range m.seen {
-		most = max(most, n)
-	}
 	switch {
 	case len(api) == 0 && m.promised:
 		w.blame(m.tag, lost, "202 was answered, and there is no such message")
 		return
 	case len(api) == 0: // its client was not promised anything
-		if most > 0 {
+		if len(m.seen) > 0 {
 			w.blame(m.tag, untrue, "the network saw it, and there is no such message")
 		}
 		return
@@ -47,37 +42,33 @@ func (w *world) judge(m *message, api []sms.Message, t *tally) {
 	if m.promised && (len(m.ids) != 1 || !m.ids[a.ID]) {
 		w.blame(m.tag, untrue, "202 named %v, and the message is %s", sorted(m.ids), a.ID)
 	}
+	each, most, wholes := m.copies(a.Parts)
+	t.Parts += a.Parts
+	what := fmt.Sprintf("%s, on_unconfirmed %s, possible_duplicate %v, its parts were seen %v times", a.Status, a.OnUnconfirmed, a.PossibleDuplicate, each)
 	if a.PossibleDuplicate {
 		t.Marked++
 	}
-	what := fmt.Sprintf("%s, on_unconfirmed %s, possible_duplicate %v, %s", a.Status, a.OnUnconfirmed, a.PossibleDuplicate, m.copies(a.Parts))
-	if most > 1 {
+	if slices.Max(each) > 1 {
 		t.Twice++
 		switch {
-		case m.onlyOnce:
+		case m.onlyOnce && (most > 1 || wholes > 1):
 			w.blame(m.tag, doubled, "it was to be sent at most once: %s", what)
 		case !a.PossibleDuplicate:
 			w.blame(m.tag, doubled, "without a mark: %s", what)
-		case most > mostCopies && a.Parts == 1:
+		case wholes > mostCopies:
 			w.blame(m.tag, doubled, "more often than resends go: %s", what)
 		}
 	}
-	w.judgeStatus(m, a, what, most, t)
+	w.judgeStatus(m, a, what, each, t)
 }
 
 // judgeStatus holds the status against what the network saw.
-func (w *world) judgeStatus(m *message, a sms.Message, what string, most int, t *tally) {
-	missing := 0
-	for part := 1; part <= a.Parts; part++ {
-		if m.seen[part] == 0 {
-			missing++
-		}
-	}
+func (w *world) judgeStatus(m *message, a sms.Message, what string, each []int, t *tally) {
 	switch a.Status {
 	case sms.Sent, sms.Delivered:
 		switch {
-		case missing > 0:
-			w.blame(m.tag, lost, "%d parts were never seen: %s", missing, what)
+		case slices.Min(each) == 0:
+			w.blame(m.tag, lost, "not every part was seen: %s", what)
 		case !m.whole:
 			w.blame(m.tag, untrue, "no phone could make it whole, or it said something else: %s", what)
 		}
@@ -95,7 +86,7 @@ func (w *world) judgeStatus(m *message, a sms.Message, what string, most int, t 
 			w.blame(m.tag, lost, "it was given up without its resend: %s", what)
 		case code == "unconfirmed":
 			t.Unconfirmed++
-		case m.refused && most > 0:
+		case m.refused && slices.Max(each) > 0:
 			w.blame(m.tag, untrue, "it failed with %s, and the network saw it: %s", code, what)
 		case !m.refused:
 			w.blame(m.tag, lost, "it failed with %s: %s", code, what)
@@ -103,15 +94,6 @@ func (w *world) judgeStatus(m *message, a sms.Message, what string, most int, t 
 	default:
 		w.blame(m.tag, lost, "it did not come to its end: %s", what)
 	}
-}
-
-// copies says how often each part was seen.
-func (m *message) copies(parts int) string {
-	var all []string
-	for part := 1; part <= max(parts, 1); part++ {
-		all = append(all, fmt.Sprint(m.seen[part]))
-	}
-	return "its parts were seen " + strings.Join(all, ", ") + " times"
 }
 
 // judgeLetter compares what a handset sent with what the receiver took: at

@@ -24,7 +24,7 @@ func main() {
 	l := &lab{points: map[string]int{}, troubles: map[string]int{}, blamed: map[string]bool{}, kept: map[*world]string{}, retired: map[*world]bool{}}
 	flag.IntVar(&l.kills, "kills", 1000, "how many kills to make")
 	seed := flag.Uint64("seed", 0, "seed of the first world; the next ones follow. 0: another in each run")
-	worlds := flag.Int("worlds", 6, "how many worlds live at once")
+	worlds := flag.Int("worlds", 12, "how many worlds live at once")
 	flag.StringVar(&l.binary, "binary", "", "the gatewayd to kill, built with -tags crash; built from this module if not given")
 	flag.StringVar(&l.dir, "dir", "", "where the databases go when no file system can be mounted for them; a temporary folder if not given")
 	flag.BoolVar(&l.every, "every", false, "go on until every failpoint has killed")

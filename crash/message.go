@@ -19,14 +19,40 @@ type message struct {
 	refused  bool // the network refuses the number, for good
 
 	// Guarded by world.mu.
-	asked    bool            // a request with it was made
-	keyless  bool            // without a key: its client asked once, whatever came of it
-	promised bool            // 202 was read
-	ids      map[string]bool // that 202s gave it
-	seen     map[int]int     // by part: how often the network accepted it
-	whole    bool            // the network had all parts of it at once, and they said what was posted
-	settled  bool            // it is at its end, as far as webhooks told
+	asked    bool             // a request with it was made
+	keyless  bool             // without a key: its client asked once, whatever came of it
+	promised bool             // 202 was read
+	ids      map[string]bool  // that 202s gave it
+	seen     map[string][]int // by the sender's number: how often the network accepted each part
+	whole    bool             // the network had all parts of it at once, and they said what was posted
+	settled  bool             // it is at its end, as far as webhooks told
 	checked  bool
+}
+
+// saw notes that the network accepted a part.
+func (m *message) saw(from string, part, parts int) {
+	if m.seen[from] == nil {
+		m.seen[from] = make([]int, parts)
+	}
+	m.seen[from][part-1]++
+}
+
+// copies counts how often each part was seen, the most that one sender sent of
+// a part, and how many phones can have made a whole message of what they got: they
+// join parts of one sender only.
+func (m *message) copies(parts int) (each []int, most, wholes int) {
+	each = make([]int, parts)
+	for _, seen := range m.seen {
+		least := seen[0]
+		for i, n := range seen {
+			if i < parts {
+				each[i] += n
+			}
+			most, least = max(most, n), min(least, n)
+		}
+		wholes += least
+	}
+	return each, most, wholes
 }
 
 // letter is a text that a handset sent to a modem.

@@ -34,7 +34,6 @@ var troubles = []struct {
 	{"announcements twice", fault(func(f *sim.Faults) { f.CMTITwice = 3 })},
 	{"announcements lost", fault(func(f *sim.Faults) { f.CMTIMissing = 2 })},
 	{"acknowledgements lost", fault(func(f *sim.Faults) { f.Duplicate = 1 })},
-	{"one reference for all long texts", fault(func(f *sim.Faults) { f.ReuseReference = true })},
 	{"settings forgotten", fault(func(f *sim.Faults) { f.SilentReset = 1 })},
 	{"a slow webhook receiver", receiverThatIs(slow)},
 	{"a webhook receiver that fails", receiverThatIs(failed)},

@@ -86,10 +86,7 @@ func newWorld(l *lab, seed uint64) (w *world, err error) {
 	w.net.SetFate(number(refusedNumber), sim.Fate{CMS: 1})
 	w.net.SetFate(number(expiredNumber), sim.Fate{Reports: []byte{0x46}})
 	w.net.SetFate(number(silentNumber), sim.Fate{Silent: true})
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
+	address := host(seed) + ":8080"
 	w.base = "http://" + address
 	var list strings.Builder
 	for i := range 1 + w.rand.IntN(3) {

@@ -117,6 +117,9 @@ func (m *Modem) sendableAgain() {
 		m.pollAt = now.Add(searchEvery)
 	}
 	m.checkAt = now.Add(checkEvery) // the first sweep has said when the next is due
+	if m.csms == 1 {
+		m.checkAt = now.Add(ackOver)
+	}
 	m.parked, m.parkEnd = nil, time.Time{}
 	m.wasModem = true
 	if m.reg.registered() {

@@ -206,6 +206,9 @@ func (m *Modem) awaitPrompt(ctx context.Context, s *sending) (refusal error) {
 // no fault of the message's, however often it happens.
 const PortGone = "port-gone"
 
+// Stopped is the code of a part that was not sent because the gateway was stopped.
+const Stopped = "stopped"
+
 var errForgot = errors.New("the modem has forgotten its settings")
 
 var errNoPrompt = fmt.Errorf("no prompt: %w", at.ErrTimeout)
@@ -227,7 +230,7 @@ func (m *Modem) notSent(o *Outcome, refusal error) {
 		m.refused(o, mean)
 		return
 	case errors.Is(refusal, context.Canceled), errors.Is(refusal, context.DeadlineExceeded):
-		o.Err = &sms.Error{Code: "stopped", Title: "the gateway stopped", Detail: "The message had not left the gateway.", Class: sms.Now}
+		o.Err = &sms.Error{Code: Stopped, Title: "the gateway stopped", Detail: "The message had not left the gateway.", Class: sms.Now}
 		m.tally(o)
 		return
 	case errors.Is(refusal, at.ErrGone) && !errors.Is(refusal, at.ErrHung):
