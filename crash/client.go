@@ -110,7 +110,7 @@ func (w *world) compose(r *rand.Rand) (*message, map[string]any) {
 
 // ask posts a request until it is answered 202; one without a key only once.
 func (w *world) ask(ctx context.Context, q *request, r *rand.Rand) {
-	again := r.IntN(8) == 0 // it forgets that it has had its answer
+	again := r.IntN(4) == 0 // it forgets that it has had its answer
 	for ctx.Err() == nil {
 		status, answer, err := w.post(ctx, q)
 		switch {

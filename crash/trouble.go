@@ -136,11 +136,11 @@ func (w *world) fillDisk() func() {
 	}
 }
 
-// rare are failpoints that a life without them seldom meets, so their first
-// hit is waited for.
+// firstOnly are failpoints that a life meets once, or seldom.
 func firstOnly(name string) bool {
 	switch name {
-	case "gateway.stopping", "gateway.stopped", "db.opened", "queue.before-recovery", "queue.recovered", "gateway.built":
+	case "gateway.stopping", "gateway.stopped", "db.opened", "queue.before-recovery", "queue.recovered", "gateway.built",
+		"api.replay", "modem.before-cnma", "modem.after-cnma", "queue.settle-unconfirmed", "queue.settled":
 		return true
 	}
 	return false

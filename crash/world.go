@@ -90,7 +90,11 @@ func newWorld(l *lab, seed uint64) (w *world, err error) {
 	w.base = "http://" + address
 	var list strings.Builder
 	for i := range 1 + w.rand.IntN(3) {
-		m := w.net.AddModem(sim.ModemOptions{Name: fmt.Sprintf("m%d", i+1), Profile: families[w.rand.IntN(len(families))], Warm: true,
+		family := families[w.rand.IntN(len(families))]
+		if l.every && i == 0 {
+			family = direct() // the only one that wants acknowledgements
+		}
+		m := w.net.AddModem(sim.ModemOptions{Name: fmt.Sprintf("m%d", i+1), Profile: family, Warm: true,
 			SIMSlots: 20, FirstMR: byte(w.rand.IntN(256))})
 		port := filepath.Join(w.dir, m.Name())
 		if _, err := m.OpenPTY(port); err != nil {

@@ -209,8 +209,14 @@ func (m *Modem) store(pdu, storage string, index int) bool {
 	return true
 }
 
-// sim names the SIM towards the Inbox.
-func (m *Modem) sim() string { return SIMOf(m.now) }
+// sim names the SIM towards the Inbox. What a modem hands over before it has said
+// who it is, because the last run had asked it to, was for the SIM of then.
+func (m *Modem) sim() string {
+	if m.now.ICCID == "" && m.now.IMSI == "" && m.now.IMEI == "" && m.o.LastSIM != "" {
+		return m.o.LastSIM
+	}
+	return SIMOf(m.now)
+}
 
 // SIMOf names the SIM in a modem: by its ICCID, or what stands for it where the
 // modem tells none.
@@ -318,19 +324,24 @@ func (m *Modem) read(ctx context.Context, storage string) error {
 	if storage == "" || storage == m.reading {
 		return nil
 	}
+	_, err := m.selectStorage(ctx, storage)
+	return err
+}
+
+func (m *Modem) selectStorage(ctx context.Context, storage string) ([]string, error) {
 	lines, err := m.port.Do(ctx, at.Command{Line: `AT+CPMS="` + storage + `"`, Prefix: "+CPMS", Lenient: true, Timeout: 5 * time.Second})
 	if answer(err) != nil { // some want all three
 		line := fmt.Sprintf(`AT+CPMS="%s","%s","%[2]s"`, storage, m.storage)
 		lines, err = m.port.Do(ctx, at.Command{Line: line, Prefix: "+CPMS", Lenient: true, Timeout: 5 * time.Second})
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m.reading = storage
 	if storage == m.storage {
 		m.fill(lines)
 	}
-	return nil
+	return lines, nil
 }
 
 // remove deletes a message that is stored durably. If the answer is lost the
