@@ -49,6 +49,9 @@ func (w *world) start(failpoint string) (*daemon, error) {
 	defer log.Close()
 	d := &daemon{cmd: exec.Command(w.lab.binary, "run", "--config", w.config, "--log", "debug"), ended: make(chan struct{})}
 	d.cmd.Env = append(os.Environ(), "GATEWAYD_FAILPOINT="+failpoint)
+	if w.lab.powerCut {
+		d.cmd.Env = append(d.cmd.Env, "GATEWAYD_POWERCUT=1")
+	}
 	d.cmd.Stderr = log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := d.cmd.Start(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"syscall"
@@ -36,6 +37,14 @@ func isolate() (status int, ok bool, why error) {
 		if err := cmd.Start(); err != nil {
 			return 0, false, err
 		}
+		signals := make(chan os.Signal, 1) // it has to clean up
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		defer func() { signal.Stop(signals); close(signals) }()
+		go func() {
+			for s := range signals {
+				_ = cmd.Process.Signal(s)
+			}
+		}()
 		var exit *exec.ExitError
 		if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 			return 0, false, err

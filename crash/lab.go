@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,9 +54,13 @@ type lab struct {
 	kills  int
 	every  bool // until each failpoint has killed, that which did least is next
 	mounts bool // small file systems can be mounted
+	quiet  bool // in tests of its own
+	// powerCut has the daemon lose with each kill what it has not synced.
+	powerCut bool
 
 	mu       sync.Mutex
 	total    tally
+	tried    map[string]int // lives that were to end at a failpoint
 	points   map[string]int // kills by failpoint; "": from outside, at a random moment
 	troubles map[string]int
 	lived    time.Duration
@@ -84,20 +89,24 @@ func (l *lab) missing() (all []string) {
 	return all
 }
 
-// least is a failpoint that killed least so far.
-func (l *lab) least(r interface{ IntN(int) int }) string {
+// least is one of these failpoints that killed least so far. What is under way
+// counts already, lest all worlds choose the same.
+func (l *lab) least(r *rand.Rand, points []string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var best []string
-	for _, name := range failpoint.Names {
+	for _, name := range points {
+		n := l.points[name]*1000 + l.tried[name]
 		switch {
-		case len(best) == 0 || l.points[name] < l.points[best[0]]:
+		case len(best) == 0 || n < l.points[best[0]]*1000+l.tried[best[0]]:
 			best = []string{name}
-		case l.points[name] == l.points[best[0]]:
+		case n == l.points[best[0]]*1000+l.tried[best[0]]:
 			best = append(best, name)
 		}
 	}
-	return best[r.IntN(len(best))]
+	name := best[r.IntN(len(best))]
+	l.tried[name]++
+	return name
 }
 
 // count notes a kill.
@@ -188,6 +197,9 @@ func (w *world) blame(tag, kind, format string, args ...any) {
 	}
 	if l.kept[w] == "" {
 		l.kept[w] = w.keep()
+	}
+	if l.quiet {
+		return
 	}
 	fmt.Printf("\n%s: %s\n  in the world of seed %d: go run -tags crash ./crash -seed %d -worlds 1\n  kept in %s\n  the lives since the last check:\n",
 		strings.TrimSpace(strings.ToUpper(kind)+" "+tag), fmt.Sprintf(format, args...), w.seed, w.seed, l.kept[w])

@@ -18,10 +18,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
-	l := &lab{points: map[string]int{}, troubles: map[string]int{}, blamed: map[string]bool{}, kept: map[*world]string{}, retired: map[*world]bool{}}
+	l := &lab{tried: map[string]int{}, points: map[string]int{}, troubles: map[string]int{}, blamed: map[string]bool{}, kept: map[*world]string{}, retired: map[*world]bool{}}
 	flag.IntVar(&l.kills, "kills", 1000, "how many kills to make")
 	seed := flag.Uint64("seed", 0, "seed of the first world; the next ones follow. 0: another in each run")
 	worlds := flag.Int("worlds", 12, "how many worlds live at once")
@@ -29,6 +31,7 @@ func main() {
 	flag.StringVar(&l.dir, "dir", "", "where the databases go when no file system can be mounted for them; a temporary folder if not given")
 	flag.BoolVar(&l.every, "every", false, "go on until every failpoint has killed")
 	onDisk := flag.Bool("disk", false, "databases in -dir, whatever lies below: commits take the time they take there, and no disk is filled")
+	flag.BoolVar(&l.powerCut, "powercut", false, "with each kill the daemon loses what it has not synced, as in a power cut")
 	record := flag.String("record", "", "add the run to the record in this folder's docs/crash-record.json, docs/crash.md and README.md")
 	flag.Parse()
 
@@ -55,8 +58,10 @@ func (l *lab) main(seed uint64, worlds int, record string) error {
 	defer os.RemoveAll(l.dir)
 	if os.Getenv(inside) != "" {
 		if err := mount(l.dir, 256<<20); err != nil {
+			os.Remove(l.dir)
 			os.Exit(noMount)
 		}
+		defer unix.Unmount(l.dir, unix.MNT_DETACH) //nolint:errcheck // it vanishes with us
 		l.mounts = true
 	}
 	if l.binary == "" {

@@ -59,7 +59,7 @@ func (e *event) number() string {
 }
 
 func newReceiver(seed uint64, taken func(e event)) (*receiver, error) {
-	r := &receiver{taken: taken, rand: rand.New(rand.NewPCG(seed, 4)), ids: map[string]bool{}, order: map[string][]told{}}
+	r := &receiver{taken: taken, rand: newRand(seed, 4), ids: map[string]bool{}, order: map[string][]told{}}
 	r.address = host(seed) + ":8090"
 	return r, r.be(fine)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -156,32 +157,40 @@ func early(name string) bool {
 	return false
 }
 
-// plan decides how the next life ends: at a failpoint, that which was met least
-// first as a rule, or at a random moment.
-func (l *lab) plan(r interface{ IntN(int) int }) plan {
+// plan decides how the next life ends: at a failpoint as a rule, else at a random
+// moment.
+func (w *world) plan() plan {
+	r, l := w.rand, w.lab
 	p := plan{after: longestLife}
-	if r.IntN(4) == 0 {
+	if r.IntN(4) == 0 && !l.every {
 		p.after = time.Duration(r.IntN(int(longestLife/time.Millisecond))) * time.Millisecond
 		if r.IntN(5) == 0 {
 			p.term = time.Duration(r.IntN(int(p.after/time.Millisecond)+1)) * time.Millisecond
 		}
 		return p
 	}
-	p.point = failpoint.Names[r.IntN(len(failpoint.Names))]
-	if l.every {
-		p.point = l.least(r)
-	} else if early(p.point) && r.IntN(3) > 0 {
-		p.point = failpoint.Names[r.IntN(len(failpoint.Names))]
+	p.point, p.hit = w.points[r.IntN(len(w.points))], 1
+	switch {
+	case l.every:
+		p.point, p.after = l.least(r, w.points), 2*longestLife
+	case early(p.point) && r.IntN(3) > 0:
+		p.point = w.points[r.IntN(len(w.points))]
 	}
-	p.hit = 1
-	if !firstOnly(p.point) {
+	if !firstOnly(p.point) && !l.every {
 		p.hit += r.IntN(1 << r.IntN(4))
-	}
-	if p.point == "db.before-commit" || p.point == "db.after-commit" {
-		p.hit += r.IntN(60)
+		if p.point == "db.before-commit" || p.point == "db.after-commit" {
+			p.hit += r.IntN(60)
+		}
 	}
 	if p.point == "gateway.stopping" || p.point == "gateway.stopped" {
 		p.term = time.Duration(200+r.IntN(600)) * time.Millisecond
 	}
 	return p
+}
+
+// pointsOf are the failpoints that a world can meet.
+func pointsOf(direct bool) []string {
+	return slices.DeleteFunc(slices.Clone(failpoint.Names), func(name string) bool {
+		return !direct && (name == "modem.before-cnma" || name == "modem.after-cnma")
+	})
 }

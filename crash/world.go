@@ -36,6 +36,7 @@ type world struct {
 	modems []*sim.Modem
 	hook   *receiver
 	disk   *disk
+	points []string // failpoints that can be met here
 
 	lives  []string // since the last check
 	number int      // of the life
@@ -55,19 +56,23 @@ type world struct {
 }
 
 // families are the modems that a world may have.
-var families = []sim.Profile{sim.Generic, sim.HuaweiE3372, sim.HuaweiE173, sim.SIMComSIM800, sim.SIMComSIM7600, sim.QuectelEC25, sim.ZTEMF190, direct()}
+var families = []sim.Profile{sim.Generic, sim.HuaweiE3372, sim.HuaweiE173, sim.SIMComSIM800, sim.SIMComSIM7600, sim.QuectelEC25, sim.ZTEMF190, directly}
 
-// direct is a modem that stores nothing and hands everything over at once.
-func direct() sim.Profile {
+// directly is a modem that hands everything over at once, instead of storing it,
+// and wants acknowledgements.
+var directly = func() sim.Profile {
 	p := sim.Generic
+	p.Name = "modem that stores nothing"
 	p.CNMIRefused = [5][]int{nil, {1}, nil, {2}, nil}
 	return p
-}
+}()
+
+func newRand(seed, purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, purpose)) }
 
 // newWorld makes a world; what it is like, and what happens in it, goes by the
 // seed alone, but for the time that things take.
 func newWorld(l *lab, seed uint64) (w *world, err error) {
-	w = &world{lab: l, seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), messages: map[string]*message{}, letters: map[string]*letter{}, sets: map[string]string{},
+	w = &world{lab: l, seed: seed, rand: newRand(seed, 1), messages: map[string]*message{}, letters: map[string]*letter{}, sets: map[string]string{},
 		order: map[string][]told{}, final: map[string]sms.Message{}, http: &http.Client{Timeout: 10 * time.Second}}
 	w.dir = filepath.Join(l.dir, fmt.Sprintf("world-%d", seed))
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
@@ -89,11 +94,13 @@ func newWorld(l *lab, seed uint64) (w *world, err error) {
 	address := host(seed) + ":8080"
 	w.base = "http://" + address
 	var list strings.Builder
+	direct := false
 	for i := range 1 + w.rand.IntN(3) {
 		family := families[w.rand.IntN(len(families))]
-		if l.every && i == 0 {
-			family = direct() // the only one that wants acknowledgements
+		if l.every && i == 0 && seed%4 == 0 {
+			family = directly
 		}
+		direct = direct || family.Name == directly.Name
 		m := w.net.AddModem(sim.ModemOptions{Name: fmt.Sprintf("m%d", i+1), Profile: family, Warm: true,
 			SIMSlots: 20, FirstMR: byte(w.rand.IntN(256))})
 		port := filepath.Join(w.dir, m.Name())
@@ -103,6 +110,7 @@ func newWorld(l *lab, seed uint64) (w *world, err error) {
 		w.modems = append(w.modems, m)
 		fmt.Fprintf(&list, "    - {name: %s, port: %s, number: %q, max_per_minute: 0, max_per_day: 0}\n", m.Name(), port, m.Number())
 	}
+	w.points = pointsOf(direct)
 	wait := []string{"100ms", "500ms", "1500ms", "4s"}[w.rand.IntN(4)]
 	yaml := fmt.Sprintf("data_dir: %s\nhttp: {listen: %q}\nqueue: {unconfirmed_wait: %s, outbound_capacity: 1000, inbound_capacity: 1000}\n"+
 		"modems:\n  discover: false\n  list:\n%s"+
@@ -155,10 +163,10 @@ func (w *world) run(ctx context.Context) error {
 	defer clients.Wait()
 	defer stop()
 	for i := range 4 {
-		r := rand.New(rand.NewPCG(w.seed, uint64(10+i)))
+		r := newRand(w.seed, uint64(10+i))
 		clients.Go(func() { w.client(ctx, r) })
 	}
-	r := rand.New(rand.NewPCG(w.seed, 9))
+	r := newRand(w.seed, 9)
 	clients.Go(func() { w.write(ctx, r) })
 	for age := 0; age < worldKills && w.lab.goesOn(ctx) && !w.lab.isRetired(w); {
 		w.setTraffic(true)
@@ -252,7 +260,7 @@ func (w *world) settledNow(tag string) {
 
 // live is one life of the daemon, up to its kill.
 func (w *world) live(ctx context.Context) (killed bool, err error) {
-	p := w.lab.plan(w.rand)
+	p := w.plan()
 	w.number++
 	undo := w.trouble(&p)
 	env := ""

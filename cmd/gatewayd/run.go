@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -149,8 +148,8 @@ func serve(ctx context.Context, o gateway.Options) error {
 	g, err := gateway.New(ctx, o)
 	if err != nil {
 		o.Listener.Close()
-		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-			return nil // stopped while it was starting: nothing was begun
+		if ctx.Err() != nil {
+			return nil // it was stopped while it was starting, and the error is no other
 		}
 		return err
 	}
