@@ -4,12 +4,14 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null)
 LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
+KILLS   ?= 1000
+
 export CGO_ENABLED = 1
 # SQLite: a commit syncs the data and not the file's times, which saves a
 # journalling file system a transaction of its own; no count of its memory.
 export CGO_CFLAGS ?= -O2 -g -DHAVE_FDATASYNC=1 -DSQLITE_DEFAULT_MEMSTATUS=0
 
-.PHONY: help build run test bench fmt vet clean
+.PHONY: help build run test bench crash fmt vet clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -28,6 +30,11 @@ test: ## everything that CI checks; installs what it needs on a Debian machine w
 bench: ## the benchmarks, as ratios against a floor measured in the same run
 	@scripts/ensure compiler
 	go run -buildvcs=false ./bench
+
+crash: ## the crash laboratory: 1,000 kills, and nothing lost; KILLS=10000 for more
+	@scripts/ensure compiler
+	go build -buildvcs=false -o bin/crash ./crash
+	bin/crash -kills $(KILLS) -record .
 
 fmt: ## gofmt everything
 	gofmt -w .

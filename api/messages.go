@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatewayd/failpoint"
 	"gatewayd/queue"
 	"gatewayd/sms"
 	"gatewayd/sms/number"
@@ -100,10 +101,12 @@ func (a *API) submit(c echo.Context, limit int64, read func(*object, *[]FieldErr
 	}
 	// A caller that hangs up now must not leave it open whether the message
 	// was taken: it is.
+	failpoint.Hit("api.before-commit")
 	accepted, replayed, err := a.o.Queue.Submit(context.WithoutCancel(r.Context()), drafts, once)
 	if replayed || err != nil {
 		return a.replayed(c, accepted, err)
 	}
+	failpoint.Hit("api.before-202")
 	return accepted, nil
 }
 
@@ -117,6 +120,7 @@ func (a *API) replayed(c echo.Context, accepted []sms.Message, err error) ([]sms
 	case err != nil:
 		return nil, err
 	}
+	failpoint.Hit("api.replay")
 	c.Response().Header().Set("Idempotency-Replayed", "true")
 	return accepted, nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"gatewayd/failpoint"
 )
 
 const (
@@ -36,10 +38,12 @@ func (d *DB) checkpoint() {
 		// next look tries again. NOOP only tells the length.
 		var busy, length, copied int
 		err := d.checkpoints.QueryRow("PRAGMA wal_checkpoint(NOOP)").Scan(&busy, &length, &copied)
-		if err != nil || length < checkpointAt {
+		if err != nil || length < failpoint.Rather(checkpointAt, 100) {
 			continue
 		}
+		failpoint.Hit("db.before-checkpoint")
 		_, _ = d.checkpoints.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)")
+		failpoint.Hit("db.checkpointed")
 		select {
 		case d.rest <- struct{}{}:
 		case <-d.quit:
@@ -56,10 +60,12 @@ func (d *DB) committed() {
 	}
 	select {
 	case <-d.rest:
+		failpoint.Hit("db.before-rest")
 		_, _ = d.writer.sql.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)")
+		failpoint.Hit("db.rest-copied")
 	default:
 	}
-	if d.commits++; d.commits%lookEvery == 0 {
+	if d.commits++; d.commits%failpoint.Rather(lookEvery, 8) == 0 {
 		select {
 		case d.longer <- struct{}{}:
 		default: // it is at it

@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"gatewayd/failpoint"
 )
 
 // FileName is the database's name in the data directory.
@@ -95,6 +97,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err := d.connect(ctx, o.SingleConn); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), d.disconnect())
 	}
+	failpoint.Hit("db.opened")
 	go d.write()
 	if d.checkpoints != nil {
 		go d.checkpoint()
@@ -258,7 +261,9 @@ func (d *DB) commitGroup(first *job) {
 	}
 	err := tx.broken
 	if err == nil {
+		failpoint.Hit("db.before-commit")
 		_, err = d.writer.exec("COMMIT")
+		failpoint.Hit("db.after-commit")
 	}
 	if err != nil {
 		_, _ = d.writer.exec("ROLLBACK")

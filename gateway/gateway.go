@@ -21,6 +21,7 @@ import (
 	"gatewayd/api"
 	"gatewayd/auth"
 	"gatewayd/db"
+	"gatewayd/failpoint"
 	"gatewayd/modem"
 	"gatewayd/queue"
 	"gatewayd/webhook"
@@ -129,6 +130,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if o.Certificate != nil {
 		g.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.Certificate}, MinVersion: tls.VersionTLS12}
 	}
+	failpoint.Hit("gateway.built")
 	return g, nil
 }
 
@@ -206,7 +208,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		<-ctx.Done()
+		failpoint.Hit("gateway.stopping")
 		sending.Wait()
+		failpoint.Hit("gateway.stopped")
 		stopReaders()
 		return nil
 	})

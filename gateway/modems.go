@@ -69,7 +69,7 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	a.modem = modem.New(modem.Options{
 		Name: o.Name, Port: o.Port, Where: func() string { return *a.port.Load() }, Open: o.Open, PIN: o.PIN, PINs: g.known, Number: o.Number,
 		SMSC: o.SMSC, NoRoaming: o.NoRoaming,
-		Known: !listed || g.modems.knows(o.Name), PowerCycle: g.powerCycle(a),
+		Known: !listed || g.modems.knows(o.Name), LastSIM: g.modems.lastSIM(o.Name), PowerCycle: g.powerCycle(a),
 		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics, Record: a.dialogue.Add,
 		OnCall: g.called, Ring: g.o.CallsRing,
 		Limit: a.feed.limited,
@@ -285,6 +285,19 @@ func (ms *modems) knows(name string) bool {
 		}
 	}
 	return false
+}
+
+// lastSIM is the SIM that was in the modem of that name last, "" if that is not
+// known.
+func (ms *modems) lastSIM(name string) string {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	for imei, n := range ms.names {
+		if n == name {
+			return ms.sims[imei]
+		}
+	}
+	return ""
 }
 
 // show has something that is plugged in and no modem be seen; false if it is

@@ -48,8 +48,8 @@ func (f *feed) verdict(o modem.Outcome) *queue.Verdict {
 		v.Fate = queue.PartUnconfirmed
 	case modem.NotSent:
 		v.Fate = queue.PartRetry // at once, on any modem
-		gone := o.Err != nil && o.Err.Code == modem.PortGone
-		if e.Attempts >= soonLimit && !gone {
+		innocent := o.Err != nil && (o.Err.Code == modem.PortGone || o.Err.Code == modem.Stopped)
+		if e.Attempts >= soonLimit && !innocent {
 			// Lest one that no modem will take be always the next.
 			v.Fate, v.NotBefore = f.later(e)
 		}

@@ -160,11 +160,12 @@ func TestNotSent(t *testing.T) {
 }
 
 // What no modem takes steps aside after some attempts. A port that went away is
-// no attempt that a modem refused, however often it happens.
+// no attempt that a modem refused, however often it happens, and neither is one that
+// the gateway's own end cut off.
 func TestUnpluggedIsNotRefused(t *testing.T) {
 	l := newLines(t)
 	f := l.modem("a")
-	for code, waits := range map[string]bool{"not-sent": true, modem.PortGone: false} {
+	for code, waits := range map[string]bool{"not-sent": true, modem.PortGone: false, modem.Stopped: false} {
 		f.jobs = []*job{{entry: &entry{Waiting: queue.Waiting{Row: 1, Since: l.now, Attempts: soonLimit}}}}
 		v := f.verdict(modem.Outcome{Part: &modem.Part{Row: 1, Number: 1}, Result: modem.NotSent, Err: &sms.Error{Code: code, Class: sms.Now}})
 		if v.Fate != queue.PartRetry || v.NotBefore.After(l.now) != waits {

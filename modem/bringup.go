@@ -11,6 +11,7 @@ import (
 
 	"github.com/warthog618/modem/info"
 
+	"gatewayd/failpoint"
 	"gatewayd/modem/at"
 	"gatewayd/sms"
 )
@@ -70,6 +71,7 @@ var steps = []step{
 
 // bringUp takes a port from the unknown to a modem that sends and receives.
 func (m *Modem) bringUp(ctx context.Context) *trouble {
+	failpoint.Hit("modem.bring-up")
 	if err := m.port.Resync(ctx, 10); err != nil {
 		return m.notAModem(err)
 	}
@@ -103,6 +105,7 @@ func (m *Modem) bringUp(ctx context.Context) *trouble {
 		}
 	}
 	m.sendableAgain()
+	failpoint.Hit("modem.up")
 	return nil
 }
 
@@ -114,6 +117,9 @@ func (m *Modem) sendableAgain() {
 		m.pollAt = now.Add(searchEvery)
 	}
 	m.checkAt = now.Add(checkEvery) // the first sweep has said when the next is due
+	if m.csms == 1 {
+		m.checkAt = now.Add(ackOver)
+	}
 	m.parked, m.parkEnd = nil, time.Time{}
 	m.wasModem = true
 	if m.reg.registered() {

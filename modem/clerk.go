@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"strconv"
 
+	"gatewayd/failpoint"
 	"gatewayd/modem/at"
 	"gatewayd/sms/pdu"
 )
@@ -75,7 +76,9 @@ func (c *clerk) begin(j job) (v verdict) {
 			v = verdict{err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 		}
 	}()
+	failpoint.Hit("modem.before-write-ahead")
 	ok, err := c.box.Begin(j.previous, j.next, j.expected)
+	failpoint.Hit("modem.after-write-ahead")
 	return verdict{ok && err == nil, err}
 }
 

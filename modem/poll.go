@@ -17,6 +17,10 @@ const (
 	pollEvery   = 30 * time.Second
 	searchEvery = 3 * time.Second
 	checkEvery  = 3 * time.Minute
+	// ackOver is how soon the announcements are checked of a modem that wants its
+	// messages acknowledged. One that the last run was given and could not
+	// acknowledge makes it announce nothing from some 15 s later on (TS 27.005 3.4.4).
+	ackOver = 20 * time.Second
 )
 
 const pollTimeout = 5 * time.Second

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"gatewayd/failpoint"
 	"gatewayd/modem/at"
 	"gatewayd/sms"
 )
@@ -182,6 +183,7 @@ func (m *Modem) store(pdu, storage string, index int) bool {
 		m.log.Error("a received PDU is not hex", "error", err)
 		return true
 	}
+	failpoint.Hit("modem.before-store")
 	err = m.o.Inbox.Receive(sms.Incoming{
 		Modem: m.o.Name, ICCID: m.sim(), Number: m.now.Number, PDU: raw, Storage: storage, Index: index, At: time.Now(),
 	})
@@ -193,6 +195,7 @@ func (m *Modem) store(pdu, storage string, index int) bool {
 		m.retryAt = time.Now().Add(retryInbox)
 		return false
 	}
+	failpoint.Hit("modem.stored")
 	m.blocked = nil
 	if isReport(raw) {
 		m.count.reports.Add(1)
@@ -206,8 +209,14 @@ func (m *Modem) store(pdu, storage string, index int) bool {
 	return true
 }
 
-// sim names the SIM towards the Inbox.
-func (m *Modem) sim() string { return SIMOf(m.now) }
+// sim names the SIM towards the Inbox. What a modem hands over before it has said
+// who it is, because the last run had asked it to, was for the SIM of then.
+func (m *Modem) sim() string {
+	if m.now.ICCID == "" && m.now.IMSI == "" && m.now.IMEI == "" && m.o.LastSIM != "" {
+		return m.o.LastSIM
+	}
+	return SIMOf(m.now)
+}
 
 // SIMOf names the SIM in a modem: by its ICCID, or what stands for it where the
 // modem tells none.
@@ -238,7 +247,9 @@ func (m *Modem) acknowledge(ctx context.Context) error {
 		forms = []string{m.ackForm}
 	}
 	for _, form := range forms {
+		failpoint.Hit("modem.before-cnma")
 		_, err := m.port.Do(ctx, at.Command{Line: form, Timeout: 5 * time.Second})
+		failpoint.Hit("modem.after-cnma")
 		e := answer(err)
 		switch {
 		case err == nil:
@@ -260,6 +271,7 @@ func (m *Modem) acknowledge(ctx context.Context) error {
 // later: what waits to be read or sent goes first.
 func (m *Modem) fetch(ctx context.Context) error {
 	a := m.announced[0]
+	failpoint.Hit("modem.announced")
 	m.announced = m.announced[1:] // announced again from now on, it is read again
 	if err := m.read(ctx, a.storage); err != nil {
 		return m.unreadable(a, err)
@@ -312,25 +324,32 @@ func (m *Modem) read(ctx context.Context, storage string) error {
 	if storage == "" || storage == m.reading {
 		return nil
 	}
+	_, err := m.selectStorage(ctx, storage)
+	return err
+}
+
+func (m *Modem) selectStorage(ctx context.Context, storage string) ([]string, error) {
 	lines, err := m.port.Do(ctx, at.Command{Line: `AT+CPMS="` + storage + `"`, Prefix: "+CPMS", Lenient: true, Timeout: 5 * time.Second})
 	if answer(err) != nil { // some want all three
 		line := fmt.Sprintf(`AT+CPMS="%s","%s","%[2]s"`, storage, m.storage)
 		lines, err = m.port.Do(ctx, at.Command{Line: line, Prefix: "+CPMS", Lenient: true, Timeout: 5 * time.Second})
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m.reading = storage
 	if storage == m.storage {
 		m.fill(lines)
 	}
-	return nil
+	return lines, nil
 }
 
 // remove deletes a message that is stored durably. If the answer is lost the
 // message is found again, and the Inbox knows it.
 func (m *Modem) remove(ctx context.Context, storage string, index int) error {
+	failpoint.Hit("modem.before-cmgd")
 	_, err := m.port.Do(ctx, at.Command{Line: fmt.Sprintf("AT+CMGD=%d", index), Timeout: 10 * time.Second})
+	failpoint.Hit("modem.after-cmgd")
 	if err != nil && cmeCode(err) != 21 && cmeCode(err) != 22 {
 		m.log.Debug("delete", "storage", storage, "index", index, "error", err)
 		if answer(err) != nil {
@@ -341,6 +360,7 @@ func (m *Modem) remove(ctx context.Context, storage string, index int) error {
 	if err := m.o.Inbox.Deleted(m.sim(), storage, index); err != nil {
 		m.log.Error("a deletion could not be booked", "storage", storage, "index", index, "error", err)
 	}
+	failpoint.Hit("modem.deleted")
 	return nil
 }
 

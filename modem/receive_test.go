@@ -251,6 +251,47 @@ func TestAnnouncingIsChecked(t *testing.T) {
 	})
 }
 
+// One that was given a message by the last run, which died before it could
+// acknowledge it, stops announcing within seconds of the start. That is not left
+// for minutes.
+func TestAnnouncingIsCheckedSoonAfterADeath(t *testing.T) {
+	with(t, insists(), nil, func(r *rig) {
+		r.state(sms.Ready)
+		start := time.Now()
+		r.knows("AT+CNMI?", "+CNMI: 2,0,0,0,0|OK")
+		r.knows("AT+CNMI=2,2,0,1,0", "-")
+		r.hear("AT+CNMI=2,2,0,1,0")
+		if d := time.Since(start); d > 30*time.Second {
+			t.Errorf("after %v", d)
+		}
+		r.knows("AT+CMGL=4", "+CMGL: 5,0,,18|"+deliver+"|OK")
+		r.say("OK")
+		r.hear("AT+CMGD=5") // what it kept to itself meanwhile
+		r.knows("AT+CMGL=4", "OK")
+		r.say("OK")
+	})
+}
+
+// What comes before the SIM is known, because the last run had asked for it, was
+// for the SIM of then: its parts would find no other part, and its repetition
+// would not be known as one.
+func TestWhatComesBeforeTheSIMIsKnown(t *testing.T) {
+	for last, want := range map[string]string{"8949020000123456789": "8949020000123456789", "": "imei:"} {
+		answers := map[string]string{"AT+CGMI": "-"}
+		with(t, answers, func(o *modem.Options) { o.LastSIM = last }, func(r *rig) {
+			r.hear("AT+CGMI")
+			r.say("+CMT: ,18", deliver)
+			r.say("ACME", "OK")
+			r.state(sms.Ready)
+			r.say("+CMT: ,18", deliverB)
+			r.until("both", time.Minute, func() bool { return len(r.inbox.all()) == 2 })
+			if got := r.inbox.all(); got[0].ICCID != want || got[1].ICCID != "89490200001234567890" {
+				t.Errorf("%q and %q", got[0].ICCID, got[1].ICCID)
+			}
+		})
+	}
+}
+
 // Without CSMS=1 nobody expects an acknowledgement, and none is sent.
 func TestNoAcknowledgementUnlessWanted(t *testing.T) {
 	converse(t, func(r *rig) {
@@ -296,7 +337,7 @@ func TestSweepAfterATimeout(t *testing.T) {
 // Reports that are stored apart are swept too, and the reading storage is set back.
 func TestReportStorageIsSwept(t *testing.T) {
 	with(t, map[string]string{
-		"AT+CPMS=?": `+CPMS: ("SM","ME","SR"),("SM","ME"),("SM","ME")|OK`, "AT+CMGL=4": "-",
+		"AT+CPMS=?": `+CPMS: ("SM","ME","SR"),("SM","ME"),("SM","ME")|OK`, `AT+CPMS="ME"`: "+CPMS: 0,23|OK", "AT+CMGL=4": "-",
 	}, nil, func(r *rig) {
 		r.hear(`AT+CPMS="SR"`)
 		r.say("+CPMS: 1,10", "OK")

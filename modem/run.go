@@ -39,6 +39,7 @@ type Options struct {
 	Known      bool   // it was a modem before, so if it is silent now it is sick
 	NoRoaming  bool   // send and receive in the SIM's own network only
 	SMSC       string // the service centre to use, "": the SIM's
+	LastSIM    string // that was in it when it was here last, "": not known
 }
 
 // Modem drives one modem. All fields below the line belong to Run's goroutine.

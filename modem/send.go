@@ -10,6 +10,7 @@ import (
 
 	"github.com/warthog618/modem/info"
 
+	"gatewayd/failpoint"
 	"gatewayd/modem/at"
 	"gatewayd/sms"
 )
@@ -90,8 +91,10 @@ func (m *Modem) sendAll(ctx context.Context, first *Part) *trouble {
 // whose fate is not on disk must not be followed by another.
 func (m *Modem) book(o *Outcome) {
 	for n := 0; o != nil; n++ {
+		failpoint.Hit("modem.before-book")
 		err := m.o.Outbox.Finish(*o)
 		if err == nil {
+			failpoint.Hit("modem.booked")
 			return
 		}
 		m.log.Error("an outcome could not be booked; trying again", "msg_id", o.Part.MessageID, "error", err)
@@ -118,10 +121,12 @@ func (m *Modem) send(ctx context.Context, previous *Outcome, l *load) (s sending
 	if m.lastMR >= 0 {
 		expected = (m.lastMR + 1) & 0xff
 	}
+	failpoint.Hit("modem.before-cmgs")
 	if err := m.port.Begin(l.command); err != nil {
 		m.lose(err)
 		return s
 	}
+	failpoint.Hit("modem.after-cmgs")
 	m.clerk.jobs <- job{previous, l.part, expected}
 	refusal := m.awaitPrompt(ctx, &s)
 	if !s.booked || s.dropped {
@@ -130,6 +135,7 @@ func (m *Modem) send(ctx context.Context, previous *Outcome, l *load) (s sending
 	}
 	s.outcome = &Outcome{Part: l.part, MR: -1, ExpectedMR: -1}
 	if refusal == nil {
+		failpoint.Hit("modem.prompted")
 		if err := m.port.Data(l.pdu); err != nil {
 			refusal = err
 		}
@@ -200,6 +206,9 @@ func (m *Modem) awaitPrompt(ctx context.Context, s *sending) (refusal error) {
 // no fault of the message's, however often it happens.
 const PortGone = "port-gone"
 
+// Stopped is the code of a part that was not sent because the gateway was stopped.
+const Stopped = "stopped"
+
 var errForgot = errors.New("the modem has forgotten its settings")
 
 var errNoPrompt = fmt.Errorf("no prompt: %w", at.ErrTimeout)
@@ -221,7 +230,7 @@ func (m *Modem) notSent(o *Outcome, refusal error) {
 		m.refused(o, mean)
 		return
 	case errors.Is(refusal, context.Canceled), errors.Is(refusal, context.DeadlineExceeded):
-		o.Err = &sms.Error{Code: "stopped", Title: "the gateway stopped", Detail: "The message had not left the gateway.", Class: sms.Now}
+		o.Err = &sms.Error{Code: Stopped, Title: "the gateway stopped", Detail: "The message had not left the gateway.", Class: sms.Now}
 		m.tally(o)
 		return
 	case errors.Is(refusal, at.ErrGone) && !errors.Is(refusal, at.ErrHung):
@@ -248,12 +257,14 @@ type result struct {
 func (m *Modem) await(ctx context.Context, s *sending) {
 	rival := m.rival() // whose late answer might be taken for ours
 	start := time.Now()
+	failpoint.Hit("modem.before-ctrl-z")
 	if err := m.port.Submit(); err != nil {
 		s.follow = <-m.clerk.next
 		m.doubt = m.doubtOf(s.outcome, start)
 		m.unknown(s.outcome, "The port failed while the message was handed over.", err)
 		return
 	}
+	failpoint.Hit("modem.after-ctrl-z")
 	deadline, giveBack := start.Add(m.resultLimit()), false
 	chosen, over := m.clerk.next, ctx.Done()
 	m.timer.Reset(giveBackAfter)
@@ -318,6 +329,7 @@ func (m *Modem) await(ctx context.Context, s *sending) {
 		}
 	}
 	m.judgeResult(s.outcome, r, start, waited)
+	failpoint.Hit("modem.answered")
 	if first != nil {
 		m.lateResult(rival, first)
 	}

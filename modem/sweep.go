@@ -12,6 +12,7 @@ import (
 
 	"github.com/warthog618/modem/info"
 
+	"gatewayd/failpoint"
 	"gatewayd/modem/at"
 	"gatewayd/sms"
 	"gatewayd/sms/pdu"
@@ -100,14 +101,49 @@ func (m *Modem) sweep(ctx context.Context, slow bool) error {
 
 func (m *Modem) firstSweep(ctx context.Context) (*trouble, error) {
 	before := m.port.Echoes()
-	err := m.sweep(ctx, false)
+	err := m.findOthers(ctx)
+	if err == nil {
+		err = m.sweep(ctx, false)
+	}
 	m.rx.echoing, m.rx.echoes = m.port.Echoes() > before, m.port.Echoes()
 	return nil, err
+}
+
+// findOthers finds the storages besides ours that hold something. Where messages
+// went before is known only until ours is chosen: a run that was killed between
+// that and its sweep leaves them to the next one.
+func (m *Modem) findOthers(ctx context.Context) error {
+	for _, name := range m.rx.offered {
+		if name == m.storage || name == m.rx.before || slices.Contains(m.rx.others, name) {
+			continue
+		}
+		lines, err := m.selectStorage(ctx, name)
+		switch {
+		case err == nil && used(lines) > 0:
+			m.rx.others = append(m.rx.others, name)
+		case err != nil && answer(err) == nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// used is how many messages a storage holds, from an answer of +CPMS.
+func used(lines []string) int {
+	for _, line := range lines {
+		for _, f := range strings.Split(info.TrimPrefix(line, "+CPMS"), ",") {
+			if n, err := strconv.Atoi(strings.TrimSpace(f)); err == nil {
+				return n
+			}
+		}
+	}
+	return 0
 }
 
 // sweepStorage stores everything that was received into a storage, in the order
 // in which the service centre got it.
 func (m *Modem) sweepStorage(ctx context.Context, storage string) error {
+	failpoint.Hit("modem.before-sweep")
 	if err := m.read(ctx, storage); err != nil {
 		return err
 	}
@@ -139,6 +175,7 @@ func (m *Modem) sweepStorage(ctx context.Context, storage string) error {
 		m.rx.deletions = append(m.rx.deletions, p)
 		m.announced = slices.DeleteFunc(m.announced, func(a announcement) bool { return a.place == p })
 	}
+	failpoint.Hit("modem.swept")
 	if storage != m.storage {
 		if len(found) > 0 && !slices.Contains(m.rx.others, storage) {
 			m.rx.others = append(m.rx.others, storage)

@@ -255,28 +255,6 @@ func TestStoragesOfAnnouncements(t *testing.T) {
 	}
 }
 
-// A message that was put into the other storage while nobody listened is found
-// by the first slow sweep.
-func TestOtherStorageIsSearchedOnce(t *testing.T) {
-	with(t, map[string]string{"AT+CPMS=?": `+CPMS: ("SM","ME"),("SM","ME"),("SM","ME")|OK`}, nil, func(r *rig) {
-		r.state(sms.Ready)
-		r.hear(`AT+CPMS="ME"`)
-		r.knows("AT+CMGL=4", "+CMGL: 7,0,,18|"+deliver+"|OK")
-		r.knows("AT+CMGD=7", "OK")
-		r.say("+CPMS: 1,23,0,30,0,30", "OK")
-		r.hear(`AT+CPMS="SM"`)
-		r.knows("AT+CMGL=4", "OK")
-		r.say("+CPMS: 0,30,0,30,0,30", "OK")
-		r.hear(`AT+CPMS="ME"`) // to delete
-		r.say("+CPMS: 1,23,0,30,0,30", "OK")
-		r.hear(`AT+CPMS="SM"`)
-		r.say("+CPMS: 0,30,0,30,0,30", "OK")
-		if got := r.inbox.all(); len(got) != 1 || got[0].Storage != "ME" || got[0].Index != 7 {
-			t.Errorf("%+v", got)
-		}
-	})
-}
-
 // The answer to CMGL may have any number of newlines, and what was stored in an
 // order of its own is told in the order of the service centre's times.
 func TestSweepInTheOrderOfTime(t *testing.T) {

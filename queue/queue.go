@@ -17,6 +17,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"gatewayd/db"
+	"gatewayd/failpoint"
 	"gatewayd/sms"
 )
 
@@ -129,12 +130,14 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
+	failpoint.Hit("queue.before-recovery")
 	if err := q.recover(); err != nil {
 		return nil, fmt.Errorf("queue: recovery: %w", err)
 	}
 	if err := q.takeStock(ctx); err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
+	failpoint.Hit("queue.recovered")
 	return q, nil
 }
 

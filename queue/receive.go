@@ -122,10 +122,11 @@ func (q *Queue) alreadyHere(tx *db.Tx, p *received) (bool, error) {
 			}
 		}
 	}
-	// What lies in the modem's own memory stays there when its SIM is changed.
+	// What lies in the modem's own memory stays there when its SIM is changed, and
+	// what it handed over directly may have come before it told its SIM.
 	var n int
-	err := tx.QueryRow(`SELECT count(*) FROM received_pdus WHERE hash = ? AND (sim = ? OR storage = 'ME' AND storage = ? AND modem = ?)`,
-		p.hash, simOf(p.Incoming), p.Storage, p.Modem).Scan(&n)
+	err := tx.QueryRow(`SELECT count(*) FROM received_pdus WHERE hash = ? AND (sim = ? OR modem = ? AND (storage = 'ME' AND storage = ? OR storage = ''))`,
+		p.hash, simOf(p.Incoming), p.Modem, p.Storage).Scan(&n)
 	p.duplicate = n > 0
 	return false, err
 }

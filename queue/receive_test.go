@@ -78,6 +78,25 @@ func TestSamePDU(t *testing.T) {
 	}
 }
 
+// What a modem handed over directly before it had told its SIM may come again
+// under that SIM: the network was not told that it was taken.
+func TestSamePDUBeforeTheSIMWasKnown(t *testing.T) {
+	b := open(t, queue.Options{})
+	raw := b.texts(phone, "hi", 0)[0]
+	for _, in := range []sms.Incoming{
+		{Modem: "office", ICCID: "imei:", PDU: raw}, {Modem: "office", ICCID: "8949", PDU: raw, Storage: "SM", Index: 1}, {Modem: "other", ICCID: "8950", PDU: raw},
+	} {
+		in.At = b.now
+		if err := b.q.Receive(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := b.inbound()
+	if len(got) != 3 || got[0].PossibleDuplicate || !got[1].PossibleDuplicate || got[2].PossibleDuplicate {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestReusedReference(t *testing.T) {
 	b := open(t, queue.Options{})
 	first, second := strings.Repeat("a", 200), strings.Repeat("b", 200)

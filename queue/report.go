@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatewayd/db"
+	"gatewayd/failpoint"
 	"gatewayd/sms"
 	"gatewayd/sms/number"
 	"gatewayd/sms/pdu"
@@ -36,6 +37,7 @@ func (q *Queue) report(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) (i
 	if err != nil {
 		return 0, err
 	}
+	failpoint.Hit("queue.before-report")
 	return r.Row, q.applyReport(tx, r, p.number, int(rep.MR), rep.Status, now)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatewayd/db"
+	"gatewayd/failpoint"
 	"gatewayd/sms"
 )
 
@@ -94,6 +95,7 @@ func (q *Queue) SettleUnconfirmed(now time.Time) (time.Time, error) {
 	return q.sweep(now, `m.status = 'unconfirmed' AND m.unconfirmed_at <= ? ORDER BY m.unconfirmed_at`,
 		`SELECT min(unconfirmed_at) FROM messages WHERE status = 'unconfirmed'`, q.o.UnconfirmedWait,
 		func(tx *db.Tx, r *record) error {
+			failpoint.Hit("queue.settle-unconfirmed")
 			if r.OnUnconfirmed == sms.Fail || r.resendsLeft <= 0 {
 				return q.step(tx, r, sms.Failed, now)
 			}
@@ -132,6 +134,7 @@ func (q *Queue) sweep(now time.Time, where, next string, wait time.Duration, eac
 		if err != nil {
 			return time.Time{}, err
 		}
+		failpoint.Hit("queue.settled")
 	}
 	at, err := q.earliest(next)
 	if at.IsZero() {

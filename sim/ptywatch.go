@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -116,8 +117,9 @@ func (p *pts) inUse() bool {
 	var own string
 	_ = p.rawTTY.Control(func(fd uintptr) {
 		_ = unix.Fstat(int(fd), &tty)
-		own = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)
+		own = strconv.Itoa(int(fd))
 	})
+	self, _ := os.Readlink("/proc/self/exe")
 	processes, _ := os.ReadDir("/proc")
 	for _, process := range processes {
 		if name := process.Name(); strings.Trim(name, "0123456789") != "" {
@@ -130,7 +132,12 @@ func (p *pts) inUse() bool {
 		}
 		for _, d := range descriptors {
 			name := filepath.Join(dir, d.Name())
-			if to, err := os.Readlink(name); name == own || err != nil || to != p.path {
+			if to, err := os.Readlink(name); err != nil || to != p.path {
+				continue
+			}
+			// Ours, or that of a program which we are just starting: until it
+			// becomes one it is a copy of ourselves.
+			if exe, _ := os.Readlink(filepath.Join("/proc", process.Name(), "exe")); d.Name() == own && exe == self {
 				continue
 			}
 			// Containers may have other terminals of the same name.

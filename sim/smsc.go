@@ -346,3 +346,15 @@ func (n *Network) Waiting(number string) int {
 	}
 	return 0
 }
+
+// PartText is what this part alone says, as far as it can be read without the
+// others: crash tests put a sign of its message into each part. It is "" for
+// binary messages.
+func (s Submission) PartText() string {
+	r, err := readSubmit(append([]byte{0}, s.TPDU...), len(s.TPDU))
+	if err != nil {
+		return ""
+	}
+	t, _ := text([]*part{partOf(&r.t, s.From, s.To, s.At)})
+	return t
+}

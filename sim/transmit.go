@@ -49,7 +49,8 @@ func (m *Modem) transmit(s *submit, command string) reply {
 			return
 		}
 		var report []byte
-		refused, report = m.net.submit(m, m.card.number, s, mr, f.ReportFirst)
+		// A network waits for one acknowledgement before it brings the next PDU.
+		refused, report = m.net.submit(m, m.card.number, s, mr, f.ReportFirst && m.ack == 0)
 		if report != nil {
 			m.route(report)
 		}

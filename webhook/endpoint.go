@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatewayd/failpoint"
 	"gatewayd/queue"
 )
 
@@ -214,7 +215,9 @@ func (e *endpoint) deliver(ctx context.Context, j job) {
 		}
 		return // it stays due
 	}
+	failpoint.Hit("webhook.before-post")
 	r := e.sender.post(ctx, j.id, event.Body())
+	failpoint.Hit("webhook.answered")
 	if r.status == 0 && ctx.Err() != nil {
 		return // cut off by our own end: not the receiver's fault
 	}
@@ -226,6 +229,7 @@ func (e *endpoint) deliver(ctx context.Context, j job) {
 		next, err = e.store.settle(j, e, r)
 		return err
 	})
+	failpoint.Hit("webhook.booked")
 	e.after(j, r, next)
 }
 

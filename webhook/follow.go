@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gatewayd/db"
+	"gatewayd/failpoint"
 	"gatewayd/sms"
 )
 
@@ -110,17 +111,20 @@ func (f *follower) sort(events []sms.Event) (wanted []copied, received bool) {
 
 // save writes the rows and moves the cursor, in one commit.
 func (f *follower) save(wanted []copied) error {
+	failpoint.Hit("webhook.before-copy")
 	err := f.w.o.DB.Write(func(tx *db.Tx) error {
 		for _, c := range wanted {
 			if err := f.w.store.add(tx, c.to.id, c.event); err != nil {
 				return err
 			}
 		}
+		failpoint.Hit("webhook.before-cursor")
 		return f.w.advance(tx, f.at)
 	})
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("webhook.copied")
 	f.stored = f.at
 	for _, c := range wanted {
 		c.to.poke()

@@ -148,6 +148,9 @@ func serve(ctx context.Context, o gateway.Options) error {
 	g, err := gateway.New(ctx, o)
 	if err != nil {
 		o.Listener.Close()
+		if ctx.Err() != nil {
+			return nil // it was stopped while it was starting, and the error is no other
+		}
 		return err
 	}
 	return g.Run(ctx)
