@@ -8,6 +8,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
@@ -24,6 +26,9 @@ import (
 
 // FileName is the database's name in the data directory.
 const FileName = "gatewayd.db"
+
+// everywhere is the VFS of who names none; the crash laboratory sets it.
+var everywhere string
 
 // ErrClosed is returned for work handed to a closed database.
 var ErrClosed = errors.New("the database is closed")
@@ -36,6 +41,8 @@ type Options struct {
 	SingleConn bool
 	// Group is the most functions that one transaction takes; 0: 256.
 	Group int
+	// VFS is SQLite's interface to the disk; "": its own. For power cuts in tests.
+	VFS string
 }
 
 // DB is an open database.
@@ -61,6 +68,11 @@ type DB struct {
 	rest         chan struct{} // a checkpoint is done but for what came meanwhile
 	checkpointed chan struct{}
 	commits      int // the writer goroutine's own
+
+	vfs     string
+	users   *os.File // its lock tells others that the database is open
+	damage  atomic.Pointer[error]
+	damaged chan struct{} // closed once damage is set
 }
 
 type job struct {
@@ -72,19 +84,18 @@ type job struct {
 
 // Open opens or creates the database in o.Dir and brings its schema up to date.
 func Open(ctx context.Context, o Options) (*DB, error) {
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := MakeDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	path := filepath.Join(o.Dir, FileName)
-	// Created by ourselves so that the file is never readable by others.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	users, opened, err := enter(ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("database: %w", err)
+		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	f.Close()
+	defer opened()
 
 	d := &DB{
-		path:   path,
+		path: path, users: users, vfs: cmp.Or(o.VFS, everywhere), damaged: make(chan struct{}),
 		urgent: make(chan *job), normal: make(chan *job), scrubs: make(chan chan error),
 		quit: make(chan struct{}), done: make(chan struct{}),
 		group: o.Group, stmts: map[string]*sql.Stmt{},
@@ -95,7 +106,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		d.group = 256
 	}
 	if err := d.connect(ctx, o.SingleConn); err != nil {
-		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), d.disconnect())
+		return nil, errors.Join(fmt.Errorf("database %s: %w", path, d.noticed(err)), d.disconnect())
 	}
 	go d.write()
 	if d.checkpoints != nil {
@@ -108,25 +119,25 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 
 // connect opens the connections and migrates the schema.
 func (d *DB) connect(ctx context.Context, single bool) (err error) {
-	if d.pool, err = sql.Open("sqlite3", dsn(d.path, false)); err != nil {
+	if d.pool, err = sql.Open("sqlite3", d.dsn(false)); err != nil {
 		return err
 	}
 	d.pool.SetMaxOpenConns(1)
-	if err := migrate(ctx, d.pool, filepath.Dir(d.path)); err != nil {
+	if err := migrate(ctx, d.pool); err != nil {
 		return err
 	}
 	// The connection outlives the call that opened it.
 	if d.conn, err = d.pool.Conn(context.WithoutCancel(ctx)); err != nil || single {
 		return err
 	}
-	if d.readers, err = sql.Open("sqlite3", dsn(d.path, true)); err != nil {
+	if d.readers, err = sql.Open("sqlite3", d.dsn(true)); err != nil {
 		return err
 	}
 	// Each read has a connection and may need another one to prepare a query
 	// for the first time.
 	d.readers.SetMaxOpenConns(2 * reads)
 	d.readers.SetMaxIdleConns(2)
-	if d.checkpoints, err = sql.Open("sqlite3", dsn(d.path, false)); err != nil {
+	if d.checkpoints, err = sql.Open("sqlite3", d.dsn(false)); err != nil {
 		return err
 	}
 	d.checkpoints.SetMaxOpenConns(1)
@@ -134,9 +145,15 @@ func (d *DB) connect(ctx context.Context, single bool) (err error) {
 	return err
 }
 
-// disconnect closes what connect has opened.
+// disconnect closes what connect has opened, and at last the lock.
 func (d *DB) disconnect() error {
+	defer d.users.Close()
 	var errs []error
+	if d.Damage() != nil {
+		leave, err := d.leaveLog()
+		defer leave()
+		errs = append(errs, err)
+	}
 	for _, s := range d.stmts {
 		errs = append(errs, s.Close())
 	}
@@ -158,8 +175,13 @@ func (d *DB) disconnect() error {
 // busyTimeout is how long a lock of another process is waited for.
 const busyTimeout = 10 * time.Second
 
-func dsn(path string, readOnly bool) string {
+func (d *DB) dsn(readOnly bool) string { return dsn(d.path, d.vfs, readOnly) }
+
+func dsn(path, vfs string, readOnly bool) string {
 	v := url.Values{}
+	if vfs != "" {
+		v.Set("vfs", vfs)
+	}
 	v.Set("_busy_timeout", strconv.FormatInt(busyTimeout.Milliseconds(), 10))
 	v.Set("_foreign_keys", "on")
 	// Small caches: the hot pages of a ring are few, and a Pi has little memory.
@@ -173,7 +195,11 @@ func dsn(path string, readOnly bool) string {
 		v.Set("_secure_delete", "on") // an erased text leaves no copy in free pages
 		v.Set("_txlock", "immediate")
 	}
-	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: v.Encode()}
+	return fileURL(path) + "?" + v.Encode()
+}
+
+func fileURL(path string) string {
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
 	return u.String()
 }
 
@@ -247,8 +273,12 @@ func (d *DB) write() {
 // batch's rows too.
 func (d *DB) commitGroup(first *job) {
 	ctx := context.Background()
-	if _, err := d.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		first.err = fmt.Errorf("database: begin: %w", err)
+	err := d.Damage()
+	if err == nil {
+		_, err = d.conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+	}
+	if err != nil {
+		first.err = fmt.Errorf("database: begin: %w", d.noticed(err))
 		close(first.done)
 		return
 	}
@@ -263,9 +293,10 @@ func (d *DB) commitGroup(first *job) {
 		}
 		j = d.nextWaiting(j, len(ran), start)
 	}
-	err := tx.broken
+	err = tx.broken
 	if err == nil {
 		_, err = d.conn.ExecContext(ctx, "COMMIT")
+		err = d.noticed(err)
 	}
 	if err != nil {
 		_, _ = d.conn.ExecContext(ctx, "ROLLBACK")
@@ -318,6 +349,9 @@ func (d *DB) Read(ctx context.Context, fn func(Querier) error) error {
 		return ErrClosed
 	default:
 	}
+	if err := d.Damage(); err != nil {
+		return err
+	}
 	select {
 	case d.reading <- struct{}{}:
 		defer func() { <-d.reading }()
@@ -328,10 +362,10 @@ func (d *DB) Read(ctx context.Context, fn func(Querier) error) error {
 	}
 	tx, err := d.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return fmt.Errorf("database: read: %w", err)
+		return fmt.Errorf("database: read: %w", d.noticed(err))
 	}
 	defer func() { _ = tx.Rollback() }()
-	return fn(reader{ctx, d, tx})
+	return d.noticed(fn(reader{ctx, d, tx}))
 }
 
 // Querier is the reading half of a transaction.
@@ -398,6 +432,9 @@ func (tx *Tx) run(fn func(*Tx) error) (err error) {
 		if p := recover(); p != nil {
 			// One caller's fault must not take the others' rows with it.
 			err = fmt.Errorf("database: a write panicked: %v", p)
+		}
+		if err = tx.d.noticed(err); errors.Is(err, ErrDamaged) {
+			tx.broken = err // nobody writes into a damaged file
 		}
 		if err != nil {
 			if _, e := tx.d.conn.ExecContext(ctx, "ROLLBACK TO j"); e != nil {
