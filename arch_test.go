@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -29,7 +30,8 @@ var rooms = map[string]room{
 	"sms":                   {"", "the nouns: everybody imports them, so they import nobody"},
 	"sms/number":            {"sms", "reading numbers is pure"},
 	"sms/pdu":               {"sms", "the codec is pure: no I/O, no clock"},
-	"db":                    {"failpoint", "the database knows no table's meaning"},
+	"db":                    {"db/powercut failpoint", "the database knows no table's meaning; a disk whose power can be cut is for the build tag crash alone"},
+	"db/powercut":           {"", "a disk knows nothing of what is written to it"},
 	"queue":                 {"db failpoint sms sms/number sms/pdu", "it tells its readers nothing but that there is something to read"},
 	"modem/at":              {"", "AT commands know nothing of messages"},
 	"modem/internal/script": {"", "a scripted port for tests"},
@@ -55,7 +57,7 @@ var outside = map[string]string{
 	"github.com/spf13/cobra":          "cmd/gatewayd",
 	"github.com/labstack/echo":        "api",
 	"github.com/getkin/kin-openapi":   "api",
-	"github.com/mattn/go-sqlite3":     "db bench",
+	"github.com/mattn/go-sqlite3":     "db db/powercut bench",
 	"github.com/pressly/goose":        "db",
 	"go.bug.st/serial":                "modem",
 	"github.com/warthog618/modem":     "modem",
@@ -165,6 +167,20 @@ func checkOutside(t *testing.T, f file, path string) {
 	for module, users := range outside {
 		if (path == module || strings.HasPrefix(path, module+"/")) && !slices.Contains(strings.Fields(users), f.dir) {
 			t.Errorf("%s imports %s, which is for %s only", f.path, path, users)
+		}
+	}
+}
+
+// The released binary has nothing of the disk whose power can be cut.
+func TestPowerCutsAreInNoRelease(t *testing.T) {
+	const disk = "gatewayd/db/powercut"
+	for tags, want := range map[string]bool{"": false, "crash": true} {
+		out, err := exec.Command("go", "list", "-deps", "-tags", tags, "./cmd/gatewayd").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Contains(strings.Fields(string(out)), disk); got != want {
+			t.Errorf("with tags %q the binary has %s: %v, want %v", tags, disk, got, want)
 		}
 	}
 }

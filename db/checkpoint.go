@@ -107,6 +107,9 @@ var errReading = errors.New("somebody reads the write-ahead log")
 // for nobody.
 func (d *DB) truncate() error {
 	ctx := context.Background()
+	if err := d.Damage(); err != nil {
+		return err
+	}
 	if _, err := d.writer.sql.ExecContext(ctx, "PRAGMA busy_timeout=0"); err != nil {
 		return err
 	}
@@ -114,6 +117,11 @@ func (d *DB) truncate() error {
 	err := d.writer.sql.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &length, &copied)
 	if err == nil && busy != 0 {
 		err = errReading
+	}
+	if err == nil {
+		// SQLite syncs no cut, and a power cut would bring back what was there. The
+		// sync of a commit, however small, covers it.
+		_, err = d.writer.sql.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version=%d", newestSchema()))
 	}
 	_, e := d.writer.sql.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout=%d", busyTimeout.Milliseconds()))
 	return errors.Join(err, e)

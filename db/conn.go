@@ -126,6 +126,9 @@ func (d *DB) Read(ctx context.Context, fn func(Querier) error) error {
 		return ErrClosed
 	default:
 	}
+	if err := d.Damage(); err != nil {
+		return err
+	}
 	select {
 	case d.reading <- struct{}{}:
 		defer func() { <-d.reading }()
@@ -136,14 +139,14 @@ func (d *DB) Read(ctx context.Context, fn func(Querier) error) error {
 	}
 	c, err := d.borrow(ctx)
 	if err != nil {
-		return fmt.Errorf("database: read: %w", err)
+		return fmt.Errorf("database: read: %w", d.noticed(err))
 	}
 	defer d.giveBack(c)
 	if _, err := c.exec("BEGIN"); err != nil {
-		return fmt.Errorf("database: read: %w", err)
+		return fmt.Errorf("database: read: %w", d.noticed(err))
 	}
 	defer func() { _, _ = c.exec("ROLLBACK") }()
-	return fn(reader{ctx, c})
+	return d.noticed(fn(reader{ctx, c}))
 }
 
 // borrow takes the reading connection that was used last: its cache is warm.

@@ -8,6 +8,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatewayd/failpoint"
@@ -25,12 +27,17 @@ import (
 // FileName is the database's name in the data directory.
 const FileName = "gatewayd.db"
 
+// everywhere is the VFS of who names none; the crash laboratory sets it.
+var everywhere string
+
 // ErrClosed is returned for work handed to a closed database.
 var ErrClosed = errors.New("the database is closed")
 
 // Options are what Open needs.
 type Options struct {
 	Dir string // made if missing, mode 0700
+	// VFS is SQLite's interface to the disk; "": its own. For power cuts in tests.
+	VFS string
 	// SingleConn reads through the writer's connection. For tests in virtual
 	// time, where two connections would deadlock on SQLite's busy wait.
 	SingleConn bool
@@ -41,7 +48,11 @@ type Options struct {
 // DB is an open database.
 type DB struct {
 	path    string
-	pool    *sql.DB // the writer's one connection
+	vfs     string
+	users   *os.File // its lock tells others that the database is open
+	damage  atomic.Pointer[error]
+	damaged chan struct{} // closed once damage is set
+	pool    *sql.DB       // the writer's one connection
 	writer  *conn
 	readers *sql.DB // nil with SingleConn
 	urgent  chan *job
@@ -72,19 +83,18 @@ type job struct {
 
 // Open opens or creates the database in o.Dir and brings its schema up to date.
 func Open(ctx context.Context, o Options) (*DB, error) {
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := MakeDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	path := filepath.Join(o.Dir, FileName)
-	// Created by ourselves so that the file is never readable by others.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	users, opened, err := enter(ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("database: %w", err)
+		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	f.Close()
+	defer opened()
 
 	d := &DB{
-		path:   path,
+		path: path, users: users, vfs: cmp.Or(o.VFS, everywhere), damaged: make(chan struct{}),
 		urgent: make(chan *job), normal: make(chan *job), scrubs: make(chan chan error),
 		quit: make(chan struct{}), done: make(chan struct{}),
 		group:   o.Group,
@@ -109,21 +119,22 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 
 // connect opens the connections and migrates the schema.
 func (d *DB) connect(ctx context.Context, single bool) (err error) {
-	if d.pool, err = sql.Open("sqlite3", dsn(d.path, false)); err != nil {
+	defer func() { err = d.noticed(err) }()
+	if d.pool, err = sql.Open("sqlite3", d.dsn(false)); err != nil {
 		return err
 	}
 	d.pool.SetMaxOpenConns(1)
-	if err := migrate(ctx, d.pool, filepath.Dir(d.path)); err != nil {
+	if err := migrate(ctx, d.pool); err != nil {
 		return err
 	}
 	if d.writer, err = connection(ctx, d.pool); err != nil || single {
 		return err
 	}
-	if d.readers, err = sql.Open("sqlite3", dsn(d.path, true)); err != nil {
+	if d.readers, err = sql.Open("sqlite3", d.dsn(true)); err != nil {
 		return err
 	}
 	d.readers.SetMaxOpenConns(reads)
-	if d.checkpoints, err = sql.Open("sqlite3", dsn(d.path, false)); err != nil {
+	if d.checkpoints, err = sql.Open("sqlite3", d.dsn(false)); err != nil {
 		return err
 	}
 	d.checkpoints.SetMaxOpenConns(1)
@@ -131,9 +142,15 @@ func (d *DB) connect(ctx context.Context, single bool) (err error) {
 	return err
 }
 
-// disconnect closes what connect has opened.
+// disconnect closes what connect has opened, and at last the lock.
 func (d *DB) disconnect() error {
+	defer d.users.Close()
 	var errs []error
+	if d.Damage() != nil {
+		leave, err := d.leaveLog()
+		defer leave()
+		errs = append(errs, err)
+	}
 	for _, c := range d.idle {
 		errs = append(errs, c.close()...)
 	}
@@ -154,8 +171,13 @@ func (d *DB) disconnect() error {
 // busyTimeout is how long a lock of another process is waited for.
 const busyTimeout = 10 * time.Second
 
-func dsn(path string, readOnly bool) string {
+func (d *DB) dsn(readOnly bool) string { return dsn(d.path, d.vfs, readOnly) }
+
+func dsn(path, vfs string, readOnly bool) string {
 	v := url.Values{}
+	if vfs != "" {
+		v.Set("vfs", vfs)
+	}
 	v.Set("_busy_timeout", strconv.FormatInt(busyTimeout.Milliseconds(), 10))
 	v.Set("_mutex", "no") // a connection has one user at a time: the writer, or whom database/sql lends it
 	v.Set("_foreign_keys", "on")
@@ -170,7 +192,11 @@ func dsn(path string, readOnly bool) string {
 		v.Set("_secure_delete", "on") // an erased text leaves no copy in free pages
 		v.Set("_txlock", "immediate")
 	}
-	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: v.Encode()}
+	return fileURL(path) + "?" + v.Encode()
+}
+
+func fileURL(path string) string {
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
 	return u.String()
 }
 
@@ -243,12 +269,16 @@ func (d *DB) write() {
 // function has run: its caller waits for the commit and should not wait for a
 // batch's rows too.
 func (d *DB) commitGroup(first *job) {
-	if _, err := d.writer.exec("BEGIN IMMEDIATE"); err != nil {
-		first.err = fmt.Errorf("database: begin: %w", err)
+	err := d.Damage()
+	if err == nil {
+		_, err = d.writer.exec("BEGIN IMMEDIATE")
+	}
+	if err != nil {
+		first.err = fmt.Errorf("database: begin: %w", d.noticed(err))
 		close(first.done)
 		return
 	}
-	tx := &Tx{c: d.writer}
+	tx := &Tx{d: d, c: d.writer}
 	start := time.Now()
 	var ran []*job
 	for j := first; j != nil; {
@@ -259,11 +289,12 @@ func (d *DB) commitGroup(first *job) {
 		}
 		j = d.nextWaiting(j, len(ran), start)
 	}
-	err := tx.broken
+	err = tx.broken
 	if err == nil {
 		failpoint.Hit("db.before-commit")
 		_, err = d.writer.exec("COMMIT")
 		failpoint.Hit("db.after-commit")
+		err = d.noticed(err)
 	}
 	if err != nil {
 		_, _ = d.writer.exec("ROLLBACK")
@@ -308,7 +339,8 @@ func (d *DB) nextWaiting(last *job, ran int, start time.Time) *job {
 
 // Tx is the writing transaction. Its statements are prepared once and kept.
 type Tx struct {
-	c *conn
+	d *DB
+	c *conn // the writer's
 	// broken tells why SQLite has undone the whole transaction by itself, as it
 	// may when the disk is full: nothing of it is left to commit.
 	broken error
@@ -348,6 +380,9 @@ func (tx *Tx) run(fn func(*Tx) error) (err error) {
 		if p := recover(); p != nil {
 			// One caller's fault must not take the others' rows with it.
 			err = fmt.Errorf("database: a write panicked: %v", p)
+		}
+		if err = tx.d.noticed(err); errors.Is(err, ErrDamaged) {
+			tx.broken = err // nobody writes into a damaged file
 		}
 		if err != nil {
 			tx.undo(mark)

@@ -7,9 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 	"golang.org/x/sys/unix"
@@ -18,21 +19,53 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the schema up to date; each migration is one transaction, so
-// a power cut leaves the old schema or the new one. The daemon and a command
-// may both be the first to come, so one at a time does it.
-func migrate(ctx context.Context, pool *sql.DB, directory string) error {
-	lock, err := os.Open(directory)
+// newestSchema is the version of the last migration.
+func newestSchema() int64 {
+	files, _ := migrations.ReadDir("migrations") // embedded, and sorted by name
+	number, _, _ := strings.Cut(files[len(files)-1].Name(), "_")
+	version, _ := strconv.ParseInt(number, 10, 64)
+	return version
+}
+
+// enter is the door to the database: one at a time looks at what is there and
+// brings it up to date, for the daemon and a command may both be the first to
+// come. The lock in users is for as long as the database is open; opened lets
+// the next one in.
+func enter(ctx context.Context, path string) (user *os.File, opened func(), err error) {
+	dir := filepath.Dir(path)
+	door, err := os.Open(dir)
 	if err != nil {
-		return err
+		return nil, nil, inWords(err)
 	}
-	defer lock.Close() // and unlock
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return fmt.Errorf("locking the data directory: %w", err)
+	defer func() {
+		if err != nil {
+			door.Close() // and unlock
+			if user != nil {
+				user.Close()
+			}
+		}
+	}()
+	if err := unix.Flock(int(door.Fd()), unix.LOCK_EX); err != nil {
+		return nil, nil, fmt.Errorf("locking the data directory: %w", err)
 	}
-	if err := create(ctx, filepath.Join(directory, FileName)); err != nil {
-		return err
+	user, alone, err := users(dir)
+	if err != nil {
+		return nil, nil, err
 	}
+	if alone {
+		if err := inspect(ctx, path); err != nil {
+			return user, nil, inWords(err)
+		}
+		if err := create(ctx, path); err != nil {
+			return user, nil, inWords(err)
+		}
+	}
+	return user, func() { door.Close() }, share(user)
+}
+
+// migrate brings the schema up to date; each migration is one transaction, so
+// a power cut leaves the old schema or the new one.
+func migrate(ctx context.Context, pool *sql.DB) error {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -48,8 +81,26 @@ func migrate(ctx context.Context, pool *sql.DB, directory string) error {
 	if current > target {
 		return fmt.Errorf("its schema is version %d, this gatewayd knows %d: install the newer gatewayd again", current, target)
 	}
-	_, err = p.Up(ctx)
-	return err
+	if _, err = p.Up(ctx); err != nil {
+		return err
+	}
+	return stamp(ctx, pool, target)
+}
+
+// stamp writes into the file's header whose it is and which schema it has, for
+// those who look at it from outside. The table of migrations is the truth.
+func stamp(ctx context.Context, pool *sql.DB, version int64) error {
+	for name, want := range map[string]int64{"application_id": applicationID, "user_version": version} {
+		var is int64
+		err := pool.QueryRowContext(ctx, "PRAGMA "+name).Scan(&is)
+		if err == nil && is != want {
+			_, err = pool.ExecContext(ctx, fmt.Sprintf("PRAGMA %s = %d", name, want))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pageSize is half of what SQLite takes by itself. To book a part touches a
@@ -58,21 +109,54 @@ func migrate(ctx context.Context, pool *sql.DB, directory string) error {
 // files: SQLite keeps that of an existing one.
 const pageSize = 1024
 
-// create sets what can't be changed once a file has its first page.
+// create makes the file if there is none, with what can't be changed once it
+// has its first page. It gets its name when it is whole, so a power cut leaves
+// none or one that opens. An existing file it only tries to open.
 func create(ctx context.Context, path string) error {
-	info, err := os.Stat(path)
-	if err != nil || info.Size() > 0 {
+	if size, err := sizeOf(path); err != nil {
+		return err
+	} else if size > 0 {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	}
+	fresh := path + ".new"
+	for _, left := range []string{fresh, fresh + "-journal", fresh + "-wal", fresh + "-shm", path + "-journal"} {
+		if err := os.Remove(left); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	// By ourselves, so that the file is never readable by others.
+	f, err := os.OpenFile(fresh, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
 		return err
 	}
-	file := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
-	pool, err := sql.Open("sqlite3", file.String())
+	defer f.Close()
+	keepOwner(f, filepath.Dir(path))
+	pool, err := sql.Open("sqlite3", fileURL(fresh))
 	if err != nil {
 		return err
 	}
 	pool.SetMaxOpenConns(1)
-	_, err = pool.ExecContext(ctx, fmt.Sprintf("PRAGMA page_size = %d", pageSize))
-	if err == nil {
-		_, err = pool.ExecContext(ctx, "PRAGMA journal_mode = WAL") // writes the first page
+	for _, pragma := range []string{
+		fmt.Sprintf("page_size = %d", pageSize),
+		fmt.Sprintf("application_id = %d", applicationID),
+		"journal_mode = WAL",
+	} {
+		if err == nil {
+			_, err = pool.ExecContext(ctx, "PRAGMA "+pragma)
+		}
 	}
-	return errors.Join(err, pool.Close())
+	if err = errors.Join(err, pool.Close()); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }

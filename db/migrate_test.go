@@ -16,7 +16,7 @@ import (
 // schemaAt makes a database as the gatewayd of that schema version left it.
 func schemaAt(t *testing.T, dir string, version int64) {
 	t.Helper()
-	pool, err := sql.Open("sqlite3", dsn(filepath.Join(dir, FileName), false))
+	pool, err := sql.Open("sqlite3", dsn(filepath.Join(dir, FileName), "", false))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,18 @@ func (g *Gateway) settleDue(now time.Time) (time.Time, error) {
 	return next, errors.Join(errs...)
 }
 
+// watchFile says it when the database turns out to be damaged. Nothing is done
+// then: every part of the daemon stands still, for it can book nothing.
+func (g *Gateway) watchFile(ctx context.Context) {
+	select {
+	case <-g.database.Damaged():
+		g.log.Error("the database file is damaged: nothing is accepted, sent or received any more, and nothing is written to it; "+
+			"stop gatewayd and restore a backup with gatewayd restore FILE",
+			"file", g.database.Path(), "error", g.database.Damage())
+	case <-ctx.Done():
+	}
+}
+
 // prune erases, now and then, what is too old to keep. It may take long, and
 // what is due must not wait for it.
 func (g *Gateway) prune(ctx context.Context) {

@@ -27,6 +27,9 @@ var (
 	ErrFull = errors.New("the outbound queue is full")
 	// ErrInboundFull means that nothing more may be taken from the modems.
 	ErrInboundFull = errors.New("the inbound ring is full: its webhooks have not taken what is there")
+	// ErrDamaged means that the database's file contradicts itself; nothing is
+	// read or written any more.
+	ErrDamaged = db.ErrDamaged
 	// ErrNotFound means that there is no such message.
 	ErrNotFound = errors.New("no such message")
 	// ErrConflict means that the message's status does not allow it.

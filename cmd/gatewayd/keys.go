@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,15 +135,18 @@ func withKeys(ctx context.Context, path string, fn func(*auth.Keys) error) error
 }
 
 func inDataDir(ctx context.Context, dir string, fn func(*auth.Keys) error) (err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := db.MakeDir(dir); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	if err := becomeOwner(dir); err != nil {
 		return err
 	}
 	d, err := db.Open(ctx, db.Options{Dir: dir})
-	if err != nil {
+	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w; run this as the owner of %s, or as root", err, filepath.Clean(dir))
+	}
+	if err != nil {
+		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	return fn(auth.New(d))
