@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
@@ -36,6 +37,10 @@ type Options struct {
 	SingleConn bool
 	// Group is the most functions that one transaction takes; 0: 256.
 	Group int
+	// Reserve is the room, in bytes, that must stay free on the disk when new
+	// work is taken; Ballast is the size of a file that is given up when there
+	// is none left. 0: the disk is not watched; a write fails when it is full.
+	Reserve, Ballast int64
 }
 
 // DB is an open database.
@@ -60,7 +65,9 @@ type DB struct {
 	longer       chan struct{}
 	rest         chan struct{} // a checkpoint is done but for what came meanwhile
 	checkpointed chan struct{}
-	commits      int // the writer goroutine's own
+	commits      int         // the writer goroutine's own
+	urged        atomic.Bool // a checkpoint is wanted whatever the log's length
+	space        *space
 }
 
 type job struct {
@@ -76,6 +83,8 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	path := filepath.Join(o.Dir, FileName)
+	disk := newSpace(o)
+	disk.prepare()
 	// Created by ourselves so that the file is never readable by others.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -90,12 +99,13 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		group: o.Group, stmts: map[string]*sql.Stmt{},
 		reading: make(chan struct{}, reads),
 		longer:  make(chan struct{}, 1), rest: make(chan struct{}), checkpointed: make(chan struct{}),
+		space: disk,
 	}
 	if d.group <= 0 {
 		d.group = 256
 	}
 	if err := d.connect(ctx, o.SingleConn); err != nil {
-		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), d.disconnect())
+		return nil, errors.Join(fmt.Errorf("database %s: %w", path, d.told(err)), d.disconnect())
 	}
 	go d.write()
 	if d.checkpoints != nil {
@@ -213,7 +223,7 @@ func (d *DB) submit(ch chan *job, j *job) error {
 		return ErrClosed
 	}
 	<-j.done
-	return j.err
+	return d.told(j.err)
 }
 
 // sliceBudget bounds one group's transaction, so that what a modem waits for

@@ -52,7 +52,7 @@ type given struct {
 // (replayed is true) or ErrKeyReused. A draft whose ClientID the same KeyID has
 // used answers with that message when recipient and content are equal, else
 // ErrKeyReused. A recipient on the stop list is accepted and fails at once.
-// Errors: ErrFull, ErrKeyReused, *DraftError.
+// Errors: ErrFull, ErrDiskFull, ErrKeyReused, *DraftError.
 func (q *Queue) Submit(ctx context.Context, drafts []Draft, once *Idempotency) (accepted []sms.Message, replayed bool, err error) {
 	records := make([]*record, len(drafts))
 	for i, d := range drafts {
@@ -129,7 +129,11 @@ func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, st
 			return m, state, err
 		}
 	}
-	var err error
+	// Behind the answers to what was accepted before: those need no room.
+	err := q.db.Room()
+	if err != nil {
+		return sms.Message{}, "", err
+	}
 	if r.ID, err = q.newID(now); err != nil {
 		return sms.Message{}, "", err
 	}

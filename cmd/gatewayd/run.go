@@ -86,6 +86,7 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 			UnconfirmedWait: c.Queue.UnconfirmedWait, ReportWait: c.Queue.ReportWait, AssemblyWait: c.Queue.AssemblyWait,
 		},
 		Retention:   queue.Retention{Messages: c.History.Keep, Texts: c.History.KeepTexts, Events: eventsKept, Idempotency: idempotencyKept},
+		Disk:        gateway.Disk(c.Disk),
 		CallsRing:   c.Modems.Calls == config.Ring,
 		MetricsOpen: c.HTTP.MetricsOpen,
 		Version:     version, Log: log,
