@@ -41,6 +41,9 @@ type Options struct {
 	// work is taken; Ballast is the size of a file that is given up when there
 	// is none left. 0: the disk is not watched; a write fails when it is full.
 	Reserve, Ballast int64
+	// Attach is another database of the same schema, whose tables the writer's
+	// transactions see as replaced.NAME; "": none.
+	Attach string
 }
 
 // DB is an open database.
@@ -104,7 +107,11 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if d.group <= 0 {
 		d.group = 256
 	}
-	if err := d.connect(ctx, o.SingleConn); err != nil {
+	err = d.connect(ctx, o.SingleConn)
+	if err == nil && o.Attach != "" {
+		_, err = d.conn.ExecContext(ctx, `ATTACH ? AS `+Attached, plain(o.Attach, "rw"))
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, d.told(err)), d.disconnect())
 	}
 	go d.write()

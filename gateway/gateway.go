@@ -64,11 +64,13 @@ type Gateway struct {
 	alarms   *alarms
 	balances *prometheus.GaugeVec
 	free     prometheus.Gauge
-	started  time.Time
-	canaries *canaries
-	metrics  *modem.Metrics
-	webhooks *webhook.Webhooks
-	server   *http.Server
+	// allSettled: nothing is held of a backup. Only keepHouse touches it.
+	allSettled bool
+	started    time.Time
+	canaries   *canaries
+	metrics    *modem.Metrics
+	webhooks   *webhook.Webhooks
+	server     *http.Server
 }
 
 // The daemon ends within ten seconds, a part on the air after eight at most.

@@ -96,6 +96,18 @@ type Queue struct {
 // behind: messages whose part was handed to a modem and not confirmed become
 // unconfirmed.
 func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
+	q, err := prepare(ctx, d, o)
+	if err == nil {
+		err = q.recover()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("queue: recovery: %w", err)
+	}
+	return q, nil
+}
+
+// prepare reads what the queue keeps in memory and settles nothing.
+func prepare(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 	o.defaults()
 	q := &Queue{
 		db: d, o: o, log: o.Log,
@@ -118,9 +130,6 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
-	}
-	if err := q.recover(); err != nil {
-		return nil, fmt.Errorf("queue: recovery: %w", err)
 	}
 	return q, nil
 }
@@ -184,6 +193,9 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 	case sms.Sending, sms.Scheduled:
 	default: // nothing is left to send
 		r.queuedSeq = 0
+	}
+	if err := r.letGo(tx); err != nil {
+		return err
 	}
 	if err := r.save(tx, was); err != nil {
 		return err

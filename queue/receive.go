@@ -5,9 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
 
 	"gatewayd/db"
 	"gatewayd/sms"
@@ -228,9 +226,7 @@ var (
 
 // consent matches STOP and START in the transaction that stores the text.
 func (q *Queue) consent(tx *db.Tx, r *record) error {
-	word := strings.ToUpper(strings.TrimFunc(r.Text, func(c rune) bool {
-		return unicode.IsSpace(c) || unicode.IsPunct(c) || unicode.IsSymbol(c)
-	}))
+	word := wordOf(r.Text)
 	var err error
 	switch {
 	case stopWords[word]:

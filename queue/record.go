@@ -24,6 +24,7 @@ type record struct {
 	extraResend   bool
 	unconfirmedAt time.Time
 	refusedBy     string
+	held          int // as in the table; Held says whether
 }
 
 const recordColumns = `m.row, m.id, m.direction, m.status, m.number, m.local, m.text, m.data, m.port, m.encoding,
@@ -31,7 +32,7 @@ const recordColumns = `m.row, m.id, m.direction, m.status, m.number, m.local, m.
 	m.client_id, m.created_at, m.send_at, m.expires_at, m.expected_at, m.sent_at, m.delivered_at, m.updated_at,
 	m.attempts, m.possible_duplicate, m.incomplete, m.redacted, m.error_code, m.error_title, m.error_detail,
 	m.kind, m.details, m.key_id, m.pin, m.slot, m.queued_seq, m.not_before, m.concat_ref, m.resends_left, m.extra_resend,
-	m.unconfirmed_at, m.refused_by`
+	m.unconfirmed_at, m.refused_by, m.held`
 
 type scanner interface{ Scan(...any) error }
 
@@ -54,11 +55,11 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 		&clientID, &created, &sendAt, &expiresAt, &expectedAt, &sentAt, &deliveredAt, &updated,
 		&r.Attempts, &r.PossibleDuplicate, &r.Incomplete, &r.Redacted, &code, &title, &detail,
 		&r.Kind, &about, &r.keyID, &r.pin, &slot, &queuedSeq, &notBefore, &concatRef, &r.resendsLeft, &r.extraResend,
-		&unconfirmedAt, &r.refusedBy}, more...)
+		&unconfirmedAt, &r.refusedBy, &r.held}, more...)
 	if err := row.Scan(into...); err != nil {
 		return nil, err
 	}
-	r.Text, r.ClientID = text.String, clientID.String
+	r.Text, r.ClientID, r.Held = text.String, clientID.String, r.held > 0
 	if r.Direction == sms.Inbound {
 		r.From, r.To = number, local
 	} else {
@@ -167,11 +168,12 @@ type snapshot struct {
 	Attempts          int        `json:"a,omitempty"`
 	PossibleDuplicate bool       `json:"p,omitempty"`
 	Error             *sms.Error `json:"e,omitempty"`
+	Held              bool       `json:"h,omitempty"`
 }
 
 func (r *record) snapshot() (string, error) {
 	b, err := json.Marshal(snapshot{r.Status, r.local(), r.Modem, toMSOrZero(r.ExpectedAt), toMSOrZero(r.SentAt),
-		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.Error})
+		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.Error, r.Held})
 	return string(b), err
 }
 
@@ -183,6 +185,7 @@ func (r *record) rewind(state string) (sms.Message, error) {
 	}
 	m := r.Message
 	m.Status, m.Modem, m.Attempts, m.PossibleDuplicate, m.Error = s.Status, s.Modem, s.Attempts, s.PossibleDuplicate, s.Error
+	m.Held = s.Held
 	if m.Direction == sms.Inbound {
 		m.To = s.Local
 	} else {

@@ -218,7 +218,7 @@ func sameClientID(tx *db.Tx, r *record) (sms.Message, string, error) {
 	var row int64
 	err := tx.QueryRow(`SELECT row FROM messages WHERE key_id = ? AND client_id = ?`, r.keyID, r.ClientID).Scan(&row)
 	if errors.Is(err, sql.ErrNoRows) {
-		return sms.Message{}, "", nil
+		return sms.Message{}, "", forgottenClientID(tx, r)
 	}
 	if err != nil {
 		return sms.Message{}, "", err

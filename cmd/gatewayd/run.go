@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatewayd/config"
+	"gatewayd/db"
 	"gatewayd/gateway"
 	"gatewayd/modem/ports"
 	"gatewayd/queue"
@@ -146,10 +147,24 @@ func listen(address string) (net.Listener, error) {
 
 // serve runs a gateway until the context ends.
 func serve(ctx context.Context, o gateway.Options) error {
+	unlock, err := lockDataDir(o.DataDir)
+	if err != nil {
+		o.Listener.Close()
+		return err
+	}
+	defer unlock()
 	g, err := gateway.New(ctx, o)
 	if err != nil {
 		o.Listener.Close()
 		return err
 	}
 	return g.Run(ctx)
+}
+
+// lockDataDir keeps the data directory for this daemon.
+func lockDataDir(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data_dir: %w", err)
+	}
+	return db.Lock(dir)
 }
