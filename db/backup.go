@@ -62,10 +62,11 @@ func Backup(ctx context.Context, dir, path string, force bool) (err error) {
 	return flush(filepath.Dir(path))
 }
 
-// plain is a database for database/sql without what the daemon sets.
+// plain is a database for database/sql without what the daemon sets. With
+// secure_delete, which a copy inherits, the gaps in its pages are zeros.
 func plain(path, mode string) string {
 	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(),
-		RawQuery: url.Values{"mode": {mode}, "_busy_timeout": {fmt.Sprint(busyTimeout.Milliseconds())}}.Encode()}
+		RawQuery: url.Values{"mode": {mode}, "_secure_delete": {"on"}, "_busy_timeout": {fmt.Sprint(busyTimeout.Milliseconds())}}.Encode()}
 	return u.String()
 }
 
