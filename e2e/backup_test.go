@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,9 +77,9 @@ func TestBackup(t *testing.T) {
 		if err := s.net.Handset(number).Send(s.modems[0].Number(), "stop"); err != nil {
 			t.Fatal(err)
 		}
-		s.eventually("STOP is known", 20*time.Second, func() bool {
-			m := s.post(number, "did you say stop?")
-			return s.message(m.ID).Status == sms.Failed
+		s.eventually("STOP has come", 20*time.Second, func() bool {
+			_, b := s.call(http.MethodGet, "/v1/messages?direction=inbound&from="+url.QueryEscape(number), "")
+			return bytes.Contains(b, []byte(`"stop"`))
 		})
 	}
 	key := strings.TrimSpace(s.must("keys", "create", "--name", "leaked", "--scope", "read"))
@@ -88,6 +89,7 @@ func TestBackup(t *testing.T) {
 	if status, b := s.call(http.MethodPost, "/v1/messages/"+erased.ID+"/redact", ""); status != http.StatusOK {
 		t.Fatalf("%d %s", status, b)
 	}
+	s.net.SetLatency(3*time.Second, 0) // so that many wait when the backup is made
 	var texts []string
 	for i := range 16 {
 		texts = append(texts, fmt.Sprintf("text %d", i))
@@ -110,6 +112,7 @@ func TestBackup(t *testing.T) {
 	if b, err := os.ReadFile(copied); err != nil || bytes.Contains(b, []byte("to be erased")) || !bytes.Contains(b, []byte("text 15")) {
 		t.Errorf("the copy has what was erased, or lacks what was not (%v)", err)
 	}
+	s.net.SetLatency(100*time.Millisecond, 0)
 	waiting := 0
 	for _, m := range s.messages() {
 		if m.Status == sms.Queued || m.Status == sms.Sending {
