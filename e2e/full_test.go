@@ -286,6 +286,11 @@ webhooks:
 	if _, b := s.call(http.MethodGet, "/", ""); !bytes.Contains(b, []byte("The disk is full: new texts are refused.")) {
 		t.Error("the status page does not say that the disk is full")
 	}
+	fill(t, filler)
+	s.refuses(1, "no room for the copy", "backup", filepath.Join(dir, "copy.db"))
+	if left, _ := filepath.Glob(filepath.Join(dir, "*copy*")); len(left) > 0 {
+		t.Errorf("half a copy is left: %v", left)
+	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}

@@ -267,7 +267,9 @@ func TestRestoreGoesNotBackInTime(t *testing.T) {
 	draft := func(text, client string) []queue.Draft {
 		return []queue.Draft{{Message: sms.Message{To: "+491703000001", Text: text, ClientID: client}, KeyID: "k"}}
 	}
-	once := func(key string) *queue.Idempotency { return &queue.Idempotency{KeyID: "k", Key: key, Body: []byte("body")} }
+	once := func(key string) *queue.Idempotency {
+		return &queue.Idempotency{KeyID: "k", Key: key, Body: []byte("body")}
+	}
 	submit := func(x *box, text, client, key string) (sms.Message, error) {
 		m, _, err := x.q.Submit(ctx, draft(text, client), once(key))
 		if err != nil {
