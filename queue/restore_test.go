@@ -120,6 +120,7 @@ func TestRestoredMessagesAreHeld(t *testing.T) {
 	}
 	// Nothing moves them but a verdict, time's own and one's own cancellation.
 	c.submit("+491701000007", "new")
+	c.submit("+491701000008", "later", func(d *queue.Draft) { d.SendAt = c.now.Add(time.Hour) })
 	c.now = c.now.Add(2 * time.Hour)
 	for _, due := range []func(time.Time) (time.Time, error){c.q.ReleaseDue, c.q.ExpireDue, c.q.SettleUnconfirmed, c.q.FreeReported} {
 		if _, err := due(c.now); err != nil {
@@ -128,9 +129,10 @@ func TestRestoredMessagesAreHeld(t *testing.T) {
 	}
 	c.restart()
 	c.holds("time")
-	if got := c.offered(); !slices.Equal(got, []string{"new"}) {
+	if got := c.offered(); !slices.Equal(got, []string{"new", "later"}) {
 		t.Errorf("offered: %v", got)
 	}
+	c.want(all["scheduled"].ID, sms.Scheduled)
 	if m := c.want(all["expiring"].ID, sms.Expired); m.Held {
 		t.Error("it expired and is held")
 	}
@@ -138,7 +140,7 @@ func TestRestoredMessagesAreHeld(t *testing.T) {
 		t.Errorf("%+v %v", m, err)
 	}
 	c.decide(queue.Release)
-	if got := c.offered(); !slices.Equal(got, []string{"new", "sending", "doubtful"}) {
+	if got := c.offered(); !slices.Equal(got, []string{"new", "later", "sending", "doubtful"}) {
 		t.Errorf("offered after the release: %v", got)
 	}
 	for _, name := range []string{"sending", "doubtful"} {
