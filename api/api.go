@@ -23,6 +23,7 @@ import (
 
 	"gatewayd/auth"
 	"gatewayd/queue"
+	"gatewayd/sms"
 )
 
 // Options are what New needs. Queue and Keys must be given.
@@ -43,6 +44,7 @@ type Options struct {
 	// scope read, and send for what changes something. The navigation has them.
 	Pages map[string]http.Handler
 
+	Alarms  func() []sms.Alarm          // of the gateway itself, not of a modem; may be nil
 	Ready   func(context.Context) error // more that /readyz must find well; may be nil
 	Version string
 	Now     func() time.Time // nil: time.Now

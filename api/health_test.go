@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"gatewayd/queue"
+	"gatewayd/sms"
 )
 
 func TestHealth(t *testing.T) {
@@ -119,6 +123,30 @@ func TestLogKeepsQuietAboutPeople(t *testing.T) {
 		if strings.Contains(log.String(), never) {
 			t.Errorf("the log has %q: %s", never, log.String())
 		}
+	}
+}
+
+// What is full is told, and when to come back; it fills no log.
+func TestFullIsTold(t *testing.T) {
+	var log bytes.Buffer
+	b := newBox(t, settings{queue: queue.Options{OutboundCapacity: 1}, change: func(o *Options) {
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+		o.Alarms = func() []sms.Alarm {
+			return []sms.Alarm{{Code: "disk-full", Title: "The disk is full", Detail: "Make room."}}
+		}
+	}})
+	const text = `{"to": "+491701234567", "text": "x"}`
+	b.ask("POST", "/v1/messages", bearer(b.send), text)
+	a := b.ask("POST", "/v1/messages", bearer(b.send), text)
+	a.problem(queueFull)
+	if a.Header().Get("Retry-After") == "" || strings.Contains(log.String(), "request failed") {
+		t.Errorf("Retry-After %q; the log: %s", a.Header().Get("Retry-After"), log.String())
+	}
+	if p := problemOf(fmt.Errorf("commit: %w", queue.ErrDiskFull)); p.kind != diskFull || p.retry == 0 {
+		t.Errorf("%+v", p)
+	}
+	if page := b.ask("GET", "/", bearer(b.read), "").Body.String(); !strings.Contains(page, "The disk is full: new texts are refused.") || !strings.Contains(page, "Make room.") {
+		t.Error("the status page does not say that the disk is full")
 	}
 }
 

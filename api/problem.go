@@ -59,8 +59,11 @@ var (
 		"This is a defect. The log has the details; please report it with them."}
 	queueFull = &kind{"queue-full", 503, "The outbound queue is full",
 		"Nothing was queued. Try again after Retry-After seconds; look at the modems if it lasts. queue.outbound_capacity sets the size."}
+	diskFull = &kind{"disk-full", 503, "The disk is full",
+		"Nothing was queued; what was accepted before is still sent, and texts are still received. Make room on the disk of data_dir: " +
+			"new messages are taken again by themselves. disk.reserve sets how much must be free. Try again after Retry-After seconds."}
 	storage = &kind{"storage", 503, "The database can't be used now",
-		"Nothing was stored. Usually the disk is full or failing: look at the log. Try again after Retry-After seconds."}
+		"Nothing was stored. Usually the disk is failing: look at the log. Try again after Retry-After seconds."}
 	notReady = &kind{"not-ready", 503, "gatewayd is not ready",
 		"It is starting or stopping, or its database takes no messages. The log says which."}
 	damaged = &kind{"database-damaged", 503, "The database file is damaged",
@@ -68,7 +71,7 @@ var (
 )
 
 var catalogue = []*kind{damaged, notJSON, badRequest, noKey, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict,
-	tooLarge, wrongMediaType, invalidFields, keyReused, tooManyAttempts, internal, queueFull, storage, notReady}
+	tooLarge, wrongMediaType, invalidFields, keyReused, tooManyAttempts, internal, queueFull, diskFull, storage, notReady}
 
 // FieldError says what is wrong with one field. Its detail reads on from the
 // field's name: "must be a whole number from 0 to 9".
@@ -126,6 +129,9 @@ func problemOf(err error) *problem {
 	case errors.Is(err, queue.ErrFull):
 		p = queueFull.because("No slot of the outbound ring is free.")
 		p.retry = 30 * time.Second
+	case errors.Is(err, queue.ErrDiskFull):
+		p = diskFull.because("There is no room for new messages beside what was accepted already.")
+		p.retry = 30 * time.Second
 	case errors.Is(err, queue.ErrKeyReused):
 		p = keyReused.because("%s.", capital(err.Error()))
 	case errors.Is(err, queue.ErrNotFound):
@@ -176,7 +182,9 @@ func (a *API) fail(c echo.Context, err error) {
 		return
 	}
 	p := problemOf(err)
-	if p.Status >= 500 && !errors.Is(err, context.Canceled) {
+	// What is full has an alarm of its own: a line for each request that is
+	// refused would fill the disk further.
+	if p.Status >= 500 && p.kind != queueFull && p.kind != diskFull && !errors.Is(err, context.Canceled) {
 		a.log.Error("request failed", "route", c.Path(), "method", c.Request().Method, "status", p.Status, "error", err)
 	}
 	h := c.Response().Header()

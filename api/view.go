@@ -59,6 +59,7 @@ var statusKinds = map[sms.Status]string{
 
 type statusView struct {
 	Summary  summaryView
+	Alarms   []sms.Alarm // of the gateway itself
 	Modems   []modemView
 	Rings    []ringView
 	Messages []messageLine
@@ -158,6 +159,10 @@ func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusV
 	}
 	modems := a.modems(key)
 	v := &statusView{Summary: summarise(modems, rings)}
+	if a.o.Alarms != nil {
+		v.Alarms = a.o.Alarms()
+		v.Summary.refuse(v.Alarms)
+	}
 	for _, m := range modems {
 		v.Modems = append(v.Modems, viewModem(m))
 	}
@@ -225,6 +230,15 @@ func summarise(modems []sms.Modem, rings sms.Rings) summaryView {
 		s.More = append(s.More, "Received texts are held back in SIM and network, because no webhook takes those that are here.")
 	}
 	return s
+}
+
+// refuse says why new texts are refused, if an alarm tells.
+func (s *summaryView) refuse(alarms []sms.Alarm) {
+	for _, alarm := range alarms {
+		if alarm.Code == "disk-full" {
+			s.Kind, s.Sentence = bad, "The disk is full: new texts are refused."
+		}
+	}
 }
 
 func full(r sms.Ring) bool { return r.Capacity > 0 && r.Depth >= r.Capacity }

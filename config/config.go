@@ -22,6 +22,7 @@ type Config struct {
 	DefaultRegion string // ISO 3166-1 alpha-2, "" none
 	HTTP          HTTP
 	Queue         Queue
+	Disk          Disk
 	History       History
 	Modems        Modems
 	Webhooks      []Webhook
@@ -44,6 +45,12 @@ type Queue struct {
 	UnconfirmedWait  time.Duration
 	ReportWait       time.Duration
 	AssemblyWait     time.Duration
+}
+
+// Disk is what is kept of the disk of DataDir for what was accepted, in bytes.
+type Disk struct {
+	Reserve int64 // free when something new is taken; 0: none
+	Ballast int64 // a file that is given up when there is no other room; 0: none
 }
 
 // History is how long messages and their texts are kept.

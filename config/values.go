@@ -27,6 +27,8 @@ const (
 	minCanary   = 10 * time.Minute // each costs what a text costs
 	maxKeep     = 100 * 365 * 24 * time.Hour
 	maxEvery    = 366 * 24 * time.Hour
+	minSize     = 1 << 20
+	maxSize     = 1 << 40
 )
 
 func text(p *string) func(string) error {
@@ -60,6 +62,25 @@ func number(p *int, low, high int) func(string) error {
 			return fmt.Errorf("a whole number from %d to %d", low, high)
 		}
 		*p = n
+		return nil
+	}
+}
+
+// size reads an amount of bytes; 0 is none. Units are those of people: a
+// thousand and its powers.
+func size(p *int64) func(string) error {
+	return func(raw string) error {
+		digits, unit := raw, int64(1)
+		for suffix, n := range map[string]int64{"KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+			if before, ok := strings.CutSuffix(raw, suffix); ok {
+				digits, unit = strings.TrimSpace(before), n
+			}
+		}
+		n, err := strconv.ParseInt(strings.ReplaceAll(digits, "_", ""), 10, 64)
+		if err != nil || n < 0 || n > maxSize/unit || n > 0 && n*unit < minSize {
+			return errors.New("0 for none, or an amount of bytes from 1MiB to 1024GiB, such as 64MB")
+		}
+		*p = n * unit
 		return nil
 	}
 }

@@ -13,6 +13,8 @@ const (
 	// checkpointAt is the length of the write-ahead log, in pages, from which
 	// it is copied into the database file.
 	checkpointAt = 4000
+	// checkpointWhenFull is the same while there is no room for a long log.
+	checkpointWhenFull = 100
 	// lookEvery is how many commits pass between two looks at that length.
 	lookEvery = 64
 	// backstop is SQLite's own limit, in pages: should our checkpoints ever
@@ -38,11 +40,18 @@ func (d *DB) checkpoint() {
 		// next look tries again. NOOP only tells the length.
 		var busy, length, copied int
 		err := d.checkpoints.QueryRow("PRAGMA wal_checkpoint(NOOP)").Scan(&busy, &length, &copied)
-		if err != nil || length < failpoint.Rather(checkpointAt, 100) {
+		limit := failpoint.Rather(checkpointAt, 100)
+		if d.Room() != nil {
+			limit = checkpointWhenFull
+		}
+		if err != nil || length < limit && !d.urged.Swap(false) {
 			continue
 		}
+		// On a full disk the log can't be copied and only grows: that is to be
+		// known before it takes the last room.
 		failpoint.Hit("db.before-checkpoint")
-		_, _ = d.checkpoints.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)")
+		_, err = d.checkpoints.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)")
+		_ = d.told(err)
 		failpoint.Hit("db.checkpointed")
 		select {
 		case d.rest <- struct{}{}:
@@ -65,7 +74,7 @@ func (d *DB) committed() {
 		failpoint.Hit("db.rest-copied")
 	default:
 	}
-	if d.commits++; d.commits%failpoint.Rather(lookEvery, 8) == 0 {
+	if d.commits++; d.commits%failpoint.Rather(lookEvery, 8) == 0 || d.Room() != nil {
 		select {
 		case d.longer <- struct{}{}:
 		default: // it is at it

@@ -43,6 +43,13 @@ type Options struct {
 	SingleConn bool
 	// Group is the most functions that one transaction takes; 0: 256.
 	Group int
+	// Reserve is the room, in bytes, that must stay free on the disk when new
+	// work is taken; Ballast is the size of a file that is given up when there
+	// is none left. 0: the disk is not watched; a write fails when it is full.
+	Reserve, Ballast int64
+	// Attach is another database of the same schema, whose tables the writer's
+	// transactions see as replaced.NAME; "": none.
+	Attach string
 }
 
 // DB is an open database.
@@ -71,7 +78,9 @@ type DB struct {
 	longer       chan struct{}
 	rest         chan struct{} // a checkpoint is done but for what came meanwhile
 	checkpointed chan struct{}
-	commits      int // the writer goroutine's own
+	commits      int         // the writer goroutine's own
+	urged        atomic.Bool // a checkpoint is wanted whatever the log's length
+	space        *space
 }
 
 type job struct {
@@ -87,6 +96,8 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	path := filepath.Join(o.Dir, FileName)
+	disk := newSpace(o)
+	disk.prepare()
 	users, opened, err := enter(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
@@ -100,12 +111,17 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		group:   o.Group,
 		reading: make(chan struct{}, reads),
 		longer:  make(chan struct{}, 1), rest: make(chan struct{}), checkpointed: make(chan struct{}),
+		space: disk,
 	}
 	if d.group <= 0 {
 		d.group = 256
 	}
-	if err := d.connect(ctx, o.SingleConn); err != nil {
-		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), d.disconnect())
+	err = d.connect(ctx, o.SingleConn)
+	if err == nil && o.Attach != "" {
+		_, err = d.writer.sql.ExecContext(ctx, `ATTACH ? AS `+Attached, plain(o.Attach, "rw"))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("database %s: %w", path, d.told(err)), d.disconnect())
 	}
 	failpoint.Hit("db.opened")
 	go d.write()
@@ -236,7 +252,7 @@ func (d *DB) submit(ch chan *job, j *job) error {
 		return ErrClosed
 	}
 	<-j.done
-	return j.err
+	return d.told(j.err)
 }
 
 // sliceBudget bounds one group's transaction, so that what a modem waits for

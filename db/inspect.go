@@ -187,40 +187,48 @@ func escape(path string) string {
 
 // inspectTables tells whose tables these are.
 func inspectTables(ctx context.Context, pool *sql.DB) error {
-	tables := map[string]bool{}
-	rows, err := pool.QueryContext(ctx, `SELECT name FROM sqlite_master WHERE type = 'table'`)
+	var tables int
+	err := pool.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE type = 'table'`).Scan(&tables)
+	if err != nil || tables == 0 {
+		return err // none: a first start that was cut off
+	}
+	_, err = schemaOf(ctx, pool)
+	switch {
+	case errors.Is(err, ErrForeign):
+		err = fmt.Errorf("%w; %s", err, advice)
+	case errors.Is(err, ErrNewer):
+		err = fmt.Errorf("%w; nothing was changed", err)
+	}
+	return err
+}
+
+// ErrNewer means that a database was written by a newer gatewayd.
+var ErrNewer = errors.New("a newer gatewayd wrote this database")
+
+// ErrForeign means that a file is no database of gatewayd's.
+var ErrForeign = errors.New("this is the database of another program: it has none of gatewayd's tables")
+
+// schemaOf tells the version of a database's schema, if it is one of ours.
+func schemaOf(ctx context.Context, pool *sql.DB) (version int64, err error) {
+	var goose, ours int
+	err = pool.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE name = 'goose_db_version'), count(*) FILTER (WHERE name IN ('messages', 'outbound_ring'))
+		FROM sqlite_master WHERE type = 'table'`).Scan(&goose, &ours)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return err
-		}
-		tables[name] = true
+	if goose == 0 {
+		return 0, ErrForeign
 	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	if len(tables) == 0 {
-		return nil // a first start that was cut off
-	}
-	foreign := fmt.Errorf("this is the database of another program: it has none of gatewayd's tables; %s", advice)
-	if !tables["goose_db_version"] {
-		return foreign
-	}
-	var version int64
 	err = pool.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
 	switch {
 	case err != nil:
-		return err
-	case version > 0 && (!tables["messages"] || !tables["outbound_ring"]):
-		return foreign
+		return 0, err
+	case version > 0 && ours < 2:
+		return version, ErrForeign
 	case version > newestSchema():
-		return fmt.Errorf("its schema is version %d, this gatewayd knows %d: install the newer gatewayd again; nothing was changed", version, newestSchema())
+		return version, fmt.Errorf("%w: its schema is version %d, this one knows %d: install the newer gatewayd again", ErrNewer, version, newestSchema())
 	}
-	return nil
+	return version, nil
 }
 
 // lookThrough looks for damage as long as a start may wait for it.

@@ -115,6 +115,14 @@ func (as *alarms) end(code, modem string) {
 	as.log.Info("an alarm is over", "code", code, "modem", modem)
 }
 
+// goesOn tells whether there is this alarm.
+func (as *alarms) goesOn(code, modem string) bool {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	_, on := as.find(code, modem)
+	return on
+}
+
 // of lists a modem's alarms.
 func (as *alarms) of(modem string) []sms.Alarm {
 	as.mu.Lock()

@@ -4,6 +4,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -24,6 +25,7 @@ import (
 	"gatewayd/failpoint"
 	"gatewayd/modem"
 	"gatewayd/queue"
+	"gatewayd/sms"
 	"gatewayd/webhook"
 )
 
@@ -33,6 +35,7 @@ type Options struct {
 	Region      string // default_region
 	Queue       queue.Options
 	Retention   queue.Retention
+	Disk        Disk
 	Modems      []ModemOptions
 	CallsRing   bool       // incoming calls are left to ring; else they are hung up
 	Limits      Limits     // of modems that are found and not among Modems
@@ -62,11 +65,14 @@ type Gateway struct {
 	known    known
 	alarms   *alarms
 	balances *prometheus.GaugeVec
-	started  time.Time
-	canaries *canaries
-	metrics  *modem.Metrics
-	webhooks *webhook.Webhooks
-	server   *http.Server
+	free     prometheus.Gauge
+	// allSettled: nothing is held of a backup. Only keepHouse touches it.
+	allSettled bool
+	started    time.Time
+	canaries   *canaries
+	metrics    *modem.Metrics
+	webhooks   *webhook.Webhooks
+	server     *http.Server
 }
 
 // The daemon ends within ten seconds, a part on the air after eight at most.
@@ -89,7 +95,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	var err error
-	if g.database, err = db.Open(ctx, db.Options{Dir: o.DataDir, SingleConn: o.SingleConn}); err != nil {
+	if g.database, err = db.Open(ctx, db.Options{Dir: o.DataDir, SingleConn: o.SingleConn, Reserve: o.Disk.Reserve, Ballast: o.Disk.Ballast}); err != nil {
 		return nil, err
 	}
 	if o.Canary.Every > 0 {
@@ -108,7 +114,10 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.balances = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "gatewayd_modem_balance", Help: "The SIM's balance when it was asked for last, in its currency.",
 	}, []string{"modem"})
-	registry.MustRegister(g.balances)
+	g.free = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "gatewayd_disk_free_bytes", Help: "Room on the disk of data_dir; 0: it is not watched.",
+	})
+	registry.MustRegister(g.balances, g.free)
 	if g.alarms, err = newAlarms(ctx, g.database, g.queue, now, g.log, registry); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
@@ -124,8 +133,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	a := api.New(api.Options{
 		Queue: g.queue, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
+		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
 		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: o.Pages, Version: o.Version, Log: g.log, Now: now,
-		Ready: func(context.Context) error { return g.database.Damage() },
 	})
 	g.server = a.Server()
 	if o.Certificate != nil {
@@ -193,6 +202,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.dispatch.follow(ctx, g.queue, g.log); return nil })
 	group.Go(func() error { g.keepHouse(ctx); return nil })
 	group.Go(func() error { g.prune(ctx); return nil })
+	if g.o.Disk != (Disk{}) {
+		group.Go(func() error { g.watchDisk(ctx); return nil })
+	}
 	g.watchAccounts(ctx, group)
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 

@@ -26,6 +26,11 @@ func (q *Queue) Cancel(ctx context.Context, id string) (*sms.Message, error) {
 		if err := tx.QueryRow(`SELECT count(*) FROM parts WHERE message = ? AND confirmed_at IS NOT NULL`, r.Row).Scan(&started); err != nil {
 			return err
 		}
+		if r.held > 0 {
+			err := q.cancelHeld(tx, r, q.o.Now())
+			m = r.Message
+			return err
+		}
 		if started > 0 || r.PossibleDuplicate || !r.Status.CanBecome(sms.Canceled) {
 			return fmt.Errorf("message %s is %s and was handed to a modem: %w", id, r.Status, ErrConflict)
 		}

@@ -181,7 +181,10 @@ func span(r db.Querier) (oldest, newest int64, err error) {
 		}
 		*into = n.Int64
 	}
-	return oldest, newest, nil
+	// Before a backup was restored there was another life under these numbers.
+	var log sql.NullInt64
+	err = r.QueryRow(`SELECT max(log) FROM restores`).Scan(&log)
+	return max(oldest, log.Int64), newest, err
 }
 
 // Cursor returns where a durable reader of the log stands. A new reader starts

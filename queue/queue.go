@@ -105,6 +105,23 @@ type Queue struct {
 // behind: messages whose part was handed to a modem and not confirmed become
 // unconfirmed.
 func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
+	q, err := prepare(ctx, d, o)
+	if err != nil {
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	failpoint.Hit("queue.before-recovery")
+	if err := q.recover(); err != nil {
+		return nil, fmt.Errorf("queue: recovery: %w", err)
+	}
+	if err := q.takeStock(ctx); err != nil {
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	failpoint.Hit("queue.recovered")
+	return q, nil
+}
+
+// prepare reads what the queue keeps in memory and settles nothing.
+func prepare(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 	o.defaults()
 	q := &Queue{
 		db: d, o: o, log: o.Log,
@@ -133,14 +150,6 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
-	failpoint.Hit("queue.before-recovery")
-	if err := q.recover(); err != nil {
-		return nil, fmt.Errorf("queue: recovery: %w", err)
-	}
-	if err := q.takeStock(ctx); err != nil {
-		return nil, fmt.Errorf("queue: %w", err)
-	}
-	failpoint.Hit("queue.recovered")
 	return q, nil
 }
 
@@ -204,10 +213,11 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 	default: // nothing is left to send
 		r.queuedSeq = 0
 	}
+	r.held, r.Held = 0, false // whatever was restored goes on now
 	if err := r.save(tx, was, told); err != nil {
 		return err
 	}
-	q.hold(tx, r)
+	q.remind(tx, r)
 	q.count(tx, was, -1)
 	q.count(tx, next, 1)
 	if slot >= 0 {

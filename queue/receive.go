@@ -5,9 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
 
 	"gatewayd/db"
 	"gatewayd/sms"
@@ -227,9 +225,7 @@ var (
 
 // consent matches STOP and START in the transaction that stores the text.
 func (q *Queue) consent(tx *db.Tx, r *record) error {
-	word := strings.ToUpper(strings.TrimFunc(r.Text, func(c rune) bool {
-		return unicode.IsSpace(c) || unicode.IsPunct(c) || unicode.IsSymbol(c)
-	}))
+	word := wordOf(r.Text)
 	switch {
 	case stopWords[word]:
 		q.stop(tx, r.From, true)

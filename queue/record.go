@@ -24,6 +24,7 @@ type record struct {
 	extraResend   bool
 	unconfirmedAt time.Time
 	refusedBy     string
+	held          int   // as in the table; Held says whether
 	lastEvent     int64 // sequence of its newest event
 
 	disk *record // as its row is on disk; nil: not known
@@ -34,7 +35,7 @@ const recordColumns = `m.row, m.id, m.direction, m.status, m.number, m.local, m.
 	m.client_id, m.created_at, m.send_at, m.expires_at, m.expected_at, m.sent_at, m.delivered_at, m.updated_at,
 	m.attempts, m.possible_duplicate, m.incomplete, m.redacted, m.error_code, m.error_title, m.error_detail,
 	m.kind, m.details, m.key_id, m.pin, m.slot, m.queued_seq, m.not_before, m.concat_ref, m.resends_left, m.extra_resend,
-	m.unconfirmed_at, m.refused_by, m.last_event`
+	m.unconfirmed_at, m.refused_by, m.held, m.last_event`
 
 type scanner interface{ Scan(...any) error }
 
@@ -57,11 +58,11 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 		&clientID, &created, &sendAt, &expiresAt, &expectedAt, &sentAt, &deliveredAt, &updated,
 		&r.Attempts, &r.PossibleDuplicate, &r.Incomplete, &r.Redacted, &code, &title, &detail,
 		&r.Kind, &about, &r.keyID, &r.pin, &slot, &queuedSeq, &notBefore, &concatRef, &r.resendsLeft, &r.extraResend,
-		&unconfirmedAt, &r.refusedBy, &r.lastEvent}, more...)
+		&unconfirmedAt, &r.refusedBy, &r.held, &r.lastEvent}, more...)
 	if err := row.Scan(into...); err != nil {
 		return nil, err
 	}
-	r.Text, r.ClientID = text.String, clientID.String
+	r.Text, r.ClientID, r.Held = text.String, clientID.String, r.held > 0
 	if r.Direction == sms.Inbound {
 		r.From, r.To = number, local
 	} else {
@@ -174,6 +175,7 @@ func (r *record) save(tx *db.Tx, was sms.Status, told int64) error {
 	set(r.extraResend != d.extraResend, "extra_resend=?", r.extraResend)
 	set(!r.unconfirmedAt.Equal(d.unconfirmedAt), "unconfirmed_at=?", nullMS(r.unconfirmedAt))
 	set(r.refusedBy != d.refusedBy, "refused_by=?", r.refusedBy)
+	set(r.held != d.held, "held=?", r.held)
 	query = append(query, ` WHERE row=? AND status=? AND last_event=?`...)
 	n, err := tx.Exec(string(query), append(args, r.Row, was, told)...)
 	if err == nil && n == 0 {
@@ -190,10 +192,10 @@ func (r *record) written() {
 	r.disk = &d
 }
 
-// hold keeps a message that a modem has in hand: its part's outcome, and the
-// next part, come soon. What is held is the row as it is on disk; nothing but
+// remind keeps a message that a modem has in hand: its part's outcome, and the
+// next part, come soon. It is the row as it is on disk; nothing but
 // save changes what save writes while a message is being sent.
-func (q *Queue) hold(tx *db.Tx, r *record) {
+func (q *Queue) remind(tx *db.Tx, r *record) {
 	if r.Status != sms.Sending {
 		delete(q.onAir, r.Row)
 		return
@@ -225,11 +227,12 @@ type snapshot struct {
 	Attempts          int        `json:"a,omitempty"`
 	PossibleDuplicate bool       `json:"p,omitempty"`
 	Error             *sms.Error `json:"e,omitempty"`
+	Held              bool       `json:"h,omitempty"`
 }
 
 func (r *record) snapshot() (string, error) {
 	b, err := json.Marshal(snapshot{r.Status, r.local(), r.Modem, toMSOrZero(r.ExpectedAt), toMSOrZero(r.SentAt),
-		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.Error})
+		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.Error, r.Held})
 	return string(b), err
 }
 
@@ -241,6 +244,7 @@ func (r *record) rewind(state string) (sms.Message, error) {
 	}
 	m := r.Message
 	m.Status, m.Modem, m.Attempts, m.PossibleDuplicate, m.Error = s.Status, s.Modem, s.Attempts, s.PossibleDuplicate, s.Error
+	m.Held = s.Held
 	if m.Direction == sms.Inbound {
 		m.To = s.Local
 	} else {

@@ -62,8 +62,8 @@ func (q *Queue) recoverOne(tx *db.Tx, r *record, now time.Time) error {
 // ReleaseDue makes scheduled messages wait for a modem once their send_at has
 // come, and returns the time of the next one, zero if there is none.
 func (q *Queue) ReleaseDue(now time.Time) (time.Time, error) {
-	return q.sweep(now, `m.status = 'scheduled' AND m.send_at <= ? ORDER BY m.send_at`,
-		`SELECT min(send_at) FROM messages WHERE status = 'scheduled'`, 0,
+	return q.sweep(now, `m.status = 'scheduled' AND m.held = 0 AND m.send_at <= ? ORDER BY m.send_at`,
+		`SELECT min(send_at) FROM messages WHERE status = 'scheduled' AND held = 0`, 0,
 		func(tx *db.Tx, r *record) error { return q.step(tx, r, sms.Queued, now) })
 }
 

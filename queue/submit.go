@@ -52,7 +52,7 @@ type given struct {
 // (replayed is true) or ErrKeyReused. A draft whose ClientID the same KeyID has
 // used answers with that message when recipient and content are equal, else
 // ErrKeyReused. A recipient on the stop list is accepted and fails at once.
-// Errors: ErrFull, ErrKeyReused, *DraftError.
+// Errors: ErrFull, ErrDiskFull, ErrKeyReused, *DraftError.
 func (q *Queue) Submit(ctx context.Context, drafts []Draft, once *Idempotency) (accepted []sms.Message, replayed bool, err error) {
 	records := make([]*record, len(drafts))
 	for i, d := range drafts {
@@ -129,7 +129,11 @@ func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, st
 			return m, state, err
 		}
 	}
-	var err error
+	// Behind the answers to what was accepted before: those need no room.
+	err := q.db.Room()
+	if err != nil {
+		return sms.Message{}, "", err
+	}
 	if r.ID, err = q.newID(now); err != nil {
 		return sms.Message{}, "", err
 	}
@@ -204,7 +208,7 @@ func sameClientID(tx *db.Tx, r *record) (sms.Message, string, error) {
 	var row int64
 	err := tx.QueryRow(`SELECT row FROM messages WHERE key_id = ? AND client_id = ?`, r.keyID, r.ClientID).Scan(&row)
 	if errors.Is(err, sql.ErrNoRows) {
-		return sms.Message{}, "", nil
+		return sms.Message{}, "", forgottenClientID(tx, r)
 	}
 	if err != nil {
 		return sms.Message{}, "", err

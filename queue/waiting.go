@@ -82,7 +82,7 @@ func (q *Queue) takeStock(ctx context.Context) error {
 				return err
 			}
 			q.open[s]++
-			if s == sms.Queued {
+			if s == sms.Queued && p.seq > 0 { // else it is held
 				q.fresh = append(q.fresh, p)
 			}
 			q.queuedSeq.Store(max(q.queuedSeq.Load(), p.seq))
@@ -154,7 +154,7 @@ func (q *Queue) WaitingRows(ctx context.Context) (map[int64]bool, error) {
 	all := map[int64]bool{}
 	err := q.db.Read(ctx, func(r db.Querier) error {
 		return eachRow(r, `SELECT m.row FROM outbound_ring o JOIN messages m ON m.row = o.message
-			WHERE o.processed IS NULL AND o.confirmed IS NULL AND m.status = 'queued'`, func(scan func(...any) error) error {
+			WHERE o.processed IS NULL AND o.confirmed IS NULL AND m.status = 'queued' AND m.held = 0`, func(scan func(...any) error) error {
 			var row int64
 			err := scan(&row)
 			all[row] = true

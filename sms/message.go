@@ -79,6 +79,7 @@ type Message struct {
 	PossibleDuplicate bool
 	Incomplete        bool // inbound: parts are missing and will not come
 	Redacted          bool // the text was erased on request
+	Held              bool // restored from a backup: not sent until somebody says so
 	Error             *Error
 }
 
@@ -142,6 +143,7 @@ type messageJSON struct {
 	PossibleDuplicate bool              `json:"possible_duplicate"`
 	Incomplete        bool              `json:"incomplete"`
 	Redacted          bool              `json:"redacted"`
+	Held              bool              `json:"held"`
 	Error             *Error            `json:"error"`
 }
 
@@ -183,7 +185,7 @@ func (m Message) MarshalJSON() ([]byte, error) {
 		ExpectedAt: timeOrNil(m.ExpectedAt), SentAt: timeOrNil(m.SentAt),
 		DeliveredAt: timeOrNil(m.DeliveredAt), UpdatedAt: timeOrNil(m.UpdatedAt),
 		Attempts: m.Attempts, PossibleDuplicate: m.PossibleDuplicate,
-		Incomplete: m.Incomplete, Redacted: m.Redacted, Error: m.Error,
+		Incomplete: m.Incomplete, Redacted: m.Redacted, Held: m.Held, Error: m.Error,
 	}
 	if m.Direction == Outbound {
 		w.Priority = &m.Priority // 0 is a priority, not an absence
@@ -210,7 +212,7 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 		CreatedAt: value(w.CreatedAt), SendAt: value(w.SendAt), ExpiresAt: value(w.ExpiresAt),
 		ExpectedAt: value(w.ExpectedAt), SentAt: value(w.SentAt), DeliveredAt: value(w.DeliveredAt),
 		UpdatedAt: value(w.UpdatedAt), Attempts: w.Attempts, PossibleDuplicate: w.PossibleDuplicate,
-		Incomplete: w.Incomplete, Redacted: w.Redacted, Error: w.Error,
+		Incomplete: w.Incomplete, Redacted: w.Redacted, Held: w.Held, Error: w.Error,
 	}
 	return nil
 }

@@ -103,6 +103,11 @@ func demo(ctx context.Context, out io.Writer, o demoOptions, profiles []sim.Prof
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	unlock, err := lockDataDir(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	listener, err := listen(o.listen)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatewayd/config"
+	"gatewayd/db"
 	"gatewayd/gateway"
 	"gatewayd/modem/ports"
 	"gatewayd/queue"
@@ -86,6 +87,7 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 			UnconfirmedWait: c.Queue.UnconfirmedWait, ReportWait: c.Queue.ReportWait, AssemblyWait: c.Queue.AssemblyWait,
 		},
 		Retention:   queue.Retention{Messages: c.History.Keep, Texts: c.History.KeepTexts, Events: eventsKept, Idempotency: idempotencyKept},
+		Disk:        gateway.Disk(c.Disk),
 		CallsRing:   c.Modems.Calls == config.Ring,
 		MetricsOpen: c.HTTP.MetricsOpen,
 		Version:     version, Log: log,
@@ -145,6 +147,12 @@ func listen(address string) (net.Listener, error) {
 
 // serve runs a gateway until the context ends.
 func serve(ctx context.Context, o gateway.Options) error {
+	unlock, err := lockDataDir(o.DataDir)
+	if err != nil {
+		o.Listener.Close()
+		return err
+	}
+	defer unlock()
 	g, err := gateway.New(ctx, o)
 	if err != nil {
 		o.Listener.Close()
@@ -154,4 +162,12 @@ func serve(ctx context.Context, o gateway.Options) error {
 		return err
 	}
 	return g.Run(ctx)
+}
+
+// lockDataDir keeps the data directory for this daemon.
+func lockDataDir(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data_dir: %w", err)
+	}
+	return db.Lock(dir)
 }

@@ -1,0 +1,21 @@
+package auth
+
+import "gatewayd/db"
+
+// Restore makes the keys of a restored database fit to go on with: browsers sign
+// in anew. With replaced, the transaction sees the database that is replaced: its
+// keys stay, and one that either has revoked is revoked.
+func Restore(tx *db.Tx, replaced bool) error {
+	if _, err := tx.Exec(`DELETE FROM sessions`); err != nil || !replaced {
+		return err
+	}
+	_, err := tx.Exec(`UPDATE api_keys SET revoked_at = coalesce(revoked_at, (SELECT r.revoked_at FROM replaced.api_keys r WHERE r.id = api_keys.id)),
+		expires_at = coalesce(min(expires_at, (SELECT r.expires_at FROM replaced.api_keys r WHERE r.id = api_keys.id)), expires_at,
+			(SELECT r.expires_at FROM replaced.api_keys r WHERE r.id = api_keys.id))`)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT OR IGNORE INTO api_keys (id, name, hash, scopes, created_at, last_used_at, expires_at, revoked_at)
+		SELECT id, name, hash, scopes, created_at, last_used_at, expires_at, revoked_at FROM replaced.api_keys`)
+	return err
+}

@@ -1,0 +1,177 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gatewayd/auth"
+	"gatewayd/db"
+	"gatewayd/queue"
+	"gatewayd/sms"
+)
+
+// archive is a data directory, its backup, and what is done with them.
+type archive struct {
+	t      *testing.T
+	dir    string
+	backup []byte
+}
+
+// in does something with the open database.
+func (a *archive) in(do func(*db.DB)) {
+	a.t.Helper()
+	d, err := db.Open(context.Background(), db.Options{Dir: a.dir})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	do(d)
+	if err := d.Close(); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a *archive) back() {
+	a.t.Helper()
+	path := filepath.Join(a.t.TempDir(), "copy.db")
+	err := db.Backup(context.Background(), a.dir, path, false)
+	if err == nil {
+		a.backup, err = os.ReadFile(path)
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a *archive) restore() (Restored, error) {
+	return Restore(context.Background(), a.dir, bytes.NewReader(a.backup), "", time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC))
+}
+
+// Keys and PINs don't go back in time, and browsers sign in anew.
+func TestRestoreKeepsWhatWasRevoked(t *testing.T) {
+	ctx := context.Background()
+	a := &archive{t: t, dir: t.TempDir()}
+	tokens := map[string]string{}
+	var cookie string
+	create := func(k *auth.Keys, name string) {
+		token, _, err := k.Create(ctx, name, []auth.Scope{auth.Read}, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens[name] = token
+	}
+	a.in(func(d *db.DB) {
+		k := auth.New(d)
+		create(k, "kept")
+		create(k, "leaked")
+		var err error
+		if cookie, err = k.Login(ctx, tokens["kept"]); err != nil {
+			t.Fatal(err)
+		}
+	})
+	a.back()
+	a.in(func(d *db.DB) {
+		k := auth.New(d)
+		create(k, "new")
+		if _, err := k.Revoke(ctx, "leaked"); err != nil {
+			t.Fatal(err)
+		}
+		if err := (known{d, time.Now}).Try("8949", "1234"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	r, err := a.restore()
+	if err != nil || r.Unread != nil || r.Kept != filepath.Join(a.dir, "gatewayd-20261126-120000.db") {
+		t.Fatalf("%+v %v", r, err)
+	}
+	a.in(func(d *db.DB) {
+		k := auth.New(d)
+		for name, good := range map[string]bool{"kept": true, "new": true, "leaked": false} {
+			if _, err := k.Check(ctx, tokens[name]); (err == nil) != good {
+				t.Errorf("key %s: %v", name, err)
+			}
+		}
+		if _, err := k.Session(ctx, cookie); !errors.Is(err, auth.ErrInvalid) {
+			t.Errorf("a browser is still signed in: %v", err)
+		}
+		if tried, err := (known{d, time.Now}).Tried("8949", "1234"); !tried || err != nil {
+			t.Errorf("a PIN that was refused would be entered again (%v)", err)
+		}
+	})
+}
+
+// What can't be read is replaced all the same, and told; a newer gatewayd's
+// database is not.
+func TestRestoreOverADamagedDatabase(t *testing.T) {
+	ctx := context.Background()
+	a := &archive{t: t, dir: t.TempDir()}
+	a.in(func(d *db.DB) {
+		q, err := queue.Open(ctx, d, queue.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := q.Submit(ctx, []queue.Draft{{Message: sms.Message{To: "+491701234567", Text: "x"}}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	a.back()
+	path := filepath.Join(a.dir, db.FileName)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damage := range map[string]func([]byte){
+		"everywhere": func(b []byte) { clear(b) },
+		"inside": func(b []byte) { // it opens, and its tables can't be read
+			for i := 4 * 2048; i < len(b); i++ {
+				b[i] ^= 0xff
+			}
+		},
+	} {
+		b := bytes.Clone(whole)
+		damage(b)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := a.restore()
+		if err != nil || r.Unread == nil || r.Held != 1 {
+			t.Errorf("%s: %+v %v", name, r, err)
+		}
+		if b, err := os.ReadFile(r.Kept); err != nil || bytes.Equal(b, whole) {
+			t.Errorf("%s: the damaged database was not kept (%v)", name, err)
+		}
+		if err := os.Remove(r.Kept); err != nil {
+			t.Error(err)
+		}
+	}
+	a.in(func(d *db.DB) {
+		if err := d.Write(func(tx *db.Tx) error {
+			_, err := tx.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if _, err := a.restore(); !errors.Is(err, db.ErrNewer) {
+		t.Errorf("over the database of a newer gatewayd: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(a.dir, "restore-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Into an empty directory, as on a new SD card.
+func TestRestoreIntoNothing(t *testing.T) {
+	a := &archive{t: t, dir: t.TempDir()}
+	a.in(func(*db.DB) {})
+	a.back()
+	a.dir = t.TempDir()
+	if r, err := a.restore(); err != nil || r.Kept != "" || r.Unread != nil {
+		t.Errorf("%+v %v", r, err)
+	}
+	a.in(func(*db.DB) {})
+}

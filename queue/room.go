@@ -1,0 +1,50 @@
+package queue
+
+import (
+	"context"
+
+	"gatewayd/db"
+)
+
+// ErrDiskFull means that the disk has no room for new messages beside what was
+// accepted already.
+var ErrDiskFull = db.ErrDiskFull
+
+// unfinished is what a message may still put on the disk until it is over, in
+// bytes: its events, the rows of its parts and of its deliveries, and their
+// places in the indexes.
+const unfinished = 4 << 10
+
+// Promised is how many bytes what was accepted may still need.
+func (q *Queue) Promised() int64 { return int64(q.out.shown().Depth) * unfinished }
+
+// MostPromised is Promised of a ring without a free slot.
+func (q *Queue) MostPromised() int64 { return int64(q.out.capacity) * unfinished }
+
+// Full reports which of the rings can take nothing more. A ring that was full
+// is so until a twentieth of it is free again: what is told of it should not
+// come and go with every message.
+func (q *Queue) Full(ctx context.Context, wasOut, wasIn bool) (out, in bool, err error) {
+	var reporting int
+	err = q.db.Read(ctx, func(r db.Querier) error {
+		// Slots that only wait for a report are given to new messages.
+		return r.QueryRow(`SELECT count(*) FROM (SELECT 1 FROM outbound_ring
+			WHERE processed IS NULL AND confirmed IS NOT NULL LIMIT ?)`, q.out.margin(wasOut)).Scan(&reporting)
+	})
+	return q.out.free()+reporting < q.out.margin(wasOut), q.in.free() < q.in.margin(wasIn), err
+}
+
+// margin is how many slots must be free for the ring not to be full.
+func (r *ring) margin(was bool) int {
+	if was {
+		return max(1, r.capacity/20)
+	}
+	return 1
+}
+
+// free is how many slots are.
+func (r *ring) free() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.capacity - r.depth
+}
