@@ -12,6 +12,7 @@ import (
 	"gatewayd/auth"
 	"gatewayd/db"
 	"gatewayd/queue"
+	"gatewayd/sim"
 	"gatewayd/sms"
 )
 
@@ -174,4 +175,38 @@ func TestRestoreIntoNothing(t *testing.T) {
 		t.Errorf("%+v %v", r, err)
 	}
 	a.in(func(*db.DB) {})
+}
+
+// Held messages stay where they are, an alarm says so, and a verdict that was left
+// for the daemon is carried out.
+func TestHeldMessagesGoOnAVerdict(t *testing.T) {
+	inWorld(t, 1, sim.NetworkOptions{}, func(w *world) {
+		w.pass(time.Minute)
+		later := func(d *queue.Draft) { d.SendAt = time.Now().Add(time.Hour) }
+		m := w.submit("+491701234567", "hello", later)
+		w.end()
+		a := &archive{t: t, dir: w.dir}
+		a.back()
+		if _, err := a.restore(); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		w.pass(3 * time.Hour)
+		if m := w.message(m.ID); !m.Held || m.Status != sms.Scheduled {
+			t.Errorf("it is %s, held %v", m.Status, m.Held)
+		}
+		if on := w.g.alarms.of(""); len(on) != 1 || on[0].Code != messagesHeld {
+			t.Errorf("alarms: %+v", on)
+		}
+		if err := queue.Decide(w.g.database, queue.Release); err != nil {
+			t.Fatal(err)
+		}
+		if m := w.until(m.ID, sms.Delivered, time.Minute); m.Held || m.PossibleDuplicate {
+			t.Errorf("%+v", m)
+		}
+		w.pass(time.Minute)
+		if on := w.g.alarms.of(""); len(on) != 0 {
+			t.Errorf("alarms: %+v", on)
+		}
+	})
 }

@@ -12,7 +12,8 @@ var ErrDiskFull = db.ErrDiskFull
 
 // unfinished is what a message may still put on the disk until it is over, in
 // bytes: its events, the rows of its parts and of its deliveries, and their
-// places in the indexes.
+// places in the indexes. One part without webhooks was measured to take 750; this
+// is enough for ten parts, or for several webhooks.
 const unfinished = 4 << 10
 
 // Promised is how many bytes what was accepted may still need.
