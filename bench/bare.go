@@ -22,7 +22,7 @@ type bare struct {
 func (b *bare) until(mark []byte) error {
 	for {
 		if i := bytes.Index(b.seen, mark); i >= 0 {
-			b.seen = b.seen[:0]
+			b.seen = append(b.seen[:0], b.seen[i+len(mark):]...)
 			return nil
 		}
 		n, err := b.port.Read(b.buf[:])

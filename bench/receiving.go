@@ -78,9 +78,6 @@ func measureReceiving(ctx context.Context, s settings, t *table) (err error) {
 					return err
 				}
 				took = append(took, micros(d))
-				if err := pause(ctx, time.Duration(20+rand.IntN(60))*time.Millisecond); err != nil {
-					return err
-				}
 			}
 			*into[0], *into[1] = append(*into[0], took.median()), append(*into[1], took.at(0.99))
 		}
@@ -150,15 +147,15 @@ func (c *timedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// after has a phone write to a modem and returns the time from the announcement
+// after has a phone write to a modem that is idle again and returns the time from the announcement
 // to the webhook.
 func (h *webhooks) after(ctx context.Context, device *simulator, i int) (time.Duration, error) {
-	announced, err := device.ask("text %d", i)
+	announced, err := device.ask("text %d %d", i, 20+rand.IntN(60))
 	if err != nil {
 		return 0, err
 	}
 	if announced < 0 {
-		return 0, fmt.Errorf("modem %s did not announce a text", modemName(i))
+		return 0, fmt.Errorf("modem %s did not announce a text, or still has one", modemName(i))
 	}
 	over := time.NewTimer(patience)
 	defer over.Stop()
@@ -166,7 +163,7 @@ func (h *webhooks) after(ctx context.Context, device *simulator, i int) (time.Du
 	case first := <-h.first:
 		return time.Duration(first.UnixNano() - announced), nil
 	case <-over.C:
-		return 0, fmt.Errorf("no webhook came for a text within %v", patience)
+		return 0, fmt.Errorf("no webhook came for a text to modem %s within %v", modemName(i), patience)
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}

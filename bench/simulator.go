@@ -100,12 +100,19 @@ func modemName(i int) string { return fmt.Sprintf("m%d", i+1) }
 func answer(question string, network *sim.Network, phone *sim.Handset, announced *announcements) int64 {
 	var a, b int
 	switch word, rest, _ := strings.Cut(question, " "); word {
-	case "text": // has a phone write to modem a, and tells when that was announced
-		if _, err := fmt.Sscan(rest, &a); err != nil {
+	case "text": // has a phone write to modem a, b ms after the text before was deleted, and tells when that was announced
+		if _, err := fmt.Sscan(rest, &a, &b); err != nil {
 			return -1
 		}
+		modem := network.Modems()[a]
+		for until := time.Now().Add(10 * time.Second); len(modem.Stored("SM")) > 0; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(until) {
+				return -1
+			}
+		}
+		time.Sleep(time.Duration(b) * time.Millisecond)
 		announced.awaited.Store(true)
-		if phone.Send(network.Modems()[a].Number(), benchText) != nil {
+		if phone.Send(modem.Number(), benchText) != nil {
 			return -1
 		}
 		select {

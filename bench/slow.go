@@ -188,7 +188,11 @@ func measureCrowd(ctx context.Context, s settings, t *table) (err error) {
 	}
 	const first = 2 * many
 	var took int64
+	limit := time.Now().Add(time.Duration(s.crowdParts+5)*onAir + patience)
 	for took = -1; took < 0; {
+		if time.Now().After(limit) {
+			return fmt.Errorf("the network did not get %d parts by then", first+many*s.crowdParts)
+		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
@@ -253,7 +257,7 @@ func measureTrickle(ctx context.Context, s settings, t *table) (err error) {
 	}
 	n := float64(s.trickle)
 	t.add(row{figure: fmt.Sprintf("written to disk a message, one in %v, %d messages", onAir, s.trickle),
-		value: fmt.Sprintf("%.1f KB, %.1f KB with the checkpoint at the end", (after.written-before.written)/n/1024, (512*float64(usage.Oublock)-before.written)/n/1024),
+		value: kilobytes(after.written-before.written, n) + ", " + kilobytes(512*float64(usage.Oublock)-before.written, n) + " with the checkpoint at the end",
 		goal:  "≤ 130 KB"})
 	return nil
 }

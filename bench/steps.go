@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -24,8 +26,7 @@ var groups = []together{
 	{{"send", false, measureSending}},
 	{{"batches", false, measureBatches}},
 	{{"paced", false, measurePaced}},
-	{{"line", false, measureLine}, {"trickle", true, measureTrickle}},
-	{{"crowd", true, measureCrowd}},
+	{{"line", false, measureLine}, {"crowd", true, measureCrowd}, {"trickle", true, measureTrickle}},
 	{{"receive", true, measureReceiving}},
 	{{"post", true, measurePosts}},
 	{{"daemon", true, measureDaemon}},
@@ -48,7 +49,7 @@ func names() (all []string) {
 func (g together) measure(ctx context.Context, s *settings, t *table) error {
 	var wanted together
 	for _, step := range g {
-		if s.only != "" && s.only != step.name || step.name == "recovery" && !s.recovery && s.only == "" {
+		if s.only != "" && !slices.Contains(strings.Split(s.only, ","), step.name) || s.only == "" && step.name == "recovery" && !s.recovery {
 			continue
 		}
 		wanted = append(wanted, step)
