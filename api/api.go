@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gatewayd/auth"
+	"gatewayd/clock"
 	"gatewayd/queue"
 )
 
@@ -47,6 +48,7 @@ type Options struct {
 	Ready   func(context.Context) error // more that /readyz must find well; may be nil
 	Version string
 	Now     func() time.Time // nil: time.Now
+	Clock   *clock.Clock     // nil: the machine's clock is right
 	Log     *slog.Logger     // nil: nothing is logged
 }
 
@@ -69,6 +71,9 @@ type API struct {
 func New(o Options) *API {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Clock == nil {
+		o.Clock = clock.New(clock.Options{Always: true})
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -117,6 +122,7 @@ func (a *API) routes() []route {
 		{"POST", "/v1/modems/:name/reset", auth.Admin, a.resetModem},
 		{"POST", "/v1/modems/:name/ussd", auth.Admin, a.askNetwork},
 		{"GET", "/v1/queue", auth.Read, a.getQueue},
+		{"GET", "/v1/clock", auth.Read, a.getClock},
 		{"GET", "/v1/events", auth.Read, a.listEvents},
 		{"GET", "/v1/webhooks/deliveries", auth.Read, a.listDeliveries},
 		{"POST", "/v1/webhooks/deliveries/:id/retry", auth.Admin, a.retryDelivery},

@@ -22,6 +22,7 @@ type Config struct {
 	DefaultRegion string // ISO 3166-1 alpha-2, "" none
 	HTTP          HTTP
 	Queue         Queue
+	Clock         Clock
 	History       History
 	Modems        Modems
 	Webhooks      []Webhook
@@ -45,6 +46,17 @@ type Queue struct {
 	ReportWait       time.Duration
 	AssemblyWait     time.Duration
 }
+
+// Clock says when the machine's clock is believed.
+type Clock struct {
+	Trust string // TrustAuto or TrustAlways
+}
+
+// When the machine's clock is believed.
+const (
+	TrustAuto   = "auto"   // when the kernel or the phone network says that it is right
+	TrustAlways = "always" // it is right by itself
+)
 
 // History is how long messages and their texts are kept.
 type History struct {

@@ -30,6 +30,7 @@ func scalarFields(c *Config) []field {
 		{path: "queue.unconfirmed_wait", def: "2m", read: duration(&c.Queue.UnconfirmedWait, minWait, maxWait)},
 		{path: "queue.report_wait", def: "24h", read: duration(&c.Queue.ReportWait, minWait, maxWait)},
 		{path: "queue.assembly_wait", def: "24h", read: duration(&c.Queue.AssemblyWait, minWait, maxWait)},
+		{path: "clock.trust", def: TrustAuto, read: oneOf(&c.Clock.Trust, TrustAuto, TrustAlways)},
 		{path: "history.keep", def: "8760h", read: duration(&c.History.Keep, minKeep, maxKeep)},
 		// Its default is history.keep, which can be shorter than 8760h.
 		{path: "history.keep_texts", read: duration(&c.History.KeepTexts, minKeep, maxKeep)},

@@ -82,7 +82,7 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	})
 	if o.Account.watches() {
 		a.account = &account{Account: o.Account, name: o.Name, modem: a.modem, db: g.database, queue: g.queue, alarms: g.alarms,
-			now: g.dispatch.now, gauge: g.balances}
+			now: g.dispatch.now, trusted: g.clock.Trusted, gauge: g.balances}
 	}
 	return a
 }

@@ -18,8 +18,8 @@ func (q *Queue) appendMessage(tx *db.Tx, r *record, now time.Time) (seq int64, s
 	if state, err = r.snapshot(); err != nil {
 		return 0, "", err
 	}
-	seq, err = tx.Insert(`INSERT INTO events (type, at, message, state) VALUES (?,?,?,?)`,
-		sms.EventOf(r.Status), toMS(now), r.Row, state)
+	seq, err = tx.Insert(`INSERT INTO events (type, at, clock_uncertain, message, state) VALUES (?,?,?,?,?)`,
+		sms.EventOf(r.Status), toMS(now), !q.o.Trusted(), r.Row, state)
 	return seq, state, err
 }
 
@@ -40,12 +40,12 @@ func (q *Queue) Append(kind string, data json.Marshaler, also func(*db.Tx) (bool
 				return err
 			}
 		}
-		_, err := tx.Insert(`INSERT INTO events (type, at, state) VALUES (?,?,?)`, kind, toMS(q.o.Now()), string(b))
+		_, err := tx.Insert(`INSERT INTO events (type, at, clock_uncertain, state) VALUES (?,?,?,?)`, kind, toMS(q.o.Now()), !q.o.Trusted(), string(b))
 		return err
 	})
 }
 
-const eventColumns = `e.seq, e.type, e.at, e.state`
+const eventColumns = `e.seq, e.type, e.at, e.clock_uncertain, e.state`
 
 // EventsAfter returns up to limit events with a sequence above seq, in order.
 func (q *Queue) EventsAfter(ctx context.Context, seq int64, limit int) ([]sms.Event, error) {
@@ -90,7 +90,7 @@ func events(r db.Querier, where string, args ...any) ([]sms.Event, error) {
 	for rows.Next() {
 		var b bare
 		var at int64
-		if err := rows.Scan(&b.Seq, &b.Type, &at, &b.state, &b.message); err != nil {
+		if err := rows.Scan(&b.Seq, &b.Type, &at, &b.ClockUncertain, &b.state, &b.message); err != nil {
 			return nil, err
 		}
 		b.Time = fromMS(at)

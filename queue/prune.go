@@ -18,8 +18,12 @@ type Retention struct {
 }
 
 // Prune erases what is older than the retention, in slices that don't hold up
-// a modem. Messages that still have a slot stay.
+// a modem. Messages that still have a slot stay, and everything while the clock
+// is not trusted.
 func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error {
+	if !q.o.Trusted() {
+		return nil // nobody knows how old anything is
+	}
 	// Rows to erase are found by a reader, so the writer only erases.
 	const finished = ` AND slot IS NULL AND queued_seq IS NULL AND status NOT IN ('scheduled', 'unconfirmed')`
 	err := q.pruneMessages(ctx, now, keep.Messages, `SELECT row FROM messages WHERE row > ? AND row <= ?`+finished+` ORDER BY row LIMIT ?`,
@@ -116,7 +120,8 @@ func (q *Queue) pruneMessages(ctx context.Context, now time.Time, keep time.Dura
 }
 
 // rowBefore finds the last message accepted before t. Rows are in the order of
-// acceptance, so a binary search does without an index on the time.
+// acceptance, so a binary search does without an index on the time. Those that were
+// accepted before the clock was set count with the next one that was not.
 func (q *Queue) rowBefore(ctx context.Context, t time.Time) (int64, error) {
 	var low, high int64 // low is before t or 0; above high all are not
 	err := q.db.Read(ctx, func(r db.Querier) error {
@@ -127,16 +132,14 @@ func (q *Queue) rowBefore(ctx context.Context, t time.Time) (int64, error) {
 		for high = top.Int64; low < high; {
 			middle := low + (high-low+1)/2
 			var row, created int64
-			err := r.QueryRow(`SELECT row, created_at FROM messages WHERE row <= ? ORDER BY row DESC LIMIT 1`, middle).Scan(&row, &created)
+			err := r.QueryRow(`SELECT row, created_at FROM messages WHERE row >= ? AND clock_uncertain = 0 ORDER BY row LIMIT 1`, middle).Scan(&row, &created)
 			switch {
-			case errors.Is(err, sql.ErrNoRows):
-				low = middle // nothing at or below it
-			case err != nil:
+			case err != nil && !errors.Is(err, sql.ErrNoRows):
 				return err
-			case created < toMS(t):
-				low = middle
+			case err == nil && created < toMS(t):
+				low = min(row, high)
 			default:
-				high = row - 1
+				high = middle - 1
 			}
 		}
 		return nil

@@ -29,7 +29,7 @@ type record struct {
 const recordColumns = `m.row, m.id, m.direction, m.status, m.number, m.local, m.text, m.data, m.port, m.encoding,
 	m.parts, m.modem, m.priority, m.flash, m.delivery_report, m.on_unconfirmed, m.callback_url, m.metadata,
 	m.client_id, m.created_at, m.send_at, m.expires_at, m.expected_at, m.sent_at, m.delivered_at, m.updated_at,
-	m.attempts, m.possible_duplicate, m.incomplete, m.redacted, m.error_code, m.error_title, m.error_detail,
+	m.attempts, m.possible_duplicate, m.clock_uncertain, m.incomplete, m.redacted, m.error_code, m.error_title, m.error_detail,
 	m.kind, m.details, m.key_id, m.pin, m.slot, m.queued_seq, m.not_before, m.concat_ref, m.resends_left, m.extra_resend,
 	m.unconfirmed_at, m.refused_by`
 
@@ -52,7 +52,7 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 	into := append([]any{&r.Row, &r.ID, &r.Direction, &r.Status, &number, &local, &text, &r.Data, &r.Port, &r.Encoding,
 		&r.Parts, &r.Modem, &r.Priority, &r.Flash, &r.DeliveryReport, &r.OnUnconfirmed, &r.CallbackURL, &metadata,
 		&clientID, &created, &sendAt, &expiresAt, &expectedAt, &sentAt, &deliveredAt, &updated,
-		&r.Attempts, &r.PossibleDuplicate, &r.Incomplete, &r.Redacted, &code, &title, &detail,
+		&r.Attempts, &r.PossibleDuplicate, &r.ClockUncertain, &r.Incomplete, &r.Redacted, &code, &title, &detail,
 		&r.Kind, &about, &r.keyID, &r.pin, &slot, &queuedSeq, &notBefore, &concatRef, &r.resendsLeft, &r.extraResend,
 		&unconfirmedAt, &r.refusedBy}, more...)
 	if err := row.Scan(into...); err != nil {
@@ -126,13 +126,13 @@ func (r *record) insert(tx *db.Tx) error {
 	}
 	_, err = tx.Insert(`INSERT INTO messages (row, id, direction, status, number, local, text, data, port, encoding,
 		parts, modem, priority, flash, delivery_report, on_unconfirmed, callback_url, metadata, client_id,
-		created_at, send_at, expires_at, expected_at, sent_at, updated_at, possible_duplicate, incomplete,
+		created_at, send_at, expires_at, expected_at, sent_at, updated_at, possible_duplicate, clock_uncertain, incomplete,
 		error_code, error_title, error_detail, kind, details, key_id, pin, slot, queued_seq)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.Row, r.ID, r.Direction, r.Status, r.number(), r.local(), text, r.Data, r.Port, r.Encoding,
 		r.Parts, r.Modem, r.Priority, r.Flash, r.DeliveryReport, r.OnUnconfirmed, r.CallbackURL, metadata, orNull(r.ClientID),
 		toMS(r.CreatedAt), nullMS(r.SendAt), nullMS(r.ExpiresAt), nullMS(r.ExpectedAt), nullMS(r.SentAt), toMS(r.UpdatedAt),
-		r.PossibleDuplicate, r.Incomplete, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
+		r.PossibleDuplicate, r.ClockUncertain, r.Incomplete, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
 		r.Kind, about, r.keyID, r.pin, nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0))
 	return err
 }
@@ -141,10 +141,10 @@ func (r *record) insert(tx *db.Tx) error {
 // row is no longer at the status "was".
 func (r *record) save(tx *db.Tx, was sms.Status) error {
 	n, err := tx.Exec(`UPDATE messages SET status=?, local=?, modem=?, expected_at=?, sent_at=?, delivered_at=?, updated_at=?,
-		attempts=?, possible_duplicate=?, error_code=?, error_title=?, error_detail=?, slot=?, queued_seq=?, not_before=?,
+		attempts=?, possible_duplicate=?, clock_uncertain=?, error_code=?, error_title=?, error_detail=?, slot=?, queued_seq=?, not_before=?,
 		concat_ref=?, resends_left=?, extra_resend=?, unconfirmed_at=?, refused_by=? WHERE row=? AND status=?`,
 		r.Status, r.local(), r.Modem, nullMS(r.ExpectedAt), nullMS(r.SentAt), nullMS(r.DeliveredAt), toMS(r.UpdatedAt),
-		r.Attempts, r.PossibleDuplicate, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
+		r.Attempts, r.PossibleDuplicate, r.ClockUncertain, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
 		nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0), nullMS(r.notBefore),
 		nullInt(r.concatRef, r.concatRef >= 0), r.resendsLeft, r.extraResend, nullMS(r.unconfirmedAt), r.refusedBy,
 		r.Row, was)
@@ -166,12 +166,13 @@ type snapshot struct {
 	UpdatedAt         int64      `json:"u"`
 	Attempts          int        `json:"a,omitempty"`
 	PossibleDuplicate bool       `json:"p,omitempty"`
+	ClockUncertain    bool       `json:"c,omitempty"`
 	Error             *sms.Error `json:"e,omitempty"`
 }
 
 func (r *record) snapshot() (string, error) {
 	b, err := json.Marshal(snapshot{r.Status, r.local(), r.Modem, toMSOrZero(r.ExpectedAt), toMSOrZero(r.SentAt),
-		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.Error})
+		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.ClockUncertain, r.Error})
 	return string(b), err
 }
 
@@ -183,6 +184,7 @@ func (r *record) rewind(state string) (sms.Message, error) {
 	}
 	m := r.Message
 	m.Status, m.Modem, m.Attempts, m.PossibleDuplicate, m.Error = s.Status, s.Modem, s.Attempts, s.PossibleDuplicate, s.Error
+	m.ClockUncertain = s.ClockUncertain
 	if m.Direction == sms.Inbound {
 		m.To = s.Local
 	} else {

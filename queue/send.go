@@ -23,7 +23,7 @@ type Waiting struct {
 	ExpiresAt time.Time
 	RefusedBy string // SIMs that refused it, space-separated
 	Attempts  int
-	Since     time.Time // when it was accepted, or send_at
+	Since     time.Time // when it was accepted, or send_at; zero: the clock was not set
 	Parts     int
 	Done      int    // parts that the network has, through SIM
 	SIM       string // the SIM that its recipient last wrote to or heard from, within 30 days
@@ -43,7 +43,7 @@ func (q *Queue) WaitingAfter(ctx context.Context, seq int64, limit int) ([]Waiti
 	var all []Waiting
 	err := q.db.Read(ctx, func(r db.Querier) error {
 		rows, err := r.Query(`SELECT m.row, m.queued_seq, m.number, m.priority, m.pin, m.not_before, m.expires_at, m.refused_by, m.attempts,
-			coalesce(m.send_at, m.created_at), coalesce(s.sim, ''), m.parts, CASE WHEN m.parts = 1 THEN 0 ELSE
+			CASE WHEN m.clock_uncertain THEN NULL ELSE coalesce(m.send_at, m.created_at) END, coalesce(s.sim, ''), m.parts, CASE WHEN m.parts = 1 THEN 0 ELSE
 			(SELECT count(*) FROM parts p WHERE p.message = m.row AND p.confirmed_at IS NOT NULL AND p.sim = s.sim) END FROM messages m LEFT JOIN senders s ON s.number = m.number AND s.at > ?
 			WHERE m.queued_seq > ? AND m.status = 'queued' ORDER BY m.queued_seq LIMIT ?`,
 			toMS(q.o.Now().Add(-StickyFor)), seq, limit)
@@ -54,11 +54,11 @@ func (q *Queue) WaitingAfter(ctx context.Context, seq int64, limit int) ([]Waiti
 		for rows.Next() {
 			var w Waiting
 			var notBefore, expires sql.NullInt64
-			var since int64
+			var since sql.NullInt64
 			if err := rows.Scan(&w.Row, &w.Seq, &w.To, &w.Priority, &w.Pin, &notBefore, &expires, &w.RefusedBy, &w.Attempts, &since, &w.SIM, &w.Parts, &w.Done); err != nil {
 				return err
 			}
-			w.NotBefore, w.ExpiresAt, w.Since = fromNull(notBefore), fromNull(expires), fromMS(since)
+			w.NotBefore, w.ExpiresAt, w.Since = fromNull(notBefore), fromNull(expires), fromNull(since)
 			all = append(all, w)
 		}
 		return rows.Err()
@@ -232,7 +232,7 @@ func (q *Queue) start(tx *db.Tx, s Start, now time.Time, counted *[]change) (boo
 			r.Error = optedOut()
 			return false, q.step(tx, r, sms.Failed, now)
 		}
-		if !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(now) {
+		if !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(now) && q.o.Trusted() {
 			return false, q.expire(tx, r, now)
 		}
 		r.Attempts++

@@ -134,8 +134,8 @@ func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, st
 		return sms.Message{}, "", err
 	}
 	r.CreatedAt, r.UpdatedAt = now, now
-	r.Status = sms.Queued
-	if r.SendAt.After(now) {
+	r.Status, r.ClockUncertain = sms.Queued, !q.o.Trusted()
+	if r.SendAt.After(now) || r.ClockUncertain && !r.SendAt.IsZero() {
 		r.Status = sms.Scheduled
 	} else {
 		r.queuedSeq = q.queuedSeq.Add(1)

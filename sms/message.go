@@ -77,6 +77,7 @@ type Message struct {
 	UpdatedAt         time.Time
 	Attempts          int
 	PossibleDuplicate bool
+	ClockUncertain    bool // a time of it was taken before the clock was set
 	Incomplete        bool // inbound: parts are missing and will not come
 	Redacted          bool // the text was erased on request
 	Error             *Error
@@ -140,6 +141,7 @@ type messageJSON struct {
 	UpdatedAt         *time.Time        `json:"updated_at"`
 	Attempts          int               `json:"attempts"`
 	PossibleDuplicate bool              `json:"possible_duplicate"`
+	ClockUncertain    bool              `json:"clock_uncertain"`
 	Incomplete        bool              `json:"incomplete"`
 	Redacted          bool              `json:"redacted"`
 	Error             *Error            `json:"error"`
@@ -182,7 +184,7 @@ func (m Message) MarshalJSON() ([]byte, error) {
 		CreatedAt: timeOrNil(m.CreatedAt), SendAt: timeOrNil(m.SendAt), ExpiresAt: timeOrNil(m.ExpiresAt),
 		ExpectedAt: timeOrNil(m.ExpectedAt), SentAt: timeOrNil(m.SentAt),
 		DeliveredAt: timeOrNil(m.DeliveredAt), UpdatedAt: timeOrNil(m.UpdatedAt),
-		Attempts: m.Attempts, PossibleDuplicate: m.PossibleDuplicate,
+		Attempts: m.Attempts, PossibleDuplicate: m.PossibleDuplicate, ClockUncertain: m.ClockUncertain,
 		Incomplete: m.Incomplete, Redacted: m.Redacted, Error: m.Error,
 	}
 	if m.Direction == Outbound {
@@ -209,7 +211,7 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 		CallbackURL: value(w.CallbackURL), Metadata: w.Metadata, ClientID: value(w.ClientID),
 		CreatedAt: value(w.CreatedAt), SendAt: value(w.SendAt), ExpiresAt: value(w.ExpiresAt),
 		ExpectedAt: value(w.ExpectedAt), SentAt: value(w.SentAt), DeliveredAt: value(w.DeliveredAt),
-		UpdatedAt: value(w.UpdatedAt), Attempts: w.Attempts, PossibleDuplicate: w.PossibleDuplicate,
+		UpdatedAt: value(w.UpdatedAt), Attempts: w.Attempts, PossibleDuplicate: w.PossibleDuplicate, ClockUncertain: w.ClockUncertain,
 		Incomplete: w.Incomplete, Redacted: w.Redacted, Error: w.Error,
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatewayd/clock"
 	"gatewayd/config"
 	"gatewayd/gateway"
 	"gatewayd/modem/ports"
@@ -89,6 +90,7 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		CallsRing:   c.Modems.Calls == config.Ring,
 		MetricsOpen: c.HTTP.MetricsOpen,
 		Version:     version, Log: log,
+		Clock: clock.New(clock.Options{Always: c.Clock.Trust == config.TrustAlways}),
 	}
 	o.Canary = gateway.Canary{Every: c.Modems.CanaryEvery, Wait: c.Modems.CanaryWait}
 	o.Limits = gateway.Limits{PerMinute: config.DefaultMaxPerMinute, PerDay: config.DefaultMaxPerDay}
