@@ -104,7 +104,7 @@ func (g *Gateway) setClock() error {
 			return err
 		}
 		g.dispatch.shift(step)
-		g.webhooks.Look()
+		g.webhooks.ClockSet()
 		g.log.Warn("the clock was set", "by", step.Round(time.Millisecond), "to", g.clock.Now(), "source", source)
 	}
 	if step != 0 || was != source {

@@ -115,7 +115,7 @@ func TestStartIn1970(t *testing.T) {
 		if in := m.inbound(); len(in) != 1 || !in[0].ClockUncertain {
 			t.Errorf("received: %+v", in)
 		}
-		if !m.alarm(clockNotSet) || testutilGauge(t, clockMeter(m.g.clock)) != 0 {
+		if !m.alarm(clockNotSet) || valueOf(t, clockMeter(m.g.clock)) != 0 {
 			t.Error("no alarm says so")
 		}
 		m.set(0, true)
@@ -123,7 +123,7 @@ func TestStartIn1970(t *testing.T) {
 		m.is(past.ID, sms.Sent)
 		m.is(gone.ID, sms.Expired)
 		m.is(later.ID, sms.Scheduled)
-		if m.alarm(clockNotSet) || testutilGauge(t, clockMeter(m.g.clock)) != 1 {
+		if m.alarm(clockNotSet) || valueOf(t, clockMeter(m.g.clock)) != 1 {
 			t.Error("the alarm goes on")
 		}
 		if got := m.submit(phone, "now", silent); got.ClockUncertain || time.Since(got.CreatedAt).Abs() > time.Second {
@@ -147,7 +147,27 @@ func TestStartIn1970(t *testing.T) {
 	})
 }
 
-func testutilGauge(t *testing.T, c prometheus.Collector) float64 {
+// One that starts years ahead sends nothing before its time, and has nothing
+// expire that is not over.
+func TestStartYearsAhead(t *testing.T) {
+	onMachine(t, 1, 9*years, nil, func(m *machine) {
+		later := m.submit(phone, "later", at(time.Now().Add(time.Hour)))
+		code := m.submit(phone, "code", expires(time.Now().Add(time.Hour)), func(d *queue.Draft) { d.Pin = "away" })
+		quick := m.submit(phone, "quick", expires(time.Now().Add(time.Hour)))
+		m.pass(2 * time.Minute)
+		m.is(later.ID, sms.Scheduled)
+		m.is(code.ID, sms.Queued)
+		m.is(quick.ID, sms.Delivered)
+		m.set(0, true)
+		m.is(later.ID, sms.Scheduled)
+		m.is(code.ID, sms.Queued)
+		m.pass(time.Hour)
+		m.is(later.ID, sms.Delivered)
+		m.is(code.ID, sms.Expired)
+	})
+}
+
+func valueOf(t *testing.T, c prometheus.Collector) float64 {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(c)
@@ -171,13 +191,12 @@ func TestNetworkVouchesForTheClock(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range 2 {
-				id := m.submit(phone, fmt.Sprint(i)).ID
-				if m.pass(lookAtClock); m.g.clock.Trusted() {
+				if m.pass(lookAtClock + time.Second); m.g.clock.Trusted() {
 					t.Errorf("off by %v: trusted after %d reports", c.off, i)
 				}
-				m.until(id, sms.Delivered, time.Minute)
+				m.until(m.submit(phone, fmt.Sprint(i)).ID, sms.Delivered, time.Minute)
 			}
-			m.pass(lookAtClock)
+			m.pass(lookAtClock + time.Second)
 			if m.g.clock.Trusted() != c.trusted {
 				t.Errorf("off by %v: trusted %v", c.off, m.g.clock.Trusted())
 			}
@@ -245,6 +264,12 @@ func TestClockThatJumps(t *testing.T) {
 		m.net.SetFate(number(7), sim.Fate{CMS: 42})
 		held := []sms.Message{m.submit(number(7), "first"), m.submit(number(7), "second")}
 		m.pass(20 * time.Second)
+		m.pass(3 * time.Minute)
+		attempts := m.message(held[0].ID).Attempts
+		m.set(time.Hour, true)
+		if got := m.message(held[0].ID).Attempts; got > attempts+1 {
+			t.Errorf("the backoff of a message is over with a step of the clock: %d attempts, then %d", attempts, got)
+		}
 		m.set(-9*years, true)
 		m.net.SetFate(number(7), sim.Fate{})
 		m.until(held[0].ID, sms.Delivered, 2*time.Hour)
@@ -298,42 +323,54 @@ func TestWaitsOverARestartWithAnotherClock(t *testing.T) {
 // was set nor what was written with a right one.
 func TestNothingIsPrunedBecauseTheYearJumped(t *testing.T) {
 	keep := func(o *Options) {
-		o.Retention = queue.Retention{Messages: 48 * time.Hour, Texts: 24 * time.Hour, Events: 48 * time.Hour, Idempotency: 24 * time.Hour}
+		o.Retention = queue.Retention{Messages: 8 * time.Hour, Texts: 4 * time.Hour, Events: 8 * time.Hour, Idempotency: 4 * time.Hour}
 	}
-	onMachine(t, 1, 0, keep, func(m *machine) {
-		m.set(0, true)
-		right := m.submit(phone, "right")
-		m.until(right.ID, sms.Delivered, time.Minute)
-		m.end()
-		m.off.Store(int64(9 * years))
-		m.synced.Store(false)
-		m.start()
-		once := &queue.Idempotency{KeyID: "k", Key: "once", Body: []byte("x")}
-		draft := []queue.Draft{{Message: sms.Message{To: phone, Text: "once", DeliveryReport: true}}}
-		first, _, err := m.g.Queue().Submit(context.Background(), draft, once)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.pass(3 * time.Hour)
-		m.is(right.ID, sms.Delivered)
-		m.set(0, true)
-		m.pass(3 * time.Hour)
-		for _, id := range []string{right.ID, first[0].ID} {
-			if got := m.is(id, sms.Delivered); got.Redacted {
-				t.Errorf("the text of %q was erased", id)
+	t.Run("ahead", func(t *testing.T) {
+		onMachine(t, 1, 0, keep, func(m *machine) {
+			m.set(0, true)
+			right := m.submit(phone, "right")
+			m.until(right.ID, sms.Delivered, time.Minute)
+			m.end()
+			m.off.Store(int64(9 * years))
+			m.synced.Store(false)
+			m.start()
+			m.keeps(right)
+			m.pass(5 * time.Hour)
+			if m.message(right.ID).Text != "" {
+				t.Error("nothing is pruned any more")
+			}
+		})
+	})
+	t.Run("1970", func(t *testing.T) { onMachine(t, 1, -56*years, keep, func(m *machine) { m.keeps() }) })
+}
+
+// keeps checks that what was written before the clock is set, and what was there
+// before, is kept.
+func (m *machine) keeps(before ...sms.Message) {
+	m.t.Helper()
+	once := &queue.Idempotency{KeyID: "k", Key: "once", Body: []byte("x")}
+	draft := []queue.Draft{{Message: sms.Message{To: phone, Text: "once", DeliveryReport: true}}}
+	first, _, err := m.g.Queue().Submit(context.Background(), draft, once)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	check := func() {
+		m.t.Helper()
+		m.pass(61 * time.Minute)
+		for _, msg := range append(before, first...) {
+			if got := m.is(msg.ID, sms.Delivered); got.Redacted {
+				m.t.Errorf("the text of %q was erased", msg.ID)
 			}
 		}
 		again, replayed, err := m.g.Queue().Submit(context.Background(), draft, once)
 		if err != nil || !replayed || again[0].ID != first[0].ID {
-			t.Errorf("the answer is forgotten: %v %v", replayed, err)
+			m.t.Errorf("the answer is forgotten: %v %v", replayed, err)
 		}
-		last := m.submit(phone, "last")
-		m.pass(30 * time.Hour)
-		m.is(last.ID, sms.Delivered)
-		if m.message(right.ID).Text != "" {
-			t.Error("nothing is pruned any more")
-		}
-	})
+	}
+	check()
+	m.set(0, true)
+	m.submit(phone, "last")
+	check()
 }
 
 // Receivers refuse time stamps of 1970: that costs no event any of its tries.
@@ -356,9 +393,9 @@ func TestReceiverRefusesOurTime(t *testing.T) {
 	})
 	onMachine(t, 1, -56*years, hook, func(m *machine) {
 		m.until(m.submit(phone, "x").ID, sms.Delivered, time.Minute)
-		m.pass(5 * time.Hour)
+		m.pass(time.Hour)
 		m.set(0, true)
-		m.pass(10 * time.Minute)
+		m.pass(time.Minute)
 		events, err := m.g.Queue().EventsAfter(context.Background(), 0, 500)
 		if err != nil {
 			t.Fatal(err)

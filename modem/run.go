@@ -260,10 +260,29 @@ func (m *Modem) endSession(ctx context.Context) {
 	m.meters.hears(nil)
 	m.publish()
 	if ctx.Err() != nil {
+		m.leavePrompt()
 		m.quitUSSD("The gateway is stopping.")
 		return
 	}
 	m.quitUSSD("The modem went away or was restarted before the answer came.")
+}
+
+// quitLimit is how long a modem may take to come back to its command mode when
+// the process ends.
+const quitLimit = 2 * time.Second
+
+// leavePrompt brings the modem back to its command mode before the process ends:
+// what the next program says to an open prompt would be the text of a message.
+// One that still has a part to answer for is left alone.
+func (m *Modem) leavePrompt() {
+	if !m.port.Stale() || m.doubt != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), quitLimit)
+	defer cancel()
+	if err := m.port.Resync(ctx, 1); err != nil {
+		m.log.Debug("the modem does not say that it is in command mode", "error", err)
+	}
 }
 
 // recorded is a port whose bytes are kept.

@@ -19,9 +19,11 @@ func (w *Webhooks) ShiftTx(tx *db.Tx, step time.Duration, began time.Time) error
 	return err
 }
 
-// Look makes every endpoint look anew at what is due.
-func (w *Webhooks) Look() {
+// ClockSet makes what waits out a backoff due: receivers may have refused our
+// time alone.
+func (w *Webhooks) ClockSet() {
 	for _, e := range w.endpoints {
+		e.back.Store(true)
 		e.poke()
 	}
 }

@@ -187,7 +187,7 @@ func (s *store) settle(j job, e *endpoint, r result) (next time.Time, err error)
 			}
 			return fail(false)
 		case r.verdict == refused && !s.trusted():
-			wait = refusalDelay(1) // it may refuse our time alone
+			wait = refusalDelay(2) // it may refuse our time alone
 		case r.verdict == refused && j.refusals+1 >= refusalsAllowed:
 			return fail(false)
 		case r.verdict == refused:

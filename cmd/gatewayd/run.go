@@ -145,12 +145,41 @@ func listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
+// lastMoment is when the process ends, whatever hangs. What is promised is on
+// disk by then, and the next start finds the rest.
+const lastMoment = 9800 * time.Millisecond
+
 // serve runs a gateway until the context ends.
 func serve(ctx context.Context, o gateway.Options) error {
+	defer endInTime(ctx, o.Log)()
 	g, err := gateway.New(ctx, o)
 	if err != nil {
 		o.Listener.Close()
+		if ctx.Err() != nil {
+			o.Log.Info("stopped before the gateway had started", "error", err)
+			return nil
+		}
 		return err
 	}
 	return g.Run(ctx)
+}
+
+// endInTime ends the process some time after the context, if the function that
+// it returns is not called before: a disk that hangs can't be asked to stop.
+func endInTime(ctx context.Context, log *slog.Logger) (ended func()) {
+	var late *time.Timer
+	armed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		late = time.AfterFunc(lastMoment, func() {
+			log.Error("something hangs and the process ends without it; the next start settles what was under way", "after", lastMoment)
+			os.Exit(1)
+		})
+		close(armed)
+	})
+	return func() {
+		if !stop() {
+			<-armed
+			late.Stop()
+		}
+	}
 }
