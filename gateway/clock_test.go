@@ -206,15 +206,22 @@ func TestNetworkVouchesForTheClock(t *testing.T) {
 
 // A report of the run before says nothing: its part was sent by the same clock.
 func TestReportOfTheRunBefore(t *testing.T) {
-	onMachine(t, 2, 0, nil, func(m *machine) {
-		m.net.SetFate(phone, sim.Fate{Reports: []byte{0x30, 0x30}})
+	onMachine(t, 1, 0, nil, func(m *machine) {
+		h := m.net.Handset(phone)
+		h.SetOn(false)
+		var ids []string
 		for i := range 2 {
-			m.net.SetFate(number(i), sim.Fate{Silent: true})
-			m.until(m.submit(number(i), "x").ID, sms.Sent, time.Minute)
+			ids = append(ids, m.submit(phone, fmt.Sprint(i)).ID)
+			m.until(ids[i], sms.Sent, time.Minute)
 		}
 		m.end()
 		m.start()
 		m.pass(10 * time.Second)
+		h.SetOn(true)
+		for _, id := range ids {
+			m.until(id, sms.Delivered, time.Minute)
+		}
+		m.pass(lookAtClock + time.Second)
 		if m.g.clock.Trusted() {
 			t.Error("nobody said anything")
 		}

@@ -48,6 +48,7 @@ type Options struct {
 	Clock       *clock.Clock // nil: the machine's clock is right
 	// For tests in virtual time: see db.Options and webhook.Options.
 	SingleConn bool
+	PollEvery  time.Duration // of modems; 0: as often as they are
 	Transport  http.RoundTripper
 }
 

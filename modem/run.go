@@ -28,9 +28,10 @@ type Options struct {
 	Ring    bool            // incoming calls are left to ring; else they are hung up
 	// Limit says why the SIM may not send for now, "" if it may; nil: it always
 	// may. It is only for the state: what is sent, Outbox decides.
-	Limit   func(sms.Modem) (reason, advice string)
-	Log     *slog.Logger
-	Metrics *Metrics
+	Limit     func(sms.Modem) (reason, advice string)
+	Log       *slog.Logger
+	Metrics   *Metrics
+	PollEvery time.Duration // how often an idle modem is asked how it is; 0: 30 s
 	// Record gets every byte of the port, numbers, texts and PINs too; out: to
 	// the modem. It is called from two goroutines.
 	Record func(out bool, b []byte)
@@ -129,6 +130,9 @@ func New(o Options) *Modem {
 		o: o, log: o.Log.With("modem", o.Name), meters: o.Metrics.of(o.Name),
 		reset: make(chan struct{}, 1), wake: make(chan struct{}, 1), deafened: make(chan string, 1), lastMR: -1,
 		ussd: newUSSD(),
+	}
+	if m.o.PollEvery == 0 {
+		m.o.PollEvery = pollEvery
 	}
 	m.now = sms.Modem{Name: o.Name, Port: o.Port, Number: o.Number, State: sms.Absent, Reason: "Not started yet.", Since: time.Now()}
 	m.ladder.next, m.wasModem = reopen, o.Known
