@@ -30,11 +30,14 @@ func (w *world) day(messages int, troubled bool) {
 			all = append(all, action{time.Duration(w.rnd.Int64N(int64(24 * time.Hour))), do})
 		}
 	}
+	if troubled {
+		messages -= 4 * troubles
+	}
 	often(messages*6/10, w.post)
 	often(messages*4/10, w.text)
-	often(24, w.check0)
+	often(24, w.readNetwork)
 	if troubled {
-		often(30, w.trouble)
+		often(troubles, w.trouble)
 		often(2, w.restart)
 		often(2, w.receiverTrouble)
 		often(1, w.clockTrouble)
@@ -51,7 +54,9 @@ func (w *world) day(messages int, troubled bool) {
 	w.pass(24*time.Hour - time.Since(start))
 }
 
-func (w *world) check0() { w.readNetwork() }
+// troubles is how many modems get into trouble in a day. Each comes with four
+// messages of its own.
+const troubles = 40
 
 // people are numbers that are written to; some are special.
 const people, silent, dead, undelivered = 150, 3, 7, 11
@@ -103,6 +108,9 @@ func (w *world) post() {
 			d.ExpiresAt = d.SendAt.Add(time.Hour)
 		}
 	}
+	if w.chance(3) {
+		d.ExpiresAt, d.SendAt = now.Add(w.between(time.Second, 20*time.Second)), time.Time{}
+	}
 	if w.chance(10) {
 		d.OnUnconfirmed = sms.Fail
 	}
@@ -140,9 +148,13 @@ func (w *world) post() {
 
 // text has a handset write to a modem.
 func (w *world) text() {
+	w.textTo(w.modems[w.rnd.IntN(len(w.modems))])
+}
+
+func (w *world) textTo(m *sim.Modem) {
 	text := w.body("in")
 	from := w.net.Handset(person(w.rnd.IntN(40)))
-	if err := from.Send(w.modems[w.rnd.IntN(len(w.modems))].Number(), text); err != nil {
+	if err := from.Send(m.Number(), text); err != nil {
 		w.t.Error(err)
 		return
 	}
@@ -209,6 +221,10 @@ func (w *world) trouble() {
 	}
 	w.log("%s has trouble %d for %v", m.Name(), kind, lasts)
 	time.AfterFunc(lasts, func() { w.mend(m) })
+	for range 3 { // somebody must meet it
+		w.post()
+	}
+	w.textTo(m)
 }
 
 func (w *world) log(format string, args ...any) {

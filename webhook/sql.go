@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -76,7 +77,8 @@ func (s *store) lane(e *sms.Event) int64 {
 	if e.Number != "" {
 		mac.Write([]byte("number " + e.Number))
 	} else {
-		mac.Write([]byte("type " + e.Type))
+		kind, _, _ := strings.Cut(e.Type, ".") // the end of an alarm comes after its begin
+		mac.Write([]byte("type " + kind))
 	}
 	return int64(binary.BigEndian.Uint32(mac.Sum(nil)))
 }
