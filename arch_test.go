@@ -45,6 +45,7 @@ var rooms = map[string]room{
 	"sim":                   {"", "what checks the daemon must not share its code: not even the PDUs"},
 	"cmd/gatewayd":          {"auth clock config db gateway modem modem/ports queue sim sms webhook", "flags and exit codes; queue and webhook for their Options only"},
 	"bench":                 {"db gateway modem queue sim sms sms/pdu webhook", "it measures from outside, and makes the floors itself"},
+	"soak":                  {"", "its tests run the daemon from outside"},
 	"e2e":                   {"", "its tests start the binary"},
 }
 

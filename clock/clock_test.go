@@ -113,13 +113,13 @@ func TestBelievesTheNetwork(t *testing.T) {
 		{"one voice", 0, []func(*Clock){voice(1, 0)}, Nobody},
 		{"the same twice", 0, []func(*Clock){voice(1, 0), voice(1, time.Second)}, Nobody},
 		{"two voices", 0, []func(*Clock){voice(1, 2*time.Second), voice(2, -time.Minute)}, Network},
-		{"two voices and a liar", 0, []func(*Clock){voice(1, 0), voice(2, 0), voice(3, -2 * time.Hour)}, Nobody},
+		{"two voices and a liar", 0, []func(*Clock){voice(1, 0), voice(2, 0), voice(3, -2*time.Hour)}, Nobody},
 		{"two voices that know better", -time.Hour, []func(*Clock){voice(1, time.Hour), voice(2, time.Hour)}, Nobody},
 		{"old texts say nothing", 0, []func(*Clock){atLeast(-time.Hour), atLeast(0)}, Nobody},
 		{"nor against it", 0, []func(*Clock){voice(1, 0), voice(2, 0), atLeast(-years)}, Network},
 		{"a text from later", -time.Hour, []func(*Clock){voice(1, 0), voice(2, 0), atLeast(time.Hour)}, Nobody},
 		{"a modem's 1980, and a Pi's", -46 * years, []func(*Clock){voice(1, 0), voice(2, 0)}, Nobody},
-		{"a modem's 2004", 0, []func(*Clock){voice(1, 0), voice(2, 0), voice(3, -22 * years)}, Network},
+		{"a modem's 2004", 0, []func(*Clock){voice(1, 0), voice(2, 0), voice(3, -22*years)}, Network},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in2026(t, func(m *machine) {

@@ -52,8 +52,8 @@ type Options struct {
 	// Trusted tells whether Now is the time of day; nil: it is. While it is not,
 	// receivers may refuse our time stamps, which is no fault of an event's.
 	Trusted func() bool
-	Log       *slog.Logger
-	Metrics   *Metrics
+	Log     *slog.Logger
+	Metrics *Metrics
 }
 
 // Webhooks delivers events while Run runs.
