@@ -330,7 +330,7 @@ func TestWaitsOverARestartWithAnotherClock(t *testing.T) {
 // was set nor what was written with a right one.
 func TestNothingIsPrunedBecauseTheYearJumped(t *testing.T) {
 	keep := func(o *Options) {
-		o.Retention = queue.Retention{Messages: 8 * time.Hour, Texts: 4 * time.Hour, Events: 8 * time.Hour, Idempotency: 4 * time.Hour}
+		o.Retention = queue.Retention{Messages: 8 * time.Hour, Texts: 4 * time.Hour, Events: 4 * time.Hour, Idempotency: 4 * time.Hour}
 	}
 	t.Run("ahead", func(t *testing.T) {
 		onMachine(t, 1, 0, keep, func(m *machine) {
@@ -342,13 +342,27 @@ func TestNothingIsPrunedBecauseTheYearJumped(t *testing.T) {
 			m.synced.Store(false)
 			m.start()
 			m.keeps(right)
+			oldest := m.oldest()
 			m.pass(5 * time.Hour)
+			if m.oldest() == oldest {
+				t.Error("events of a clock that was ahead are never pruned")
+			}
 			if m.message(right.ID).Text != "" {
 				t.Error("nothing is pruned any more")
 			}
 		})
 	})
 	t.Run("1970", func(t *testing.T) { onMachine(t, 1, -56*years, keep, func(m *machine) { m.keeps() }) })
+}
+
+// oldest is the sequence of the oldest event that is kept.
+func (m *machine) oldest() int64 {
+	m.t.Helper()
+	seq, _, err := m.g.Queue().Span(context.Background())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return seq
 }
 
 // keeps checks that what was written before the clock is set, and what was there
@@ -361,9 +375,13 @@ func (m *machine) keeps(before ...sms.Message) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	oldest := m.oldest()
 	check := func() {
 		m.t.Helper()
 		m.pass(61 * time.Minute)
+		if got := m.oldest(); got != oldest {
+			m.t.Errorf("events were pruned: the oldest was %d and is %d", oldest, got)
+		}
 		for _, msg := range append(before, first...) {
 			if got := m.is(msg.ID, sms.Delivered); got.Redacted {
 				m.t.Errorf("the text of %q was erased", msg.ID)

@@ -47,6 +47,11 @@ func (q *Queue) ShiftTx(tx *db.Tx, step time.Duration, began, now time.Time) err
 		{`UPDATE early_reports SET at = at + ? WHERE at >= ?`, []any{step.Milliseconds(), toMS(began)}},
 		{`UPDATE senders SET at = at + ? WHERE at >= ?`, []any{step.Milliseconds(), toMS(began)}},
 		{`UPDATE idempotency SET created_at = created_at + ? WHERE created_at >= ?`, []any{step.Milliseconds(), toMS(began)}},
+		// What a run left in the future that never heard the time.
+		{`UPDATE idempotency SET created_at = ?1 WHERE created_at > ?1`, []any{toMS(now)}},
+		{`UPDATE early_reports SET at = ?1 WHERE at > ?1`, []any{toMS(now)}},
+		{`UPDATE senders SET at = ?1 WHERE at > ?1`, []any{toMS(now)}},
+		{`UPDATE received_pdus SET at = ?1 WHERE at > ?1 AND message IS NULL AND set_key IS NULL`, []any{toMS(now)}},
 	} {
 		if _, err := tx.Exec(s.query, s.args...); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"gatewayd/db"
@@ -45,7 +46,7 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 	}{
 		// The oldest hundred, as far as they may go: looking further would hold
 		// up the writer.
-		{keep.Events, `DELETE FROM events WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM events ORDER BY seq LIMIT 100) WHERE at < ?
+		{keep.Events, `DELETE FROM events WHERE seq IN (SELECT seq FROM (SELECT seq FROM events ORDER BY seq LIMIT 100) WHERE seq < ?
 			AND seq < (SELECT coalesce(min(CASE WHEN hold > 0 THEN min(hold, seq) ELSE seq END), 9e18) FROM cursors))`},
 		{keep.Idempotency, `DELETE FROM idempotency WHERE (key_id, key) IN
 			(SELECT key_id, key FROM idempotency WHERE created_at < ? LIMIT 100)`},
@@ -59,9 +60,16 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 		if j.keep <= 0 {
 			continue
 		}
+		bound := toMS(now.Add(-j.keep))
+		if strings.HasPrefix(j.query, "DELETE FROM events") {
+			var err error
+			if bound, err = q.eventBefore(ctx, bound); err != nil {
+				return err
+			}
+		}
 		for n := int64(slice); n == slice && ctx.Err() == nil; {
 			err := q.db.Write(func(tx *db.Tx) (err error) {
-				n, err = tx.Exec(j.query, toMS(now.Add(-j.keep)))
+				n, err = tx.Exec(j.query, bound)
 				return err
 			})
 			if err != nil {
@@ -73,6 +81,16 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 		return err
 	}
 	return ctx.Err()
+}
+
+// eventBefore returns the first event from that time on; those before it are
+// older. One that was written before the clock was set says nothing of its age,
+// and counts with the next one that was not.
+func (q *Queue) eventBefore(ctx context.Context, at int64) (seq int64, err error) {
+	err = q.db.Read(ctx, func(r db.Querier) error {
+		return r.QueryRow(`SELECT coalesce((SELECT seq FROM events WHERE at >= ? AND clock_uncertain = 0 ORDER BY seq LIMIT 1), 0)`, at).Scan(&seq)
+	})
+	return seq, err
 }
 
 // pruneMessages applies erase to the rows that find selects among those older

@@ -13,6 +13,8 @@ import (
 
 // plan is what was promised and sent, and what became of it so far.
 type plan struct {
+	before map[string]int // as parts, until turned
+	turned time.Time
 	out    map[string]*promise  // by text
 	in     map[string]time.Time // texts of handsets, and when they were sent
 	seq    int                  // of the network's ledger, read so far
@@ -40,6 +42,12 @@ func (w *world) readNetwork() {
 	for _, s := range w.net.AcceptedAfter(p.seq) {
 		p.seq = s.Seq
 		key := string(s.TPDU)
+		if s.At.Sub(p.turned) > verified { // what goes out twice does so within that
+			p.before, p.parts, p.turned = p.parts, map[string]int{}, s.At
+		}
+		if p.parts[key] == 0 {
+			p.parts[key] = p.before[key]
+		}
 		p.parts[key]++
 		p.counts["parts"]++
 		if !s.Complete && p.parts[key] == 1 {
@@ -106,9 +114,6 @@ func (w *world) check(all bool) {
 		if old(s.at.Add(24 * time.Hour)) { // its message may have been scheduled
 			delete(w.told, id)
 		}
-	}
-	if now.Sub(begin) > 0 && len(w.plan.parts) > 20000 {
-		clear(w.plan.parts) // what goes out twice does so within hours
 	}
 }
 

@@ -20,6 +20,7 @@ var (
 	seed    = flag.Uint64("seed", 1, "of what happens when")
 	days    = flag.Int("days", 30, "how many virtual days")
 	rate    = flag.Int("rate", 60, "messages a modem a day, of both directions")
+	folder  = flag.String("dir", "", "folder of the database, which stays; a fresh one that is removed if not given")
 	verbose = flag.Bool("log", false, "log what the daemon does and what happens to it")
 )
 
@@ -55,7 +56,9 @@ func cpu() time.Duration {
 // and the daemon is as small on the last day as it was on the fifth.
 func TestMonth(t *testing.T) {
 	dir := t.TempDir()
-	if d, err := os.MkdirTemp("/dev/shm", "gatewayd-soak-"); err == nil { // what this tests is no disk
+	if *folder != "" {
+		dir = *folder
+	} else if d, err := os.MkdirTemp("/dev/shm", "gatewayd-soak-"); err == nil { // what this tests is no disk
 		t.Cleanup(func() { os.RemoveAll(d) })
 		dir = d
 	}

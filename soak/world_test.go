@@ -84,7 +84,7 @@ func (w *world) start() {
 	w.t.Helper()
 	o := gateway.Options{
 		DataDir: w.dir, SingleConn: true, PollEvery: 10 * time.Minute, Version: "soak", Transport: receiver{w},
-		Queue:     queue.Options{OutboundCapacity: 3000, InboundCapacity: 1000, ReportWait: 6 * time.Hour, AssemblyWait: 3 * time.Hour},
+		Queue:     queue.Options{OutboundCapacity: 8 * *rate, InboundCapacity: 3 * *rate, ReportWait: 6 * time.Hour, AssemblyWait: 3 * time.Hour},
 		Retention: queue.Retention{Messages: 90 * time.Hour, Texts: 90 * time.Hour, Events: 48 * time.Hour, Idempotency: 24 * time.Hour},
 		Webhooks: []webhook.Endpoint{{Name: "soak", URL: "https://soak.example/", Events: told,
 			Secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="}},
