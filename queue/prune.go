@@ -83,12 +83,14 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 	return ctx.Err()
 }
 
-// eventBefore returns the first event from that time on; those before it are
-// older. One that was written before the clock was set says nothing of its age,
-// and counts with the next one that was not.
+// eventBefore returns the event up to which, without it, all are older. One that
+// was written before the clock was set says nothing of its age, and counts with
+// the next one that was not.
 func (q *Queue) eventBefore(ctx context.Context, at int64) (seq int64, err error) {
 	err = q.db.Read(ctx, func(r db.Querier) error {
-		return r.QueryRow(`SELECT coalesce((SELECT seq FROM events WHERE at >= ? AND clock_uncertain = 0 ORDER BY seq LIMIT 1), 0)`, at).Scan(&seq)
+		return r.QueryRow(`SELECT coalesce((SELECT seq + 1 FROM events WHERE clock_uncertain = 0 AND seq <
+			coalesce((SELECT seq FROM events WHERE at >= ? AND clock_uncertain = 0 ORDER BY seq LIMIT 1), 9e18)
+			ORDER BY seq DESC LIMIT 1), 0)`, at).Scan(&seq)
 	})
 	return seq, err
 }
