@@ -19,7 +19,7 @@ import (
 var (
 	seed    = flag.Uint64("seed", 1, "of what happens when")
 	days    = flag.Int("days", 30, "how many virtual days")
-	rate    = flag.Int("rate", 60, "messages a modem a day, of both directions")
+	rate    = flag.Int("rate", 40, "messages a modem a day, of both directions")
 	folder  = flag.String("dir", "", "folder of the database, which stays; a fresh one that is removed if not given")
 	verbose = flag.Bool("log", false, "log what the daemon does and what happens to it")
 )

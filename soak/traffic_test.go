@@ -56,7 +56,7 @@ func (w *world) day(messages int, troubled bool) {
 
 // troubles is how many modems get into trouble in a day. Each comes with four
 // messages of its own.
-const troubles = 40
+const troubles = 25
 
 // people are numbers that are written to; some are special.
 const people, silent, dead, undelivered = 150, 3, 7, 11
