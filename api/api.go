@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gatewayd/auth"
+	"gatewayd/clock"
 	"gatewayd/queue"
 	"gatewayd/sms"
 )
@@ -48,6 +49,7 @@ type Options struct {
 	Ready   func(context.Context) error // more that /readyz must find well; may be nil
 	Version string
 	Now     func() time.Time // nil: time.Now
+	Clock   *clock.Clock     // nil: the machine's clock is right
 	Log     *slog.Logger     // nil: nothing is logged
 }
 
@@ -70,6 +72,9 @@ type API struct {
 func New(o Options) *API {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Clock == nil {
+		o.Clock = clock.New(clock.Options{Always: true})
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -118,6 +123,7 @@ func (a *API) routes() []route {
 		{"POST", "/v1/modems/:name/reset", auth.Admin, a.resetModem},
 		{"POST", "/v1/modems/:name/ussd", auth.Admin, a.askNetwork},
 		{"GET", "/v1/queue", auth.Read, a.getQueue},
+		{"GET", "/v1/clock", auth.Read, a.getClock},
 		{"GET", "/v1/events", auth.Read, a.listEvents},
 		{"GET", "/v1/webhooks/deliveries", auth.Read, a.listDeliveries},
 		{"POST", "/v1/webhooks/deliveries/:id/retry", auth.Admin, a.retryDelivery},

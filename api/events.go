@@ -67,10 +67,11 @@ func wantsStream(r *http.Request) bool {
 func gone(after, oldest, newest int64) bool { return after < oldest-1 || after > newest }
 
 type eventJSON struct {
-	ID        int64           `json:"id"`
-	Type      string          `json:"type"`
-	Timestamp time.Time       `json:"timestamp"`
-	Data      json.RawMessage `json:"data"`
+	ID             int64           `json:"id"`
+	Type           string          `json:"type"`
+	Timestamp      time.Time       `json:"timestamp"`
+	ClockUncertain bool            `json:"clock_uncertain"`
+	Data           json.RawMessage `json:"data"`
 }
 
 // eventPage answers with events of the log as JSON.
@@ -97,7 +98,7 @@ func (a *API) eventPage(c echo.Context, after int64, limit int) error {
 		return err
 	}
 	for _, e := range events {
-		page.Events = append(page.Events, eventJSON{e.Seq, e.Type, e.Time.UTC().Truncate(time.Millisecond), e.Data})
+		page.Events = append(page.Events, eventJSON{e.Seq, e.Type, e.Time.UTC().Truncate(time.Millisecond), e.ClockUncertain, e.Data})
 		page.NextAfter = e.Seq
 	}
 	return a.json(c, http.StatusOK, page)

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatewayd/auth"
+	"gatewayd/clock"
 	"gatewayd/queue"
 	"gatewayd/sms"
 	"gatewayd/sms/pdu"
@@ -162,6 +163,10 @@ func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusV
 	if a.o.Alarms != nil {
 		v.Alarms = a.o.Alarms()
 		v.Summary.refuse(v.Alarms)
+	}
+	if advice := adviceOn(a.o.Clock.Status()); advice != "" {
+		v.Summary.Kind = worse(v.Summary.Kind)
+		v.Summary.More = append(v.Summary.More, clock.NotSet+". "+advice)
 	}
 	for _, m := range modems {
 		v.Modems = append(v.Modems, viewModem(m))

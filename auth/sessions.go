@@ -20,7 +20,7 @@ func (k *Keys) Login(ctx context.Context, token string) (cookie string, err erro
 		return "", err
 	}
 	cookie = random(secretLength)
-	now := time.Now()
+	now := k.now()
 	expires := now.Add(SessionLife)
 	if err := k.db.Write(func(tx *db.Tx) error { return insertSession(tx, digest(cookie), key.ID, now, expires) }); err != nil {
 		return "", fmt.Errorf("storing the session: %w", err)
@@ -34,7 +34,7 @@ func (k *Keys) Session(ctx context.Context, cookie string) (*Key, error) {
 	if len(cookie) != secretLength {
 		return nil, ErrInvalid
 	}
-	now := time.Now()
+	now := k.now()
 	var key *Key
 	// The look-up by hash needs no constant time: what can be learnt from it
 	// is about the hash, which leads back to no cookie.
@@ -50,7 +50,7 @@ func (k *Keys) Session(ctx context.Context, cookie string) (*Key, error) {
 	case !key.Valid(now):
 		return nil, ErrInvalid
 	}
-	k.touch(key, now)
+	k.touch(key, time.Now())
 	return key, nil
 }
 

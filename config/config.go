@@ -23,6 +23,7 @@ type Config struct {
 	HTTP          HTTP
 	Queue         Queue
 	Disk          Disk
+	Clock         Clock
 	History       History
 	Modems        Modems
 	Webhooks      []Webhook
@@ -52,6 +53,17 @@ type Disk struct {
 	Reserve int64 // free when something new is taken; 0: none
 	Ballast int64 // a file that is given up when there is no other room; 0: none
 }
+
+// Clock says when the machine's clock is believed.
+type Clock struct {
+	Trust string // TrustAuto or TrustAlways
+}
+
+// When the machine's clock is believed.
+const (
+	TrustAuto   = "auto"   // when the kernel or the phone network says that it is right
+	TrustAlways = "always" // it is right by itself
+)
 
 // History is how long messages and their texts are kept.
 type History struct {

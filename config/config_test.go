@@ -45,6 +45,7 @@ func defaults() *Config {
 		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
 		Queue:   Queue{OutboundCapacity: 100000, InboundCapacity: 100000, UnconfirmedWait: 2 * time.Minute, ReportWait: 24 * time.Hour, AssemblyWait: 24 * time.Hour},
 		Disk:    Disk{Reserve: 64e6, Ballast: 16e6},
+		Clock:   Clock{Trust: TrustAuto},
 		History: History{Keep: 8760 * time.Hour, KeepTexts: 8760 * time.Hour},
 		Modems:  Modems{Discover: true, Calls: HangUp, CanaryWait: 5 * time.Minute},
 	}
@@ -161,7 +162,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	values := map[string]string{
 		"data_dir": "/tmp", "default_region": "DE", "http.listen": "0.0.0.0:1", "http.tls.certificate": "", "http.tls.key": "",
 		"http.metrics_open": "true", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
-		"queue.report_wait": "4s", "queue.assembly_wait": "5s", "history.keep": "5h", "disk.reserve": "5MB", "disk.ballast": "6MiB", "history.keep_texts": "4h", "modems.discover": "false",
+		"queue.report_wait": "4s", "queue.assembly_wait": "5s", "clock.trust": "always", "history.keep": "5h", "disk.reserve": "5MB", "disk.ballast": "6MiB", "history.keep_texts": "4h", "modems.discover": "false",
 		"modems.calls": "ring", "modems.canary.every": "6h", "modems.canary.wait": "7m",
 	}
 	var env []string
@@ -178,6 +179,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		HTTP:    HTTP{Listen: "0.0.0.0:1", MetricsOpen: true},
 		Queue:   Queue{1, 2, 3 * time.Second, 4 * time.Second, 5 * time.Second},
 		Disk:    Disk{5e6, 6 << 20},
+		Clock:   Clock{TrustAlways},
 		History: History{5 * time.Hour, 4 * time.Hour},
 		Modems:  Modems{Calls: Ring, CanaryEvery: 6 * time.Hour, CanaryWait: 7 * time.Minute},
 	}
@@ -210,7 +212,7 @@ var mistakes = []struct {
 	{"upper case", "HTTP:\n  listen: 127.0.0.1:1\n", nil,
 		[]string{"HTTP: unknown key, did you mean http? (line 1)"}},
 	{"a flat key", "http.listen: 127.0.0.1:1\n", nil,
-		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, queue, disk, history, modems, webhooks, hub (line 1)"}},
+		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, queue, disk, clock, history, modems, webhooks, hub (line 1)"}},
 	{"twice", "data_dir: /a\ndata_dir: /b\n", nil,
 		[]string{"data_dir: this key stands here twice (line 2)"}},
 	{"shapes", "http: 8080\nqueue: [1]\nmodems: {list: {name: a}}\ndata_dir: {a: b}\n", nil, []string{
@@ -219,7 +221,7 @@ var mistakes = []struct {
 		"modems.list: a list is expected here, each entry behind a dash (line 3)",
 		"data_dir: one value is expected here, not a list or a section (line 4)"}},
 	{"not a mapping", "- a\n", nil,
-		[]string{"a section is expected here, with the keys data_dir, default_region, http, queue, disk, history, modems, webhooks, hub"}},
+		[]string{"a section is expected here, with the keys data_dir, default_region, http, queue, disk, clock, history, modems, webhooks, hub"}},
 	{"every mistake at once", "http:\n  listen: \"8080\"\nqueue:\n  outbound_capacity: many\n  report_wait: 60\ndefault_region: UK\nmodems:\n  discover: perhaps\n", nil, []string{
 		`http.listen: "8080" is not allowed: an address and a port from 0 to 65535, such as 127.0.0.1:8080, [::1]:8080 or :8080 (line 2)`,
 		`queue.outbound_capacity: "many" is not allowed: a whole number from 1 to 10000000 (line 4)`,

@@ -32,6 +32,7 @@ func scalarFields(c *Config) []field {
 		{path: "queue.assembly_wait", def: "24h", read: duration(&c.Queue.AssemblyWait, minWait, maxWait)},
 		{path: "disk.reserve", def: "64MB", read: size(&c.Disk.Reserve)},
 		{path: "disk.ballast", def: "16MB", read: size(&c.Disk.Ballast)},
+		{path: "clock.trust", def: TrustAuto, read: oneOf(&c.Clock.Trust, TrustAuto, TrustAlways)},
 		{path: "history.keep", def: "8760h", read: duration(&c.History.Keep, minKeep, maxKeep)},
 		// Its default is history.keep, which can be shorter than 8760h.
 		{path: "history.keep_texts", read: duration(&c.History.KeepTexts, minKeep, maxKeep)},

@@ -166,6 +166,7 @@ func (s *site) start() {
 	}
 	s.cmd = exec.Command(binary, "run", "--config", s.config, "--log", "debug")
 	s.cmd.Stderr = s.log
+	s.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // the end is measured
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

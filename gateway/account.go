@@ -52,14 +52,15 @@ const (
 // account watches the SIM of one modem.
 type account struct {
 	Account
-	name   string
-	modem  *modem.Modem
-	db     *db.DB
-	queue  *queue.Queue
-	alarms *alarms
-	now    func() time.Time
-	gauge  *prometheus.GaugeVec
-	shown  atomic.Pointer[sms.Balance]
+	name    string
+	modem   *modem.Modem
+	db      *db.DB
+	queue   *queue.Queue
+	alarms  *alarms
+	now     func() time.Time
+	trusted func() bool
+	gauge   *prometheus.GaugeVec
+	shown   atomic.Pointer[sms.Balance]
 
 	mu     sync.Mutex
 	row    accountRow
@@ -104,6 +105,9 @@ func (a *account) look(ctx context.Context) time.Duration {
 
 // lookAtDay warns before the day by which the SIM must be topped up.
 func (a *account) lookAtDay() {
+	if !a.trusted() {
+		return
+	}
 	now := a.now()
 	if a.TopUpBy.IsZero() || now.Before(a.TopUpBy.Add(-a.TopUpWarn)) {
 		a.alarms.end(topUpDue, a.name)
@@ -259,7 +263,7 @@ func (a *account) judge() {
 // client_id is made of the time before, so that a crash between the queue's
 // commit and ours sends none twice.
 func (a *account) keepAlive(ctx context.Context, m sms.Modem) time.Duration {
-	if a.Alive == 0 {
+	if a.Alive == 0 || !a.trusted() {
 		return lookAtSIM
 	}
 	a.mu.Lock()

@@ -17,9 +17,8 @@ func (g *Gateway) called(c sms.Call) {
 	if from, err := numbers.Parse(c.From, g.o.Region); err == nil {
 		c.From = from // as messages name the same person
 	}
-	now := g.dispatch.now()
-	if now.Sub(g.started) < resumed {
-		told, err := g.queue.HasCall(context.Background(), c, now.Add(-2*resumed))
+	if time.Since(g.started) < resumed {
+		told, err := g.queue.HasCall(context.Background(), c, g.dispatch.now().Add(-2*resumed))
 		if told {
 			return
 		}

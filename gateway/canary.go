@@ -93,7 +93,7 @@ const canaryToken = 10
 
 // run sends and watches until ctx ends.
 func (c *canaries) run(ctx context.Context) {
-	start := c.g.dispatch.now()
+	start := time.Now()
 	timer := time.NewTimer(canaryRest)
 	defer timer.Stop()
 	for {
@@ -108,7 +108,7 @@ func (c *canaries) run(ctx context.Context) {
 		for token, f := range c.flights() {
 			c.judge(ctx, token, f, now)
 		}
-		if now.Sub(start) >= canaryRest {
+		if time.Since(start) >= canaryRest && c.g.clock.Trusted() {
 			for _, a := range c.g.modems.attached() {
 				if !now.Before(c.next[a]) && c.flightTo(a) == nil {
 					c.send(ctx, a, nil, false)

@@ -129,6 +129,7 @@ func TestModemAlarms(t *testing.T) {
 		}
 		w.net.SetFate(w.modems[0].Number(), sim.Fate{})
 		w.state("m1", sms.Ready, 5*time.Hour)
+		w.pass(time.Second) // the state shows before the alarms' end is on disk
 		if got := codes(); len(got) > 0 {
 			t.Errorf("alarms %v", got)
 		}

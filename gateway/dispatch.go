@@ -21,7 +21,8 @@ import (
 // modem, in the order of acceptance. A line whose first message may go now
 // stands in the heap of its lane; lanes say who may take from them.
 type dispatcher struct {
-	now func() time.Time
+	now     func() time.Time
+	trusted func() bool // whether now is the time of day
 
 	mu         sync.Mutex
 	entries    map[int64]*entry
@@ -105,7 +106,7 @@ const startWait = 30 * time.Second
 const overtakeAfter = 30 * time.Second
 
 func newDispatcher(now func() time.Time) *dispatcher {
-	return &dispatcher{now: now, entries: map[int64]*entry{}, recipients: map[string]*recipient{}, lanes: map[lane]*lineHeap{}, tidyAt: 2 * loadAtOnce}
+	return &dispatcher{now: now, trusted: func() bool { return true }, entries: map[int64]*entry{}, recipients: map[string]*recipient{}, lanes: map[lane]*lineHeap{}, tidyAt: 2 * loadAtOnce}
 }
 
 // follow loads messages as they begin to wait, until ctx ends.
@@ -218,6 +219,9 @@ func (d *dispatcher) admit(w queue.Waiting) {
 		d.recipients[w.To] = r
 	}
 	e := &entry{Waiting: w}
+	if e.Since.IsZero() {
+		e.Since = d.now()
+	}
 	if w.SIM != r.sim {
 		e.Done = 0
 	}
@@ -247,7 +251,8 @@ func (d *dispatcher) enqueue(r *recipient, e *entry) {
 func (l *line) first(now time.Time) (*entry, time.Time) {
 	var due time.Time
 	for i, e := range l.waiting {
-		if !e.NotBefore.After(now) {
+		// Later than any backoff: the clock was set back meanwhile.
+		if !e.NotBefore.After(now) || e.NotBefore.Sub(now) > queue.LongestBackoff {
 			return e, time.Time{}
 		}
 		if due.IsZero() || e.NotBefore.Before(due) {

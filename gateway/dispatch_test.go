@@ -212,7 +212,7 @@ func TestClockSetForward(t *testing.T) {
 		l.d.timer = time.AfterFunc(time.Hour, l.d.wakeHeld)
 		defer l.d.timer.Stop()
 		a := l.modem("a")
-		m := l.wait(phone, func(w *queue.Waiting) { w.NotBefore = l.now.Add(30 * 365 * 24 * time.Hour) })
+		m := l.wait(phone, func(w *queue.Waiting) { w.NotBefore = l.now.Add(90 * time.Minute) })
 		l.want(a, 0)
 		l.d.mu.Lock()
 		l.now = l.now.Add(31 * 365 * 24 * time.Hour)

@@ -21,6 +21,7 @@ import (
 
 	"gatewayd/api"
 	"gatewayd/auth"
+	"gatewayd/clock"
 	"gatewayd/db"
 	"gatewayd/failpoint"
 	"gatewayd/modem"
@@ -48,8 +49,10 @@ type Options struct {
 	Pages       map[string]http.Handler // further pages behind the sign-in
 	Version     string
 	Log         *slog.Logger
+	Clock       *clock.Clock // nil: the machine's clock is right
 	// For tests in virtual time: see db.Options and webhook.Options.
 	SingleConn bool
+	PollEvery  time.Duration // of modems; 0: as often as they are
 	Transport  http.RoundTripper
 }
 
@@ -69,6 +72,9 @@ type Gateway struct {
 	// allSettled: nothing is held of a backup. Only keepHouse touches it.
 	allSettled bool
 	started    time.Time
+	clock      *clock.Clock
+	due        sync.Mutex    // what is due is not looked at while the clock is set
+	clockSet   chan struct{} // holds one: look again at what is due
 	canaries   *canaries
 	metrics    *modem.Metrics
 	webhooks   *webhook.Webhooks
@@ -83,13 +89,9 @@ const (
 
 // New opens the database and builds the daemon. It starts nothing.
 func New(ctx context.Context, o Options) (*Gateway, error) {
-	g := &Gateway{o: o, log: o.Log}
+	g := &Gateway{o: o, log: o.Log, clockSet: make(chan struct{}, 1)}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
-	}
-	now := o.Queue.Now
-	if now == nil {
-		now = time.Now
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -98,19 +100,26 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.database, err = db.Open(ctx, db.Options{Dir: o.DataDir, SingleConn: o.SingleConn, Reserve: o.Disk.Reserve, Ballast: o.Disk.Ballast}); err != nil {
 		return nil, err
 	}
+	shift, err := g.startClock(ctx, &o.Queue)
+	if err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
+	now := o.Queue.Now
 	if o.Canary.Every > 0 {
 		g.canaries = newCanaries(g, o.Canary, registry)
 		o.Queue.Canary = g.canaries.takes
 	}
 	g.dispatch = newDispatcher(now)
+	g.dispatch.trusted = g.clock.Trusted
 	o.Queue.Log, o.Queue.Region = g.log, o.Region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	g.keys = auth.New(g.database)
+	g.keys.UseClock(now)
 	g.metrics = modem.NewMetrics(registry)
-	g.known = known{g.database, now}
-	g.started = now()
+	g.known = known{g.database, now, g.clock.Trusted}
+	g.started = time.Now()
 	g.balances = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "gatewayd_modem_balance", Help: "The SIM's balance when it was asked for last, in its currency.",
 	}, []string{"modem"})
@@ -124,17 +133,20 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err := g.listModems(ctx); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
-	registry.MustRegister(limitMeter{g.modems})
+	registry.MustRegister(limitMeter{g.modems}, clockMeter(g.clock))
 	g.webhooks, err = webhook.New(webhook.Options{
-		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
+		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Trusted: g.clock.Trusted, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
 	})
 	if err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
+	if err := g.database.Write(func(tx *db.Tx) error { return g.shift(tx, shift, g.clock.Now(), g.clock.Now()) }); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{
 		Queue: g.queue, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
-		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: o.Pages, Version: o.Version, Log: g.log, Now: now,
+		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})
 	g.server = a.Server()
 	if o.Certificate != nil {
@@ -205,6 +217,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.o.Disk != (Disk{}) {
 		group.Go(func() error { g.watchDisk(ctx); return nil })
 	}
+	group.Go(func() error { g.watchClock(ctx); return nil })
 	g.watchAccounts(ctx, group)
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 

@@ -20,8 +20,10 @@ const (
 func (g *Gateway) keepHouse(ctx context.Context) {
 	for {
 		changed := g.queue.Changed()
+		g.due.Lock()
 		now := g.dispatch.now()
 		next, err := g.settleDue(now)
+		g.due.Unlock()
 		if err != nil {
 			// The disk may be full or slow; the next look tries again.
 			g.log.Error("housekeeping failed and is tried again", "error", err)
@@ -33,6 +35,7 @@ func (g *Gateway) keepHouse(ctx context.Context) {
 		wait := time.NewTimer(max(0, next.Sub(now)-restBetween))
 		select {
 		case <-changed: // something new may be due earlier
+		case <-g.clockSet:
 		case <-wait.C:
 		case <-ctx.Done():
 		}
@@ -78,6 +81,9 @@ func (g *Gateway) watchFile(ctx context.Context) {
 // what is due must not wait for it.
 func (g *Gateway) prune(ctx context.Context) {
 	for sleep(ctx, pruneEvery) {
+		if !g.clock.Trusted() { // asked before the time is
+			continue
+		}
 		if err := g.queue.Prune(ctx, g.dispatch.now(), g.o.Retention); err != nil && ctx.Err() == nil {
 			g.log.Error("old messages could not be erased; tried again in an hour", "error", err)
 		}

@@ -11,8 +11,9 @@ import (
 // known is what outlives the daemon about modems: which IMEI has which name,
 // and which PINs are not to be entered again. It is a modem.PINs.
 type known struct {
-	db  *db.DB
-	now func() time.Time
+	db      *db.DB
+	now     func() time.Time
+	trusted func() bool
 }
 
 // knownModem is a modem that was here.
@@ -26,9 +27,12 @@ const keepKnown = 90 * 24 * time.Hour
 // modems lists those that were here lately.
 func (k known) modems(ctx context.Context) ([]knownModem, error) {
 	var all []knownModem
+	since := k.now().Add(-keepKnown).UnixMilli()
+	if !k.trusted() {
+		since = 0
+	}
 	err := k.db.Read(ctx, func(r db.Querier) error {
-		rows, err := r.Query(`SELECT imei, name, iccid FROM known_modems WHERE seen_at > ? ORDER BY name`,
-			k.now().Add(-keepKnown).UnixMilli())
+		rows, err := r.Query(`SELECT imei, name, iccid FROM known_modems WHERE seen_at > ? ORDER BY name`, since)
 		if err != nil {
 			return err
 		}

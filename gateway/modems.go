@@ -68,7 +68,7 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	}
 	a.modem = modem.New(modem.Options{
 		Name: o.Name, Port: o.Port, Where: func() string { return *a.port.Load() }, Open: o.Open, PIN: o.PIN, PINs: g.known, Number: o.Number,
-		SMSC: o.SMSC, NoRoaming: o.NoRoaming,
+		SMSC: o.SMSC, NoRoaming: o.NoRoaming, PollEvery: g.o.PollEvery,
 		Known: !listed || g.modems.knows(o.Name), LastSIM: g.modems.lastSIM(o.Name), PowerCycle: g.powerCycle(a),
 		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics, Record: a.dialogue.Add,
 		OnCall: g.called, Ring: g.o.CallsRing,
@@ -82,7 +82,7 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	})
 	if o.Account.watches() {
 		a.account = &account{Account: o.Account, name: o.Name, modem: a.modem, db: g.database, queue: g.queue, alarms: g.alarms,
-			now: g.dispatch.now, gauge: g.balances}
+			now: g.dispatch.now, trusted: g.clock.Trusted, gauge: g.balances}
 	}
 	return a
 }

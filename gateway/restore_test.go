@@ -81,7 +81,7 @@ func TestRestoreKeepsWhatWasRevoked(t *testing.T) {
 		if _, err := k.Revoke(ctx, "leaked"); err != nil {
 			t.Fatal(err)
 		}
-		if err := (known{d, time.Now}).Try("8949", "1234"); err != nil {
+		if err := (known{d, time.Now, func() bool { return true }}).Try("8949", "1234"); err != nil {
 			t.Fatal(err)
 		}
 	})

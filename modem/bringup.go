@@ -112,7 +112,7 @@ func (m *Modem) bringUp(ctx context.Context) *trouble {
 // sendableAgain sets the clocks of a modem that has just come up.
 func (m *Modem) sendableAgain() {
 	now := time.Now()
-	m.pollAt, m.pollStep = now.Add(pollEvery), 0
+	m.pollAt, m.pollStep = now.Add(m.o.PollEvery), 0
 	if !m.reg.registered() {
 		m.pollAt = now.Add(searchEvery)
 	}

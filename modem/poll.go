@@ -57,7 +57,7 @@ func (m *Modem) poll(ctx context.Context, busy bool) error {
 	case m.pollStep == 0 && searching:
 		m.pollAt = time.Now().Add(searchEvery)
 	case m.pollStep == 0 || busy:
-		m.pollAt = time.Now().Add(pollEvery)
+		m.pollAt = time.Now().Add(m.o.PollEvery)
 	default:
 		m.pollAt = time.Now()
 	}

@@ -185,7 +185,7 @@ func (m *Modem) store(pdu, storage string, index int) bool {
 	}
 	failpoint.Hit("modem.before-store")
 	err = m.o.Inbox.Receive(sms.Incoming{
-		Modem: m.o.Name, ICCID: m.sim(), Number: m.now.Number, PDU: raw, Storage: storage, Index: index, At: time.Now(),
+		Modem: m.o.Name, ICCID: m.sim(), Number: m.now.Number, PDU: raw, Storage: storage, Index: index,
 	})
 	if err != nil {
 		if m.blocked == nil {

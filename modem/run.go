@@ -28,9 +28,10 @@ type Options struct {
 	Ring    bool            // incoming calls are left to ring; else they are hung up
 	// Limit says why the SIM may not send for now, "" if it may; nil: it always
 	// may. It is only for the state: what is sent, Outbox decides.
-	Limit   func(sms.Modem) (reason, advice string)
-	Log     *slog.Logger
-	Metrics *Metrics
+	Limit     func(sms.Modem) (reason, advice string)
+	Log       *slog.Logger
+	Metrics   *Metrics
+	PollEvery time.Duration // how often an idle modem is asked how it is; 0: 30 s
 	// Record gets every byte of the port, numbers, texts and PINs too; out: to
 	// the modem. It is called from two goroutines.
 	Record func(out bool, b []byte)
@@ -131,6 +132,9 @@ func New(o Options) *Modem {
 		reset: make(chan struct{}, 1), wake: make(chan struct{}, 1), deafened: make(chan string, 1), lastMR: -1,
 		ussd: newUSSD(),
 	}
+	if m.o.PollEvery == 0 {
+		m.o.PollEvery = pollEvery
+	}
 	m.now = sms.Modem{Name: o.Name, Port: o.Port, Number: o.Number, State: sms.Absent, Reason: "Not started yet.", Since: time.Now()}
 	m.ladder.next, m.wasModem = reopen, o.Known
 	m.shown()
@@ -228,7 +232,6 @@ func (m *Modem) session(ctx context.Context) *trouble {
 			m.log.Debug("close", "error", err)
 		}
 	}()
-	defer m.leavePrompt(ctx)
 	m.fresh()
 	defer m.endSession(ctx)
 	if t := m.apply(ctx); t != nil || ctx.Err() != nil {
@@ -254,22 +257,6 @@ func (m *Modem) session(ctx context.Context) *trouble {
 	return m.work(ctx)
 }
 
-// leaveWithin is how long the end of the daemon waits for a modem to leave its prompt.
-const leaveWithin = 2 * time.Second
-
-// leavePrompt does at the end of the daemon what the next command would have
-// done: what the next program says to the modem must not become a message.
-func (m *Modem) leavePrompt(ctx context.Context) {
-	if ctx.Err() == nil || !m.port.Unfinished() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
-	defer cancel()
-	if err := m.port.Resync(ctx, 1); err != nil {
-		m.log.Debug("the modem may have been left at its prompt", "error", err)
-	}
-}
-
 // endSession has nobody wait for an answer of this session, nor take the
 // network that it had for one that it has.
 func (m *Modem) endSession(ctx context.Context) {
@@ -278,10 +265,29 @@ func (m *Modem) endSession(ctx context.Context) {
 	m.meters.hears(nil)
 	m.publish()
 	if ctx.Err() != nil {
+		m.leavePrompt()
 		m.quitUSSD("The gateway is stopping.")
 		return
 	}
 	m.quitUSSD("The modem went away or was restarted before the answer came.")
+}
+
+// quitLimit is how long a modem may take to come back to its command mode when
+// the process ends.
+const quitLimit = 2 * time.Second
+
+// leavePrompt brings the modem back to its command mode before the process ends:
+// what the next program says to an open prompt would be the text of a message.
+// One that still has a part to answer for is left alone.
+func (m *Modem) leavePrompt() {
+	if !m.port.Stale() || m.doubt != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), quitLimit)
+	defer cancel()
+	if err := m.port.Resync(ctx, 1); err != nil {
+		m.log.Debug("the modem does not say that it is in command mode", "error", err)
+	}
 }
 
 // recorded is a port whose bytes are kept.

@@ -25,8 +25,8 @@ func (q *Queue) appendMessage(tx *db.Tx, r *record, prev int64, now time.Time) (
 	if state, err = r.snapshot(); err != nil {
 		return "", err
 	}
-	_, err = tx.Exec(`INSERT INTO events (seq, type, at, message, prev, state) VALUES (?,?,?,?,?,?)`,
-		r.lastEvent, sms.EventOf(r.Status), toMS(now), r.Row, nullInt(int(prev), prev != 0), state)
+	_, err = tx.Exec(`INSERT INTO events (seq, type, at, clock_uncertain, message, prev, state) VALUES (?,?,?,?,?,?,?)`,
+		r.lastEvent, sms.EventOf(r.Status), toMS(now), !q.o.Trusted(), r.Row, nullInt(int(prev), prev != 0), state)
 	return state, err
 }
 
@@ -71,12 +71,12 @@ func (q *Queue) Append(kind string, data json.Marshaler, also func(*db.Tx) (bool
 				return err
 			}
 		}
-		_, err := tx.Exec(`INSERT INTO events (seq, type, at, state) VALUES (?,?,?,?)`, q.nextEvent(), kind, toMS(q.o.Now()), string(b))
+		_, err := tx.Exec(`INSERT INTO events (seq, type, at, clock_uncertain, state) VALUES (?,?,?,?,?)`, q.nextEvent(), kind, toMS(q.o.Now()), !q.o.Trusted(), string(b))
 		return err
 	})
 }
 
-const eventColumns = `e.seq, e.type, e.at, e.state`
+const eventColumns = `e.seq, e.type, e.at, e.clock_uncertain, e.state`
 
 // EventsAfter returns up to limit events with a sequence above seq, in order.
 func (q *Queue) EventsAfter(ctx context.Context, seq int64, limit int) ([]sms.Event, error) {
@@ -121,7 +121,7 @@ func events(r db.Querier, where string, args ...any) ([]sms.Event, error) {
 	for rows.Next() {
 		var b bare
 		var at int64
-		if err := rows.Scan(&b.Seq, &b.Type, &at, &b.state, &b.message); err != nil {
+		if err := rows.Scan(&b.Seq, &b.Type, &at, &b.ClockUncertain, &b.state, &b.message); err != nil {
 			return nil, err
 		}
 		b.Time = fromMS(at)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"gatewayd/db"
@@ -18,8 +19,12 @@ type Retention struct {
 }
 
 // Prune erases what is older than the retention, in slices that don't hold up
-// a modem. Messages that still have a slot stay.
+// a modem. Messages that still have a slot stay, and everything while the clock
+// is not trusted.
 func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error {
+	if !q.o.Trusted() {
+		return nil // nobody knows how old anything is
+	}
 	// Rows to erase are found by a reader, so the writer only erases.
 	const finished = ` AND slot IS NULL AND queued_seq IS NULL AND status NOT IN ('scheduled', 'unconfirmed')`
 	err := q.pruneMessages(ctx, now, keep.Messages, `SELECT row FROM messages WHERE row > ? AND row <= ?`+finished+` ORDER BY row LIMIT ?`,
@@ -48,7 +53,7 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 	}{
 		// The oldest hundred, as far as they may go: looking further would hold
 		// up the writer.
-		{keep.Events, `DELETE FROM events WHERE seq IN (SELECT seq FROM (SELECT seq, at FROM events ORDER BY seq LIMIT 100) WHERE at < ?
+		{keep.Events, `DELETE FROM events WHERE seq IN (SELECT seq FROM (SELECT seq FROM events ORDER BY seq LIMIT 100) WHERE seq < ?
 			AND seq < (SELECT coalesce(min(CASE WHEN hold > 0 THEN min(hold, seq) ELSE seq END), 9e18) FROM cursors))`},
 		{keep.Idempotency, `DELETE FROM idempotency WHERE (key_id, key) IN
 			(SELECT key_id, key FROM idempotency WHERE created_at < ? LIMIT 100)`},
@@ -62,9 +67,16 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 		if j.keep <= 0 {
 			continue
 		}
+		bound := toMS(now.Add(-j.keep))
+		if strings.HasPrefix(j.query, "DELETE FROM events") {
+			var err error
+			if bound, err = q.eventBefore(ctx, bound); err != nil {
+				return err
+			}
+		}
 		for n := int64(slice); n == slice && ctx.Err() == nil; {
 			err := q.db.Write(func(tx *db.Tx) (err error) {
-				if n, err = tx.Exec(j.query, toMS(now.Add(-j.keep))); err != nil {
+				if n, err = tx.Exec(j.query, bound); err != nil {
 					return err
 				}
 				return q.keepSequence(tx)
@@ -78,6 +90,18 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 		return err
 	}
 	return ctx.Err()
+}
+
+// eventBefore returns the event up to which, without it, all are older. One that
+// was written before the clock was set says nothing of its age, and counts with
+// the next one that was not.
+func (q *Queue) eventBefore(ctx context.Context, at int64) (seq int64, err error) {
+	err = q.db.Read(ctx, func(r db.Querier) error {
+		return r.QueryRow(`SELECT coalesce((SELECT seq + 1 FROM events WHERE clock_uncertain = 0 AND seq <
+			coalesce((SELECT seq FROM events WHERE at >= ? AND clock_uncertain = 0 ORDER BY seq LIMIT 1), 9e18)
+			ORDER BY seq DESC LIMIT 1), 0)`, at).Scan(&seq)
+	})
+	return seq, err
 }
 
 // pruneMessages applies erase to the rows that find selects among those older
@@ -125,7 +149,8 @@ func (q *Queue) pruneMessages(ctx context.Context, now time.Time, keep time.Dura
 }
 
 // rowBefore finds the last message accepted before t. Rows are in the order of
-// acceptance, so a binary search does without an index on the time.
+// acceptance, so a binary search does without an index on the time. Those that were
+// accepted before the clock was set count with the next one that was not.
 func (q *Queue) rowBefore(ctx context.Context, t time.Time) (int64, error) {
 	var low, high int64 // low is before t or 0; above high all are not
 	err := q.db.Read(ctx, func(r db.Querier) error {
@@ -136,16 +161,14 @@ func (q *Queue) rowBefore(ctx context.Context, t time.Time) (int64, error) {
 		for high = top.Int64; low < high; {
 			middle := low + (high-low+1)/2
 			var row, created int64
-			err := r.QueryRow(`SELECT row, created_at FROM messages WHERE row <= ? ORDER BY row DESC LIMIT 1`, middle).Scan(&row, &created)
+			err := r.QueryRow(`SELECT row, created_at FROM messages WHERE row >= ? AND clock_uncertain = 0 ORDER BY row LIMIT 1`, middle).Scan(&row, &created)
 			switch {
-			case errors.Is(err, sql.ErrNoRows):
-				low = middle // nothing at or below it
-			case err != nil:
+			case err != nil && !errors.Is(err, sql.ErrNoRows):
 				return err
-			case created < toMS(t):
-				low = middle
+			case err == nil && created < toMS(t):
+				low = min(row, high)
 			default:
-				high = row - 1
+				high = middle - 1
 			}
 		}
 		return nil

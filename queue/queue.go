@@ -51,7 +51,14 @@ type Options struct {
 	// own, which is kept as a PDU and handed on to nobody. It must not wait.
 	Canary func(text string) bool
 	Now    func() time.Time
-	Log    *slog.Logger
+	// Trusted tells whether Now is the time of day; nil: it is. While it is not,
+	// nothing is scheduled, expired or pruned, and what is written says so.
+	Trusted func() bool
+	// Heard is told how far the network's time is ahead of Now: of a part that
+	// was sent since Began, or at least, of a text that may have waited. nil: nobody.
+	Heard func(from string, ahead time.Duration, atLeast bool)
+	Began func() time.Time // what was sent before it tells nothing of the clock
+	Log   *slog.Logger
 }
 
 func (o *Options) defaults() {
@@ -73,6 +80,12 @@ func (o *Options) defaults() {
 	orDuration(&o.AssemblyWait, 24*time.Hour)
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Trusted == nil {
+		o.Trusted = func() bool { return true }
+	}
+	if o.Heard == nil || o.Began == nil {
+		o.Heard, o.Began = func(string, time.Duration, bool) {}, o.Now
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -199,6 +212,7 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 	}
 	was, told := r.Status, r.lastEvent
 	r.Status, r.UpdatedAt, r.lastEvent = next, now, q.nextEvent()
+	r.ClockUncertain = r.ClockUncertain || !q.o.Trusted()
 	slot := r.slot
 	done := q.isDone(r)
 	if done {

@@ -43,6 +43,9 @@ func (q *Queue) Receive(in sms.Incoming) error {
 		case deliver.Concat != nil:
 			return q.receivePart(tx, p, deliver)
 		default:
+			if !deliver.SCTS.IsZero() {
+				q.o.Heard(simOf(in), deliver.SCTS.Sub(in.At), true)
+			}
 			if err := p.insert(tx, 0); err != nil {
 				return err
 			}
@@ -196,7 +199,7 @@ func inbound(p *received) *record {
 // store writes a received message with its event and its slot.
 func (q *Queue) store(tx *db.Tx, r *record, held []*received) error {
 	now := q.o.Now()
-	r.CreatedAt, r.UpdatedAt = now, now
+	r.CreatedAt, r.UpdatedAt, r.ClockUncertain = now, now, !q.o.Trusted()
 	var err error
 	if r.ID, err = q.newID(now); err != nil {
 		return err

@@ -33,7 +33,7 @@ type record struct {
 const recordColumns = `m.row, m.id, m.direction, m.status, m.number, m.local, m.text, m.data, m.port, m.encoding,
 	m.parts, m.modem, m.priority, m.flash, m.delivery_report, m.on_unconfirmed, m.callback_url, m.metadata,
 	m.client_id, m.created_at, m.send_at, m.expires_at, m.expected_at, m.sent_at, m.delivered_at, m.updated_at,
-	m.attempts, m.possible_duplicate, m.incomplete, m.redacted, m.error_code, m.error_title, m.error_detail,
+	m.attempts, m.possible_duplicate, m.clock_uncertain, m.incomplete, m.redacted, m.error_code, m.error_title, m.error_detail,
 	m.kind, m.details, m.key_id, m.pin, m.slot, m.queued_seq, m.not_before, m.concat_ref, m.resends_left, m.extra_resend,
 	m.unconfirmed_at, m.refused_by, m.held, m.last_event`
 
@@ -56,7 +56,7 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 	into := append([]any{&r.Row, &r.ID, &r.Direction, &r.Status, &number, &local, &text, &r.Data, &r.Port, &r.Encoding,
 		&r.Parts, &r.Modem, &r.Priority, &r.Flash, &r.DeliveryReport, &r.OnUnconfirmed, &r.CallbackURL, &metadata,
 		&clientID, &created, &sendAt, &expiresAt, &expectedAt, &sentAt, &deliveredAt, &updated,
-		&r.Attempts, &r.PossibleDuplicate, &r.Incomplete, &r.Redacted, &code, &title, &detail,
+		&r.Attempts, &r.PossibleDuplicate, &r.ClockUncertain, &r.Incomplete, &r.Redacted, &code, &title, &detail,
 		&r.Kind, &about, &r.keyID, &r.pin, &slot, &queuedSeq, &notBefore, &concatRef, &r.resendsLeft, &r.extraResend,
 		&unconfirmedAt, &r.refusedBy, &r.held, &r.lastEvent}, more...)
 	if err := row.Scan(into...); err != nil {
@@ -131,13 +131,13 @@ func (r *record) insert(tx *db.Tx) error {
 	}
 	_, err = tx.Insert(`INSERT INTO messages (row, id, direction, status, number, local, text, data, port, encoding,
 		parts, modem, priority, flash, delivery_report, on_unconfirmed, callback_url, metadata, client_id,
-		created_at, send_at, expires_at, expected_at, sent_at, updated_at, possible_duplicate, incomplete,
+		created_at, send_at, expires_at, expected_at, sent_at, updated_at, possible_duplicate, clock_uncertain, incomplete,
 		error_code, error_title, error_detail, kind, details, key_id, pin, slot, queued_seq, last_event)
 		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.Row, r.ID, r.Direction, r.Status, r.number(), r.local(), text, r.Data, r.Port, r.Encoding,
 		r.Parts, r.Modem, r.Priority, r.Flash, r.DeliveryReport, r.OnUnconfirmed, r.CallbackURL, metadata, orNull(r.ClientID),
 		toMS(r.CreatedAt), nullMS(r.SendAt), nullMS(r.ExpiresAt), nullMS(r.ExpectedAt), nullMS(r.SentAt), toMS(r.UpdatedAt),
-		r.PossibleDuplicate, r.Incomplete, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
+		r.PossibleDuplicate, r.ClockUncertain, r.Incomplete, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
 		r.Kind, about, r.keyID, r.pin, nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0), r.lastEvent)
 	r.written()
 	return err
@@ -166,6 +166,7 @@ func (r *record) save(tx *db.Tx, was sms.Status, told int64) error {
 	set(!r.DeliveredAt.Equal(d.DeliveredAt), "delivered_at=?", nullMS(r.DeliveredAt))
 	set(!r.ExpectedAt.Equal(d.ExpectedAt), "expected_at=?", nullMS(r.ExpectedAt))
 	set(r.PossibleDuplicate != d.PossibleDuplicate, "possible_duplicate=?", r.PossibleDuplicate)
+	set(r.ClockUncertain != d.ClockUncertain, "clock_uncertain=?", r.ClockUncertain)
 	for i, column := range [...]string{"error_code=?", "error_title=?", "error_detail=?"} {
 		set(errPart(r.Error, i) != errPart(d.Error, i), column, errPart(r.Error, i))
 	}
@@ -226,13 +227,14 @@ type snapshot struct {
 	UpdatedAt         int64      `json:"u"`
 	Attempts          int        `json:"a,omitempty"`
 	PossibleDuplicate bool       `json:"p,omitempty"`
+	ClockUncertain    bool       `json:"c,omitempty"`
 	Error             *sms.Error `json:"e,omitempty"`
 	Held              bool       `json:"h,omitempty"`
 }
 
 func (r *record) snapshot() (string, error) {
 	b, err := json.Marshal(snapshot{r.Status, r.local(), r.Modem, toMSOrZero(r.ExpectedAt), toMSOrZero(r.SentAt),
-		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.Error, r.Held})
+		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.ClockUncertain, r.Error, r.Held})
 	return string(b), err
 }
 
@@ -245,6 +247,7 @@ func (r *record) rewind(state string) (sms.Message, error) {
 	m := r.Message
 	m.Status, m.Modem, m.Attempts, m.PossibleDuplicate, m.Error = s.Status, s.Modem, s.Attempts, s.PossibleDuplicate, s.Error
 	m.Held = s.Held
+	m.ClockUncertain = s.ClockUncertain
 	if m.Direction == sms.Inbound {
 		m.To = s.Local
 	} else {

@@ -33,6 +33,9 @@ func (q *Queue) report(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) (i
 	if p.over {
 		return p.message, nil // told again
 	}
+	if !rep.SCTS.IsZero() && p.sentAt.After(q.o.Began()) {
+		q.o.Heard(fmt.Sprint(sim, " ", rep.MR), p.took, false)
+	}
 	r, err := load(tx, p.message)
 	if err != nil {
 		return 0, err
@@ -49,6 +52,7 @@ type candidate struct {
 	message int64
 	number  int
 	to      string
+	sentAt  time.Time     // its start
 	took    time.Duration // from its start until the service centre got what is reported
 	longest time.Duration // that this can have taken
 	told    bool          // its TP-MR is known
@@ -80,9 +84,10 @@ func reported(tx *db.Tx, sim string, rep *pdu.Report, now time.Time) (*candidate
 		if err := rows.Scan(&c.message, &c.number, &c.to, &sentAt, &doubtedAt, &c.told, &c.onAir, &c.over); err != nil {
 			return nil, err
 		}
-		c.took, c.longest = rep.SCTS.Sub(fromMS(sentAt)), acceptedAfter
+		c.sentAt = fromMS(sentAt)
+		c.took, c.longest = rep.SCTS.Sub(c.sentAt), acceptedAfter
 		if !c.told && !c.onAir {
-			c.longest = fromMS(doubtedAt).Sub(fromMS(sentAt))
+			c.longest = fromMS(doubtedAt).Sub(c.sentAt)
 		}
 		// The first is the newest: it counts when there is no time to go by.
 		if number.Same(c.to, rep.To) && c.rank() > 0 && (best == nil || c.rank() > best.rank() ||

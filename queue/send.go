@@ -169,7 +169,7 @@ func (q *Queue) startAs(tx *db.Tx, r *record, s Start, now time.Time, counted *[
 			r.Error = optedOut()
 			return false, q.step(tx, r, sms.Failed, now)
 		}
-		if !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(now) {
+		if !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(now) && q.o.Trusted() {
 			return false, q.expire(tx, r, now)
 		}
 		r.Attempts++

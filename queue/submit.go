@@ -139,8 +139,8 @@ func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, st
 	}
 	r.CreatedAt, r.UpdatedAt = now, now
 	r.Row, r.lastEvent = q.nextRow(), q.nextEvent()
-	r.Status = sms.Queued
-	if r.SendAt.After(now) {
+	r.Status, r.ClockUncertain = sms.Queued, !q.o.Trusted()
+	if r.SendAt.After(now) || r.ClockUncertain && !r.SendAt.IsZero() {
 		r.Status = sms.Scheduled
 	} else {
 		q.line(tx, &r)

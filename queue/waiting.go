@@ -23,7 +23,7 @@ type Waiting struct {
 	ExpiresAt time.Time
 	RefusedBy string // SIMs that refused it, space-separated
 	Attempts  int
-	Since     time.Time // when it was accepted, or send_at
+	Since     time.Time // when it was accepted, or send_at; zero: the clock was not set
 	Parts     int
 	Done      int    // parts that the network has, through SIM
 	SIM       string // the SIM that its recipient last wrote to or heard from, within 30 days
@@ -131,17 +131,16 @@ func (q *Queue) waiting(ctx context.Context, places []place) (all []Waiting, err
 	}
 	err = q.db.Read(ctx, func(r db.Querier) error {
 		return eachRow(r, `SELECT m.row, m.queued_seq, m.number, m.priority, m.pin, m.not_before, m.expires_at, m.refused_by, m.attempts,
-			coalesce(m.send_at, m.created_at), coalesce(s.sim, ''), m.parts, CASE WHEN m.parts = 1 THEN 0 ELSE
+			CASE WHEN m.clock_uncertain THEN NULL ELSE coalesce(m.send_at, m.created_at) END, coalesce(s.sim, ''), m.parts, CASE WHEN m.parts = 1 THEN 0 ELSE
 			(SELECT count(*) FROM parts p WHERE p.message = m.row AND p.confirmed_at IS NOT NULL AND p.sim = s.sim) END
 			FROM (SELECT DISTINCT value FROM json_each(?)) j JOIN messages m ON m.row = j.value LEFT JOIN senders s ON s.number = m.number AND s.at > ?
 			WHERE m.queued_seq >= ? AND m.status = 'queued' ORDER BY m.queued_seq`, func(scan func(...any) error) error {
 			var w Waiting
-			var notBefore, expires sql.NullInt64
-			var since int64
+			var notBefore, expires, since sql.NullInt64
 			if err := scan(&w.Row, &w.Seq, &w.To, &w.Priority, &w.Pin, &notBefore, &expires, &w.RefusedBy, &w.Attempts, &since, &w.SIM, &w.Parts, &w.Done); err != nil {
 				return err
 			}
-			w.NotBefore, w.ExpiresAt, w.Since = fromNull(notBefore), fromNull(expires), fromMS(since)
+			w.NotBefore, w.ExpiresAt, w.Since = fromNull(notBefore), fromNull(expires), fromNull(since)
 			all = append(all, w)
 			return nil
 		}, string(list), toMS(q.o.Now().Add(-StickyFor)), places[0].seq)

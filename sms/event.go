@@ -10,6 +10,8 @@ type Event struct {
 	Seq  int64
 	Type string
 	Time time.Time
+	// ClockUncertain says that nobody knew then whether the clock was right.
+	ClockUncertain bool
 	// Data is the message or the modem as it was right after the event.
 	Data json.RawMessage
 	// Number is the phone number that the event is about, "" if none:
@@ -22,10 +24,11 @@ type Event struct {
 // Body is the event as webhooks and event streams carry it.
 func (e Event) Body() []byte {
 	b, err := json.Marshal(struct {
-		Type      string          `json:"type"`
-		Timestamp time.Time       `json:"timestamp"`
-		Data      json.RawMessage `json:"data"`
-	}{e.Type, e.Time.UTC().Truncate(time.Millisecond), e.Data})
+		Type           string          `json:"type"`
+		Timestamp      time.Time       `json:"timestamp"`
+		ClockUncertain bool            `json:"clock_uncertain"`
+		Data           json.RawMessage `json:"data"`
+	}{e.Type, e.Time.UTC().Truncate(time.Millisecond), e.ClockUncertain, e.Data})
 	if err != nil { // Data was marshalled by ourselves
 		panic("event " + e.Type + ": " + err.Error())
 	}

@@ -34,7 +34,7 @@ var full = sms.Message{
 	CallbackURL: "https://chat.example.org/sms", Metadata: map[string]string{"order": "4711"}, ClientID: "c-1",
 	CreatedAt: at, SendAt: at.Add(time.Minute), ExpiresAt: at.Add(2 * time.Minute), ExpectedAt: at.Add(3 * time.Minute),
 	SentAt: at.Add(4 * time.Minute), DeliveredAt: at.Add(5 * time.Minute), UpdatedAt: at.Add(6 * time.Minute),
-	Attempts: 2, PossibleDuplicate: true, Incomplete: true, Held: true,
+	Attempts: 2, PossibleDuplicate: true, ClockUncertain: true, Incomplete: true, Held: true,
 	Error: &sms.Error{Code: "cms-38", Title: "Network out of order", Detail: "The network refused part 2.", Class: sms.Later},
 }
 

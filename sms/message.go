@@ -77,6 +77,7 @@ type Message struct {
 	UpdatedAt         time.Time
 	Attempts          int
 	PossibleDuplicate bool
+	ClockUncertain    bool // a time of it was taken before the clock was set
 	Incomplete        bool // inbound: parts are missing and will not come
 	Redacted          bool // the text was erased on request
 	Held              bool // restored from a backup: not sent until somebody says so
@@ -141,6 +142,7 @@ type messageJSON struct {
 	UpdatedAt         *time.Time        `json:"updated_at"`
 	Attempts          int               `json:"attempts"`
 	PossibleDuplicate bool              `json:"possible_duplicate"`
+	ClockUncertain    bool              `json:"clock_uncertain"`
 	Incomplete        bool              `json:"incomplete"`
 	Redacted          bool              `json:"redacted"`
 	Held              bool              `json:"held"`
@@ -184,7 +186,7 @@ func (m Message) MarshalJSON() ([]byte, error) {
 		CreatedAt: timeOrNil(m.CreatedAt), SendAt: timeOrNil(m.SendAt), ExpiresAt: timeOrNil(m.ExpiresAt),
 		ExpectedAt: timeOrNil(m.ExpectedAt), SentAt: timeOrNil(m.SentAt),
 		DeliveredAt: timeOrNil(m.DeliveredAt), UpdatedAt: timeOrNil(m.UpdatedAt),
-		Attempts: m.Attempts, PossibleDuplicate: m.PossibleDuplicate,
+		Attempts: m.Attempts, PossibleDuplicate: m.PossibleDuplicate, ClockUncertain: m.ClockUncertain,
 		Incomplete: m.Incomplete, Redacted: m.Redacted, Held: m.Held, Error: m.Error,
 	}
 	if m.Direction == Outbound {
@@ -211,7 +213,7 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 		CallbackURL: value(w.CallbackURL), Metadata: w.Metadata, ClientID: value(w.ClientID),
 		CreatedAt: value(w.CreatedAt), SendAt: value(w.SendAt), ExpiresAt: value(w.ExpiresAt),
 		ExpectedAt: value(w.ExpectedAt), SentAt: value(w.SentAt), DeliveredAt: value(w.DeliveredAt),
-		UpdatedAt: value(w.UpdatedAt), Attempts: w.Attempts, PossibleDuplicate: w.PossibleDuplicate,
+		UpdatedAt: value(w.UpdatedAt), Attempts: w.Attempts, PossibleDuplicate: w.PossibleDuplicate, ClockUncertain: w.ClockUncertain,
 		Incomplete: w.Incomplete, Redacted: w.Redacted, Held: w.Held, Error: w.Error,
 	}
 	return nil

@@ -193,6 +193,32 @@ func TestOneNumbersTroubleDoesNotHoldTheOthers(t *testing.T) {
 	})
 }
 
+// An alarm that a failing receiver missed the begin of is not left on there.
+func TestAlarmEndsAfterItBegan(t *testing.T) {
+	inBubble(t, []Endpoint{testEndpoint("app", sms.EventAlarmBegin, sms.EventAlarmEnd)}, func(r *rig) {
+		r.setAnswer(func(_ *http.Request, a arrival) (int, http.Header) {
+			if a.event == sms.EventAlarmBegin {
+				return 500, nil
+			}
+			return 200, nil
+		})
+		for _, kind := range []string{sms.EventAlarmBegin, sms.EventAlarmEnd} {
+			if err := r.q.Append(kind, sms.Alarm{Code: "modem-parked", Modem: "one", BegunAt: time.Now()}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		settleDown(time.Hour)
+		if n := len(r.got(func(a arrival) bool { return a.event == sms.EventAlarmEnd })); n > 0 {
+			t.Error("the end was told before the begin")
+		}
+		r.always(200)
+		settleDown(3 * time.Hour)
+		if n := len(r.got(func(a arrival) bool { return a.event == sms.EventAlarmEnd })); n != 1 {
+			t.Errorf("the end was told %d times", n)
+		}
+	})
+}
+
 func TestAfterThreeDaysAnEventIsGivenUpAndKept(t *testing.T) {
 	inBubble(t, []Endpoint{testEndpoint("app")}, func(r *rig) {
 		r.setAnswer(func(_ *http.Request, a arrival) (int, http.Header) {

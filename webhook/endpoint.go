@@ -142,7 +142,8 @@ func (e *endpoint) round(ctx, attempts context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	if at := e.resume.Load(); at != nil && at.After(e.now()) {
+	// A pause that is longer than any means that the clock was set back.
+	if at := e.resume.Load(); at != nil && at.After(e.now()) && at.Sub(e.now()) <= longestPause {
 		return min(at.Sub(e.now()), lookAgain), nil
 	}
 	for len(e.underway) < parallel {

@@ -49,8 +49,11 @@ type Options struct {
 	// Transport replaces the guarded one of every endpoint, for tests.
 	Transport http.RoundTripper
 	Now       func() time.Time
-	Log       *slog.Logger
-	Metrics   *Metrics
+	// Trusted tells whether Now is the time of day; nil: it is. While it is not,
+	// receivers may refuse our time stamps, which is no fault of an event's.
+	Trusted func() bool
+	Log     *slog.Logger
+	Metrics *Metrics
 }
 
 // Webhooks delivers events while Run runs.
@@ -76,6 +79,9 @@ func New(o Options) (*Webhooks, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Trusted == nil {
+		o.Trusted = func() bool { return true }
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -98,7 +104,7 @@ func New(o Options) (*Webhooks, error) {
 		w.endpoints = append(w.endpoints, e)
 	}
 	var err error
-	if w.store, err = openStore(o.DB, o.Now, w.endpoints); err != nil {
+	if w.store, err = openStore(o.DB, o.Now, o.Trusted, w.endpoints); err != nil {
 		return nil, fmt.Errorf("webhooks: %w", err)
 	}
 	for _, e := range w.endpoints {

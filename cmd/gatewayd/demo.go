@@ -138,6 +138,7 @@ func demo(ctx context.Context, out io.Writer, o demoOptions, profiles []sim.Prof
 		url = receiver.url
 	}
 
+	defer endInTime(ctx, log)()
 	g, err := gateway.New(ctx, gateway.Options{
 		DataDir: dir, Region: "DE", Modems: modems, Listener: listener, Version: version, Log: log,
 		Retention: queue.Retention{Events: eventsKept, Idempotency: idempotencyKept},

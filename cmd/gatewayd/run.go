@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatewayd/clock"
 	"gatewayd/config"
 	"gatewayd/db"
 	"gatewayd/gateway"
@@ -91,6 +93,7 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		CallsRing:   c.Modems.Calls == config.Ring,
 		MetricsOpen: c.HTTP.MetricsOpen,
 		Version:     version, Log: log,
+		Clock: clock.New(clock.Options{Always: c.Clock.Trust == config.TrustAlways}),
 	}
 	o.Canary = gateway.Canary{Every: c.Modems.CanaryEvery, Wait: c.Modems.CanaryWait}
 	o.Limits = gateway.Limits{PerMinute: config.DefaultMaxPerMinute, PerDay: config.DefaultMaxPerDay}
@@ -145,8 +148,13 @@ func listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
+// lastMoment is when the process ends, whatever hangs. What is promised is on
+// disk by then, and the next start finds the rest.
+const lastMoment = 9800 * time.Millisecond
+
 // serve runs a gateway until the context ends.
 func serve(ctx context.Context, o gateway.Options) error {
+	defer endInTime(ctx, o.Log)()
 	unlock, err := lockDataDir(o.DataDir)
 	if err != nil {
 		o.Listener.Close()
@@ -156,8 +164,9 @@ func serve(ctx context.Context, o gateway.Options) error {
 	g, err := gateway.New(ctx, o)
 	if err != nil {
 		o.Listener.Close()
-		if ctx.Err() != nil {
-			return nil // it was stopped while it was starting, and the error is no other
+		if ctx.Err() != nil { // it was stopped while it was starting, and the error is no other
+			o.Log.Info("stopped before the gateway had started", "error", err)
+			return nil
 		}
 		return err
 	}
@@ -166,8 +175,32 @@ func serve(ctx context.Context, o gateway.Options) error {
 
 // lockDataDir keeps the data directory for this daemon.
 func lockDataDir(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := db.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
-	return db.Lock(dir)
+	unlock, err = db.Lock(dir)
+	if errors.Is(err, db.ErrLocked) {
+		err = fmt.Errorf("%w; stop it, or give this one another data_dir", err)
+	}
+	return unlock, err
+}
+
+// endInTime ends the process some time after the context, if the function that
+// it returns is not called before: a disk that hangs can't be asked to stop.
+func endInTime(ctx context.Context, log *slog.Logger) (ended func()) {
+	var late *time.Timer
+	armed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		late = time.AfterFunc(lastMoment, func() {
+			log.Error("something hangs and the process ends without it; the next start settles what was under way", "after", lastMoment)
+			os.Exit(1)
+		})
+		close(armed)
+	})
+	return func() {
+		if !stop() {
+			<-armed
+			late.Stop()
+		}
+	}
 }

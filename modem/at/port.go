@@ -127,10 +127,6 @@ func (p *Port) Cause() error {
 // Stale tells whether the port is out of step and needs Resync.
 func (p *Port) Stale() bool { return p.stale }
 
-// Unfinished tells whether the modem may still wait for the data of a command
-// that was given up.
-func (p *Port) Unfinished() bool { return p.stale && p.lost.Prompt && !p.submitted }
-
 // Resyncs is how often the port was brought back into step. What came
 // meanwhile may have been lost.
 func (p *Port) Resyncs() int { return p.resyncs }
