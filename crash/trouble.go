@@ -170,6 +170,9 @@ func (w *world) plan() plan {
 		return p
 	}
 	p.point, p.hit = w.points[r.IntN(len(w.points))], 1
+	if r.IntN(2) == 0 {
+		p.wait = time.Duration(1+r.IntN(60)) * time.Millisecond
+	}
 	switch {
 	case l.every:
 		p.point, p.after = l.least(r, w.points), 2*longestLife
