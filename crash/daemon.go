@@ -19,6 +19,7 @@ type daemon struct {
 type plan struct {
 	point string        // failpoint; "": killed from outside
 	hit   int           // of the failpoint: which one kills
+	wait  time.Duration // there, while everything else goes on, before it kills
 	after time.Duration // when it is killed from outside, whatever else was planned
 	term  time.Duration // when it is asked to end, 0: not
 	with  string        // what troubles it meanwhile
@@ -27,7 +28,7 @@ type plan struct {
 func (p plan) String() string {
 	var b strings.Builder
 	if p.point != "" {
-		fmt.Fprintf(&b, "%s #%d", p.point, p.hit)
+		fmt.Fprintf(&b, "%s %d %v", p.point, p.hit, p.wait)
 	} else {
 		fmt.Fprintf(&b, "kill -9 after %v", p.after)
 	}

@@ -55,7 +55,7 @@ func isolate() (status int, ok bool, why error) {
 		return 0, false, errors.New("a tmpfs can't be mounted here")
 	}
 	if os.Geteuid() == 0 {
-		if status, ok, why = run(&syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}); ok {
+		if status, ok, _ := run(&syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}); ok {
 			return status, ok, nil
 		}
 	}

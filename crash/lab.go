@@ -201,7 +201,7 @@ func (w *world) blame(tag, kind, format string, args ...any) {
 	if l.quiet {
 		return
 	}
-	fmt.Printf("\n%s: %s\n  in the world of seed %d: go run -tags crash ./crash -seed %d -worlds 1\n  kept in %s\n  the lives since the last check:\n",
+	fmt.Printf("\n%s: %s\n  in the world of seed %d: go run ./crash -seed %d -worlds 1\n  kept in %s\n  the lives since the last check:\n",
 		strings.TrimSpace(strings.ToUpper(kind)+" "+tag), fmt.Sprintf(format, args...), w.seed, w.seed, l.kept[w])
 	for _, life := range w.lives {
 		fmt.Println("    " + life)

@@ -123,15 +123,23 @@ func table(all []entry) string {
 	return b.String()
 }
 
-// versionOf is the version of the code that was killed.
+// versionOf is the commit of the code that was killed. The record itself, which
+// the last run may have changed, is no part of that.
 func versionOf(dir string) string {
-	cmd := exec.Command("git", "describe", "--tags", "--always", "--exclude", "*", "--dirty")
-	cmd.Dir = dir
-	out, err := cmd.Output()
+	git := func(args ...string) (string, error) {
+		cmd := exec.Command("git", args...)
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		return strings.TrimSpace(string(out)), err
+	}
+	version, err := git("rev-parse", "--short", "HEAD")
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(out))
+	if changed, err := git("status", "--porcelain", "--", ".", ":!docs", ":!README.md"); err != nil || changed != "" {
+		version += "-dirty"
+	}
+	return version
 }
 
 // machine says what kind of machine it is.

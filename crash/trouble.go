@@ -170,6 +170,12 @@ func (w *world) plan() plan {
 		return p
 	}
 	p.point, p.hit = w.points[r.IntN(len(w.points))], 1
+	if r.IntN(8) == 0 { // there all that is promised begins
+		p.point = []string{"db.before-commit", "db.after-commit"}[r.IntN(2)]
+	}
+	if r.IntN(2) == 0 {
+		p.wait = time.Duration(1+r.IntN(60)) * time.Millisecond
+	}
 	switch {
 	case l.every:
 		p.point, p.after = l.least(r, w.points), 2*longestLife
@@ -179,7 +185,7 @@ func (w *world) plan() plan {
 	if !firstOnly(p.point) && !l.every {
 		p.hit += r.IntN(1 << r.IntN(4))
 		if p.point == "db.before-commit" || p.point == "db.after-commit" {
-			p.hit += r.IntN(60)
+			p.hit += r.IntN(40)
 		}
 	}
 	if p.point == "gateway.stopping" || p.point == "gateway.stopped" {

@@ -265,7 +265,7 @@ func (w *world) live(ctx context.Context) (killed bool, err error) {
 	undo := w.trouble(&p)
 	env := ""
 	if p.point != "" {
-		env = fmt.Sprintf("%s %d", p.point, p.hit)
+		env = fmt.Sprintf("%s %d %v", p.point, p.hit, p.wait)
 	}
 	began := time.Now()
 	d, err := w.start(env)
