@@ -61,14 +61,14 @@ var (
 		"Nothing was queued. Try again after Retry-After seconds; look at the modems if it lasts. queue.outbound_capacity sets the size."}
 	storage = &kind{"storage", 503, "The database can't be used now",
 		"Nothing was stored. Usually the disk is full or failing: look at the log. Try again after Retry-After seconds."}
-	damaged = &kind{"database-damaged", 503, "The database file is damaged",
-		"Nothing was stored, and nothing is sent or received: what can still be saved must not be written over. Stop gatewayd and restore a backup: gatewayd restore FILE."}
 	notReady = &kind{"not-ready", 503, "gatewayd is not ready",
 		"It is starting or stopping, or its database takes no messages. The log says which."}
+	damaged = &kind{"database-damaged", 503, "The database file is damaged",
+		"Nothing was stored, and nothing is sent or received: what can still be saved must not be written over. Stop gatewayd and restore a backup: gatewayd restore FILE."}
 )
 
-var catalogue = []*kind{notJSON, badRequest, noKey, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict,
-	tooLarge, wrongMediaType, invalidFields, keyReused, tooManyAttempts, internal, queueFull, storage, damaged, notReady}
+var catalogue = []*kind{damaged, notJSON, badRequest, noKey, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict,
+	tooLarge, wrongMediaType, invalidFields, keyReused, tooManyAttempts, internal, queueFull, storage, notReady}
 
 // FieldError says what is wrong with one field. Its detail reads on from the
 // field's name: "must be a whole number from 0 to 9".
@@ -126,13 +126,13 @@ func problemOf(err error) *problem {
 	case errors.Is(err, queue.ErrFull):
 		p = queueFull.because("No slot of the outbound ring is free.")
 		p.retry = 30 * time.Second
-	case errors.Is(err, queue.ErrDamaged):
-		p = damaged.because("The file contradicts itself. Stop gatewayd and restore a backup: gatewayd restore FILE.")
-		p.retry = 10 * time.Minute
 	case errors.Is(err, queue.ErrKeyReused):
 		p = keyReused.because("%s.", capital(err.Error()))
 	case errors.Is(err, queue.ErrNotFound):
 		p = notFound.because("%s.", capital(err.Error()))
+	case errors.Is(err, queue.ErrDamaged):
+		p = damaged.because("The file contradicts itself. Stop gatewayd and restore a backup: gatewayd restore FILE.")
+		p.retry = 10 * time.Minute
 	case errors.Is(err, queue.ErrConflict):
 		p = conflict.because("%s.", capital(err.Error()))
 	case errors.Is(err, queue.ErrBadCursor):

@@ -36,19 +36,23 @@ var ErrClosed = errors.New("the database is closed")
 // Options are what Open needs.
 type Options struct {
 	Dir string // made if missing, mode 0700
+	// VFS is SQLite's interface to the disk; "": its own. For power cuts in tests.
+	VFS string
 	// SingleConn reads through the writer's connection. For tests in virtual
 	// time, where two connections would deadlock on SQLite's busy wait.
 	SingleConn bool
 	// Group is the most functions that one transaction takes; 0: 256.
 	Group int
-	// VFS is SQLite's interface to the disk; "": its own. For power cuts in tests.
-	VFS string
 }
 
 // DB is an open database.
 type DB struct {
 	path    string
-	pool    *sql.DB // the writer's one connection
+	vfs     string
+	users   *os.File // its lock tells others that the database is open
+	damage  atomic.Pointer[error]
+	damaged chan struct{} // closed once damage is set
+	pool    *sql.DB       // the writer's one connection
 	conn    *sql.Conn
 	readers *sql.DB // nil with SingleConn
 	urgent  chan *job
@@ -68,11 +72,6 @@ type DB struct {
 	rest         chan struct{} // a checkpoint is done but for what came meanwhile
 	checkpointed chan struct{}
 	commits      int // the writer goroutine's own
-
-	vfs     string
-	users   *os.File // its lock tells others that the database is open
-	damage  atomic.Pointer[error]
-	damaged chan struct{} // closed once damage is set
 }
 
 type job struct {
@@ -106,7 +105,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		d.group = 256
 	}
 	if err := d.connect(ctx, o.SingleConn); err != nil {
-		return nil, errors.Join(fmt.Errorf("database %s: %w", path, d.noticed(err)), d.disconnect())
+		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), d.disconnect())
 	}
 	go d.write()
 	if d.checkpoints != nil {
@@ -119,6 +118,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 
 // connect opens the connections and migrates the schema.
 func (d *DB) connect(ctx context.Context, single bool) (err error) {
+	defer func() { err = d.noticed(err) }()
 	if d.pool, err = sql.Open("sqlite3", d.dsn(false)); err != nil {
 		return err
 	}

@@ -123,8 +123,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	a := api.New(api.Options{
 		Queue: g.queue, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
-		Ready:   func(context.Context) error { return g.database.Damage() },
 		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: o.Pages, Version: o.Version, Log: g.log, Now: now,
+		Ready: func(context.Context) error { return g.database.Damage() },
 	})
 	g.server = a.Server()
 	if o.Certificate != nil {
@@ -187,10 +187,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.o.Listener != nil {
 		group.Go(func() error { return g.serve(ctx) })
 	}
+	group.Go(func() error { g.watchFile(ctx); return nil })
 	group.Go(func() error { g.dispatch.follow(ctx, g.queue, g.log); return nil })
 	group.Go(func() error { g.keepHouse(ctx); return nil })
 	group.Go(func() error { g.prune(ctx); return nil })
-	group.Go(func() error { g.watchFile(ctx); return nil })
 	g.watchAccounts(ctx, group)
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 
