@@ -14,7 +14,7 @@ import (
 	"gatewayd/db/powercut"
 )
 
-func disk(t *testing.T, seed uint64) (dir string, d *powercut.Disk) {
+func powerDisk(t *testing.T, seed uint64) (dir string, d *powercut.Disk) {
 	t.Helper()
 	dir = t.TempDir()
 	d, err := powercut.New(dir, seed)
@@ -30,7 +30,7 @@ func disk(t *testing.T, seed uint64) (dir string, d *powercut.Disk) {
 func TestPowerCutUnderLoad(t *testing.T) {
 	lost := 0
 	for seed := range uint64(12) {
-		dir, disk := disk(t, seed)
+		dir, disk := powerDisk(t, seed)
 		d := openOn(t, dir)
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		disk.CutAfter(50 + rnd.IntN(16000))
@@ -108,7 +108,7 @@ func TestInterruptedMigration(t *testing.T) {
 		for _, how := range []string{"cut", "full"} {
 			for seed := range uint64(2) {
 				name := fmt.Sprintf("from version %d, %s, seed %d", version, how, seed)
-				dir, disk := disk(t, seed)
+				dir, disk := powerDisk(t, seed)
 				if version > 0 {
 					schemaAt(t, dir, version)
 				}

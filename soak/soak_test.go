@@ -1,7 +1,6 @@
 package soak
 
 import (
-	"context"
 	"flag"
 	"net/http"
 	"os"
