@@ -129,6 +129,9 @@ func (d *DB) Read(ctx context.Context, fn func(Querier) error) error {
 	if err := d.Damage(); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case d.reading <- struct{}{}:
 		defer func() { <-d.reading }()

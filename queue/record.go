@@ -133,7 +133,7 @@ func (r *record) insert(tx *db.Tx) error {
 		parts, modem, priority, flash, delivery_report, on_unconfirmed, callback_url, metadata, client_id,
 		created_at, send_at, expires_at, expected_at, sent_at, updated_at, possible_duplicate, clock_uncertain, incomplete,
 		error_code, error_title, error_detail, kind, details, key_id, pin, slot, queued_seq, last_event)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.Row, r.ID, r.Direction, r.Status, r.number(), r.local(), text, r.Data, r.Port, r.Encoding,
 		r.Parts, r.Modem, r.Priority, r.Flash, r.DeliveryReport, r.OnUnconfirmed, r.CallbackURL, metadata, orNull(r.ClientID),
 		toMS(r.CreatedAt), nullMS(r.SendAt), nullMS(r.ExpiresAt), nullMS(r.ExpectedAt), nullMS(r.SentAt), toMS(r.UpdatedAt),
