@@ -75,7 +75,7 @@ func (b *box) decide(v queue.HeldVerdict) {
 // offered lists the texts that a modem would be given, in order.
 func (b *box) offered() (texts []string) {
 	b.t.Helper()
-	waiting, err := b.q.WaitingAfter(context.Background(), 0, 100)
+	waiting, err := b.takeIn()
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -381,7 +381,7 @@ func TestManyAreHeld(t *testing.T) {
 		t.Errorf("%+v", took)
 	}
 	c.decide(queue.Release)
-	waiting, err := c.q.WaitingAfter(context.Background(), 0, 1000)
+	waiting, err := c.takeIn()
 	if err != nil || len(waiting) != many {
 		t.Errorf("%d wait (%v)", len(waiting), err)
 	}
