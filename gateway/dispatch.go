@@ -27,16 +27,17 @@ type dispatcher struct {
 	mu         sync.Mutex
 	entries    map[int64]*entry
 	recipients map[string]*recipient
+	failed     map[string]int64 // aside of recipients of which nothing is in memory
 	lanes      map[lane]*lineHeap
 	held       heldHeap // lines whose first message waits out a backoff
 	feeds      []*feed
-	lines      [10]int       // how many lines each priority has
-	taken      [10]int64     // up to where each priority was taken in, but for modems that are behind
-	window     int           // how many lines each priority should have that somebody may take
-	used       chan struct{} // signalled when more may have to be taken in
-	tidyAt     int           // as many entries are worth a look at which still wait
-	awaited    bool          // modems that come have had their time
-	timer      *time.Timer   // fires when the first held line is due
+	lines      [queue.Priorities]int   // how many lines each priority has
+	taken      [queue.Priorities]int64 // up to where each priority was taken in, but for modems that are behind
+	window     int                     // how many lines each priority should have that somebody may take
+	used       chan struct{}           // signalled when more may have to be taken in
+	tidyAt     int                     // as many entries are worth a look at which still wait
+	awaited    bool                    // modems that come have had their time
+	timer      *time.Timer             // fires when the first held line is due
 }
 
 // entry is one waiting message.
@@ -110,7 +111,7 @@ const startWait = 30 * time.Second
 const overtakeAfter = 30 * time.Second
 
 func newDispatcher(now func() time.Time) *dispatcher {
-	return &dispatcher{now: now, trusted: func() bool { return true }, entries: map[int64]*entry{}, recipients: map[string]*recipient{}, lanes: map[lane]*lineHeap{},
+	return &dispatcher{now: now, trusted: func() bool { return true }, entries: map[int64]*entry{}, recipients: map[string]*recipient{}, failed: map[string]int64{}, lanes: map[lane]*lineHeap{},
 		window: 2000, used: make(chan struct{}, 1), tidyAt: 2 * loadAtOnce}
 }
 
@@ -203,8 +204,9 @@ func (d *dispatcher) add(found []queue.Waiting) {
 func (d *dispatcher) admit(w queue.Waiting) {
 	r := d.recipients[w.To]
 	if r == nil {
-		r = &recipient{number: w.To, sim: w.SIM}
-		d.recipients[w.To] = r
+		r = &recipient{number: w.To, sim: w.SIM, aside: d.failed[w.To]}
+		d.recipients[r.number] = r
+		delete(d.failed, r.number)
 	}
 	e := &entry{Waiting: w}
 	e.To = r.number // one string for all
@@ -321,6 +323,9 @@ func (d *dispatcher) place(l *line) {
 func (d *dispatcher) forget(r *recipient) {
 	if len(r.lines) == 0 && r.inFlight == 0 {
 		delete(d.recipients, r.number)
+		if r.aside > 0 {
+			d.remember(r)
+		}
 	}
 }
 
@@ -537,7 +542,7 @@ func (l *line) before(other *line, now time.Time) bool {
 // lineHeap orders the lines of a lane. Every line in it has a message that may go.
 type lineHeap struct {
 	lines []*line
-	ready [10]int // of each priority, those that are not aside
+	ready [queue.Priorities]int // of each priority, those that are not aside
 }
 
 func (h *lineHeap) Len() int { return len(h.lines) }

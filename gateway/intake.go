@@ -28,25 +28,21 @@ const loadAtOnce = 1000
 
 // load takes in what there is room for.
 func (d *dispatcher) load(ctx context.Context, q *queue.Queue) error {
-	few := d.window / 2 // taken in by and by, not one for each that is sent
-	for {
-		p, pins, upTo := d.lacks(q, few)
-		if pins == nil {
+	for first := true; ; first = false {
+		p, pins, upTo, limit := d.lacks(q, first)
+		if limit == 0 {
 			break
 		}
-		found, err := q.TakeIn(ctx, p, pins, upTo, min(loadAtOnce, d.window))
+		found, err := q.TakeIn(ctx, p, pins, upTo, limit)
 		if err != nil {
 			return err
 		}
 		d.mu.Lock()
-		for _, w := range found {
-			if upTo == math.MaxInt64 {
-				d.taken[p] = max(d.taken[p], w.Seq)
-			}
+		if n := len(found); n > 0 && upTo == math.MaxInt64 {
+			d.taken[p] = found[n-1].Seq
 		}
 		d.mu.Unlock()
 		d.add(found)
-		few = d.window
 	}
 	if err := q.ForgetOver(ctx); err != nil {
 		return err
@@ -54,12 +50,16 @@ func (d *dispatcher) load(ctx context.Context, q *queue.Queue) error {
 	return d.tidy(ctx, q)
 }
 
-// lacks tells what is to be taken in next: of which priority, for which modems
-// and up to where; no pins: nothing. enough is how many lines there should be.
-func (d *dispatcher) lacks(q *queue.Queue, enough int) (priority int, pins []string, upTo int64) {
+// lacks tells what is to be taken in next: of which priority, for which modems, up
+// to where and how many; 0: nothing. For the first time half a window is enough,
+// so that not every message that is sent costs a look on the disk.
+func (d *dispatcher) lacks(q *queue.Queue, first bool) (priority int, pins []string, upTo int64, limit int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := d.now()
+	now, enough, found := d.now(), d.window, false
+	if limit = min(loadAtOnce, d.window); first {
+		enough /= 2
+	}
 	for p := len(d.lines) - 1; p >= 0; p-- {
 		var abreast []string
 		if q.FirstPlace(p, "") > 0 {
@@ -74,14 +74,18 @@ func (d *dispatcher) lacks(q *queue.Queue, enough int) (priority int, pins []str
 			case at > d.taken[p]:
 				abreast = append(abreast, f.name)
 			case d.ready(lane{pinned, f.name}, p) < enough:
-				return p, []string{f.name}, d.taken[p] // it was away, and is behind
+				return p, []string{f.name}, d.taken[p], limit // it was away, and is behind
 			}
 		}
 		if abreast != nil && d.wants(p, enough, now) {
-			return p, abreast, math.MaxInt64
+			return p, abreast, math.MaxInt64, limit
 		}
+		found = found || abreast != nil
 	}
-	return 0, nil, 0
+	if !found {
+		clear(d.failed) // all that waits is in memory
+	}
+	return 0, nil, 0, 0
 }
 
 // ready is how many lines of a priority stand in a lane and count.
@@ -122,6 +126,15 @@ func (d *dispatcher) wants(priority, enough int, now time.Time) bool {
 		least = min(least, n)
 	}
 	return least < enough && all < farWindows*d.window
+}
+
+// remember keeps where a recipient stands of which nothing is in memory: there may
+// be more on the disk. Of too many the next message goes in its turn.
+func (d *dispatcher) remember(r *recipient) {
+	if len(d.failed) >= farWindows*d.window {
+		clear(d.failed)
+	}
+	d.failed[r.number] = r.aside
 }
 
 // lookForMore has follow look whether more is to be taken in.

@@ -30,6 +30,9 @@ type Waiting struct {
 	SIM       string // the SIM that its recipient last wrote to or heard from, within 30 days
 }
 
+// Priorities is how many there are, from 0 on; the highest goes first.
+const Priorities = 10
+
 // StickyFor is how long a number keeps the SIM it last had to do with.
 const StickyFor = 30 * 24 * time.Hour
 
@@ -231,7 +234,7 @@ func (q *Queue) ForgetOver(ctx context.Context) error {
 }
 
 // manyOver is how many places of messages that are over are worth a look.
-const manyOver = 10_000
+const manyOver = 1000
 
 func (q *Queue) forgetOverIn(ctx context.Context, at backlogOf) error {
 	var kept backlog
