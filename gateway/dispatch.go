@@ -348,7 +348,7 @@ func (d *dispatcher) lookAt(due, now time.Time) {
 	d.timer.Reset(min(max(0, due.Sub(now)), lookAtLeast))
 }
 
-// wake signals the modems that have found nothing to send.
+// wake signals the modems that have found nothing to send, and whoever takes in more.
 func (d *dispatcher) wake() {
 	d.lookForMore()
 	for _, f := range d.feeds {
@@ -365,7 +365,6 @@ func (d *dispatcher) wake() {
 // take chooses the message that f sends next and puts it in its hand. Called
 // with mu held.
 func (d *dispatcher) take(f *feed) *entry {
-	d.lookForMore()
 	now := d.now()
 	room := d.watch(f, now)
 	if room.tightness() == closed {

@@ -201,12 +201,13 @@ func TestBusyModemKeepsNobodyOut(t *testing.T) {
 // is sent in its order when the modem is back.
 func TestAwayModemKeepsNobodyOut(t *testing.T) {
 	b := newBacklog(t)
-	x := b.modem("x")
+	x, away := b.modem("x"), b.modem("away")
+	b.is(away, sms.Absent)
 	its := b.wait(100, from0(0), from("away"))
 	any := b.wait(40, from0(1000))
 	b.wants(x, any[:10]...)
 	b.holds(2 * narrow)
-	away := b.modem("away")
+	b.is(away, sms.Ready)
 	for i, row := range its[:90] {
 		if i == 50 { // away for a moment
 			b.is(away, sms.Absent)
@@ -301,6 +302,9 @@ func TestDeadNumberFurtherBehind(t *testing.T) {
 	b.wants(x, good...)
 	b.wants(x, more...)
 	b.wants(x, bad...)
+	b.wait(1, one(phone))
+	p = b.begin(x)
+	b.finish(x, modem.Outcome{Part: p, Result: modem.Refused, Err: &sms.Error{Code: "x", Class: sms.Permanent}})
 	b.over()
 	if len(b.d.failed) > 0 {
 		t.Errorf("remembered: %v", b.d.failed)
@@ -388,6 +392,25 @@ func TestOrderOverTheEdge(t *testing.T) {
 	if total != len(first)+len(second) || again == 0 {
 		t.Errorf("%d of %d sent, %d of them again", total, len(first)+len(second), again)
 	}
+}
+
+// A modem that comes gets what is pinned to it, whether or not anything is booked.
+func TestModemComesToABacklog(t *testing.T) {
+	inWorld(t, 0, air(), func(w *world) {
+		f := newFeed(w.g.dispatch, w.g.queue, slog.New(slog.DiscardHandler), "a")
+		defer f.end()
+		f.update(sms.Modem{State: sms.Absent})
+		w.submit(phone, "x", from("a"))
+		w.pass(time.Minute)
+		if f.Next() != nil || len(w.g.dispatch.entries) > 0 {
+			t.Error("what is pinned to a modem that is away is in memory")
+		}
+		f.update(sms.Modem{State: sms.Ready, ICCID: "a"})
+		w.pass(time.Second)
+		if f.Next() == nil {
+			t.Error("the modem gets nothing")
+		}
+	})
 }
 
 // A running gateway takes in what waits by itself, over a restart and modems that

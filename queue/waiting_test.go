@@ -116,6 +116,34 @@ func TestTakeIn(t *testing.T) {
 	take(5, []string{""}, end, 600, 3010)
 }
 
+// A restart finds the places as they were given, not as messages were accepted.
+func TestPlacesAfterRestart(t *testing.T) {
+	b := open(t, queue.Options{})
+	var rows []int64
+	first := b.submit("+491701234567", "x")
+	for range 3 {
+		rows = append(rows, b.submit("+491701234567", "x").Row)
+	}
+	b.begin(first, 1)
+	b.advance(&queue.Verdict{Row: first.Row, Part: 1, Fate: queue.PartUnconfirmed}, nil)
+	b.now = b.now.Add(time.Hour)
+	if _, err := b.q.SettleUnconfirmed(b.now); err != nil {
+		t.Fatal(err)
+	}
+	b.restart()
+	var got []int64
+	for range 4 {
+		all, err := b.q.TakeIn(context.Background(), sms.DefaultPriority, []string{""}, math.MaxInt64, 1)
+		if err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		got = append(got, all[0].Row)
+	}
+	if want := append(rows, first.Row); !slices.Equal(got, want) {
+		t.Errorf("taken in: %v, want %v", got, want)
+	}
+}
+
 // What is over while nobody takes it in leaves nothing behind, and what waits
 // keeps its place.
 func TestForgetOver(t *testing.T) {
