@@ -402,7 +402,10 @@ func TestModemComesToABacklog(t *testing.T) {
 		f.update(sms.Modem{State: sms.Absent})
 		w.submit(phone, "x", from("a"))
 		w.pass(time.Minute)
-		if f.Next() != nil || len(w.g.dispatch.entries) > 0 {
+		w.g.dispatch.mu.Lock()
+		n := len(w.g.dispatch.entries)
+		w.g.dispatch.mu.Unlock()
+		if f.Next() != nil || n > 0 {
 			t.Error("what is pinned to a modem that is away is in memory")
 		}
 		f.update(sms.Modem{State: sms.Ready, ICCID: "a"})
