@@ -166,7 +166,9 @@ func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusV
 	}
 	if advice := adviceOn(a.o.Clock.Status()); advice != "" {
 		v.Summary.Kind = worse(v.Summary.Kind)
-		v.Summary.More = append(v.Summary.More, clock.NotSet+". "+advice)
+		if !slices.ContainsFunc(v.Alarms, func(a sms.Alarm) bool { return a.Title == clock.NotSet }) { // it says so itself
+			v.Summary.More = append(v.Summary.More, clock.NotSet+". "+advice)
+		}
 	}
 	for _, m := range modems {
 		v.Modems = append(v.Modems, viewModem(m))

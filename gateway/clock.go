@@ -61,15 +61,17 @@ func (g *Gateway) shift(tx *db.Tx, step time.Duration, began, now time.Time) err
 // watchClock follows the machine's clock as far as it can be trusted, and says
 // when it can't.
 func (g *Gateway) watchClock(ctx context.Context) {
-	start := time.Now()
+	start, told := time.Now(), false
 	for {
 		if err := g.setClock(); err != nil && ctx.Err() == nil {
 			g.log.Error("the clock could not be set; tried again", "in", lookAtClock, "error", err)
 		}
 		if g.clock.Trusted() {
 			g.alarms.end(clockNotSet, "")
-		} else if time.Since(start) >= clockPatience {
+		} else if !told && time.Since(start) >= clockPatience {
+			// Once: its words tell the minute, and each new one would be a commit.
 			g.alarms.begin(clockNotSet, "", clock.NotSet, clock.Advice(g.clock.Status().Wall))
+			told = g.alarms.goesOn(clockNotSet, "")
 		}
 		if !sleep(ctx, lookAtClock) {
 			return

@@ -118,6 +118,11 @@ func TestStartIn1970(t *testing.T) {
 		if !m.alarm(clockNotSet) || valueOf(t, clockMeter(m.g.clock)) != 0 {
 			t.Error("no alarm says so")
 		}
+		said := m.g.alarms.of("")
+		m.pass(5 * time.Minute)
+		if !slices.Equal(m.g.alarms.of(""), said) {
+			t.Errorf("it is written anew though nothing is: %v", m.g.alarms.of(""))
+		}
 		m.set(0, true)
 		m.pass(5 * time.Second)
 		m.is(past.ID, sms.Sent)
