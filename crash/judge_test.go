@@ -47,6 +47,7 @@ func TestJudge(t *testing.T) {
 		"refused, and seen":           {seen: once, api: sent(sms.Failed, false, "cms-1"), change: func(m *message) { m.refused = true }, untrue: 1},
 		"undelivered":                 {seen: once, api: sent(sms.Undelivered, false, "tp-st-70"), change: func(m *message) { m.to = number(expiredNumber) }},
 		"undelivered, and delivered":  {seen: once, api: sent(sms.Undelivered, false, "tp-st-70"), untrue: 1},
+		"delivered, without a report": {seen: once, api: sent(sms.Delivered, false, ""), change: func(m *message) { m.to = number(silentNumber) }, untrue: 1},
 		"never at its end":            {api: sent(sms.Queued, false, ""), lost: 1},
 	} {
 		w := &world{lab: &lab{blamed: map[string]bool{}, kept: map[*world]string{}, quiet: true}}
