@@ -95,6 +95,14 @@ func (c *Clock) Now() time.Time {
 
 func (c *Clock) now() time.Time { return c.anchor.Add(time.Since(c.start)) }
 
+// At is when something was by the gateway's time, as that is set now: t is a
+// reading of time.Now in this process.
+func (c *Clock) At(t time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.anchor.Add(t.Sub(c.start))
+}
+
 // Trusted tells whether Now is the time of day. Once it is, it stays so: what
 // the wall clock does after that doesn't matter until it is right again.
 func (c *Clock) Trusted() bool {

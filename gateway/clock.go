@@ -55,6 +55,9 @@ func (g *Gateway) shift(tx *db.Tx, step time.Duration, began, now time.Time) err
 	if err := g.queue.ShiftTx(tx, step, began, now); err != nil {
 		return err
 	}
+	if err := g.alarms.shiftTx(tx, step, began); err != nil {
+		return err
+	}
 	return g.webhooks.ShiftTx(tx, step, began)
 }
 
@@ -90,9 +93,9 @@ func (g *Gateway) setClock() error {
 	} else {
 		g.due.Lock()
 		defer g.due.Unlock()
-		stepped := false
+		stepped, began := false, g.clock.Began()
 		err := g.database.Write(func(tx *db.Tx) error {
-			if err := g.shift(tx, step, g.clock.Began(), g.clock.Now().Add(step)); err != nil {
+			if err := g.shift(tx, step, began, g.clock.Now().Add(step)); err != nil {
 				return err
 			}
 			g.clock.Step(step, source)
@@ -106,6 +109,7 @@ func (g *Gateway) setClock() error {
 			return err
 		}
 		g.dispatch.shift(step)
+		g.alarms.shift(step, began)
 		g.webhooks.ClockSet()
 		g.log.Warn("the clock was set", "by", step.Round(time.Millisecond), "to", g.clock.Now(), "source", source)
 	}

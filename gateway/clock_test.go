@@ -123,7 +123,17 @@ func TestStartIn1970(t *testing.T) {
 		if !slices.Equal(m.g.alarms.of(""), said) {
 			t.Errorf("it is written anew though nothing is: %v", m.g.alarms.of(""))
 		}
+		m.g.alarms.begin(topUpDue, "m1", "The top-up day", "")
+		began := time.Now()
 		m.set(0, true)
+		for _, modem := range m.g.modems.List() {
+			if time.Since(modem.Since) > time.Hour {
+				t.Errorf("%s is %s since %v", modem.Name, modem.State, modem.Since)
+			}
+		}
+		if as := m.g.alarms.of("m1"); len(as) != 1 || as[0].BegunAt.Sub(began).Abs() > time.Second {
+			t.Errorf("it began at %v: %v", began, as)
+		}
 		m.pass(5 * time.Second)
 		m.is(past.ID, sms.Sent)
 		m.is(gone.ID, sms.Expired)
