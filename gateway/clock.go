@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,14 +89,15 @@ func (g *Gateway) watchClock(ctx context.Context) {
 func (g *Gateway) setClock() error {
 	step, source := g.clock.Look()
 	was := g.clock.Status().Source
-	if step == 0 {
+	if step == 0 && (was != clock.Nobody || source == clock.Nobody) {
 		g.clock.Step(0, source)
 	} else {
 		g.due.Lock()
 		defer g.due.Unlock()
 		stepped, began := false, g.clock.Began()
 		err := g.database.Write(func(tx *db.Tx) error {
-			if err := g.shift(tx, step, began, g.clock.Now().Add(step)); err != nil {
+			now := g.clock.Now().Add(step)
+			if err := errors.Join(g.shift(tx, step, began, now), g.queue.ClockSetTx(tx, now)); err != nil {
 				return err
 			}
 			g.clock.Step(step, source)
