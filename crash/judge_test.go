@@ -45,13 +45,14 @@ func TestJudge(t *testing.T) {
 			api: sent(sms.Delivered, true, ""), change: func(m *message) { m.onlyOnce = true }},
 		"whole from two SIMs": {seen: map[string][]int{"a under 1": {1, 1}, "b under 2": {1, 1}},
 			api: sent(sms.Delivered, true, ""), change: func(m *message) { m.onlyOnce = true }, doubled: 1},
-		"given up after its resend":  {seen: once, api: sent(sms.Failed, true, "unconfirmed")},
-		"failed":                     {api: sent(sms.Failed, false, "cms-500"), lost: 1},
-		"refused":                    {api: sent(sms.Failed, false, "cms-1"), change: func(m *message) { m.refused = true }},
-		"refused, and seen":          {seen: once, api: sent(sms.Failed, false, "cms-1"), change: func(m *message) { m.refused = true }, untrue: 1},
-		"undelivered":                {seen: once, api: sent(sms.Undelivered, false, "tp-st-70"), change: func(m *message) { m.to = number(expiredNumber) }},
-		"undelivered, and delivered": {seen: once, api: sent(sms.Undelivered, false, "tp-st-70"), untrue: 1},
-		"never at its end":           {api: sent(sms.Queued, false, ""), lost: 1},
+		"given up after its resend":   {seen: once, api: sent(sms.Failed, true, "unconfirmed")},
+		"failed":                      {api: sent(sms.Failed, false, "cms-500"), lost: 1},
+		"refused":                     {api: sent(sms.Failed, false, "cms-1"), change: func(m *message) { m.refused = true }},
+		"refused, and seen":           {seen: once, api: sent(sms.Failed, false, "cms-1"), change: func(m *message) { m.refused = true }, untrue: 1},
+		"undelivered":                 {seen: once, api: sent(sms.Undelivered, false, "tp-st-70"), change: func(m *message) { m.to = number(expiredNumber) }},
+		"undelivered, and delivered":  {seen: once, api: sent(sms.Undelivered, false, "tp-st-70"), untrue: 1},
+		"delivered, without a report": {seen: once, api: sent(sms.Delivered, false, ""), change: func(m *message) { m.to = number(silentNumber) }, untrue: 1},
+		"never at its end":            {api: sent(sms.Queued, false, ""), lost: 1},
 	} {
 		w := &world{lab: &lab{blamed: map[string]bool{}, kept: map[*world]string{}, quiet: true}}
 		w.lab.kept[w] = "nowhere"

@@ -262,6 +262,41 @@ func TestStricterConsentStays(t *testing.T) {
 	newer.want(newer.submit(after, "hello").ID, sms.Failed)
 }
 
+// A time that nobody vouches for proves nothing: whichever of STOP and START
+// seems to be later, STOP stays.
+func TestConsentOfAnUnsetClock(t *testing.T) {
+	const number = "+491702000006"
+	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		start time.Time // in the backup, and whether its clock was set
+		set   bool
+		last  time.Time // of the STOP
+	}{
+		"a START that seems to come later": {start: noon.AddDate(9, 0, 0), last: noon},
+		"a STOP that seems to come first":  {start: noon, set: true, last: noon.AddDate(-56, 0, 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			trusted := c.set
+			said := func(x *box, word string, at time.Time, n byte) {
+				x.now = at
+				x.receive("", -1, x.texts(number, word, n)[0])
+			}
+			backup := open(t, queue.Options{Trusted: func() bool { return trusted }})
+			said(backup, "START", c.start, 1)
+			backup = backup.copyOf()
+			trusted = !c.set
+			replaced := open(t, queue.Options{Trusted: func() bool { return trusted }})
+			said(replaced, "STOP", c.last, 2)
+			trusted = true
+			backup.now = noon.Add(time.Hour)
+			backup.restore(replaced, "")
+			if m := backup.message(backup.submit(number, "hello").ID); m.Status != sms.Failed {
+				t.Errorf("a text to one who said STOP is %s", m.Status)
+			}
+		})
+	}
+}
+
 // What else must not go back in time.
 func TestRestoreGoesNotBackInTime(t *testing.T) {
 	ctx := context.Background()
