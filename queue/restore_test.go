@@ -13,6 +13,7 @@ import (
 	"gatewayd/db"
 	"gatewayd/queue"
 	"gatewayd/sms"
+	"gatewayd/sms/pdu"
 )
 
 // copyOf makes a backup of the box and returns it as a box of its own, closed.
@@ -158,6 +159,35 @@ func TestRestoredMessagesAreHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.want(all["scheduled"].ID, sms.Queued)
+}
+
+// What is held may have gone out, so that it expired says nothing of that: a
+// status report still counts, and nobody is told that it was not sent.
+func TestHeldMessagesThatExpire(t *testing.T) {
+	b := open(t, queue.Options{})
+	hour := func(d *queue.Draft) { d.ExpiresAt = b.now.Add(time.Hour) }
+	waiting, sending := b.submit("+491701000001", "waiting", hour), b.submit("+491701000002", "sending", hour)
+	b.begin(sending, 1)
+	c := b.copyOf()
+	c.restore(nil, "")
+	began := c.now
+	c.now = c.now.Add(2 * time.Hour)
+	if _, err := c.q.ExpireDue(c.now); err != nil {
+		t.Fatal(err)
+	}
+	c.holds("expiry")
+	if m := c.want(waiting.ID, sms.Expired); !strings.Contains(m.Error.Detail, "may have gone out") {
+		t.Errorf("one that may have gone out expired: %+v", m.Error)
+	}
+	if m := c.want(sending.ID, sms.Failed); m.Error.Code != "unconfirmed" {
+		t.Errorf("one that a modem had: %+v", m.Error)
+	}
+	err := c.q.Receive(sms.Incoming{Modem: "office", ICCID: "8949", Index: -1, At: c.now,
+		PDU: pdu.EncodeReport("+491710760000", pdu.Report{MR: 9, To: sending.To, SCTS: began, Discharge: c.now})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.want(sending.ID, sms.Delivered)
 }
 
 func TestRestoredMessagesAreCanceled(t *testing.T) {
