@@ -38,8 +38,7 @@ type writtenDraft struct {
 	To            string            `json:"to"`
 	From          string            `json:"from,omitempty"`
 	Text          string            `json:"text,omitempty"`
-	Data          []byte            `json:"data,omitempty"`
-	HasData       bool              `json:"has_data,omitempty"` // it may be empty
+	Data          []byte            `json:"data,omitzero"` // it may be empty, and so may Metadata
 	Port          int               `json:"port,omitempty"`
 	Encoding      sms.Encoding      `json:"encoding"`
 	Parts         int               `json:"parts"`
@@ -48,7 +47,7 @@ type writtenDraft struct {
 	Report        bool              `json:"report,omitempty"`
 	OnUnconfirmed sms.OnUnconfirmed `json:"on_unconfirmed"`
 	CallbackURL   string            `json:"callback_url,omitempty"`
-	Metadata      map[string]string `json:"metadata,omitempty"`
+	Metadata      map[string]string `json:"metadata,omitzero"`
 	ClientID      string            `json:"client_id,omitempty"`
 	SendAt        int64             `json:"send_at,omitempty"`
 	ExpiresAt     int64             `json:"expires_at,omitempty"`
@@ -57,19 +56,15 @@ type writtenDraft struct {
 }
 
 func (r *record) draft() ([]byte, error) {
-	return json.Marshal(writtenDraft{r.To, r.From, r.Text, r.Data, r.Data != nil, r.Port, r.Encoding, r.Parts, r.Priority, r.Flash, r.DeliveryReport,
+	return json.Marshal(writtenDraft{r.To, r.From, r.Text, r.Data, r.Port, r.Encoding, r.Parts, r.Priority, r.Flash, r.DeliveryReport,
 		r.OnUnconfirmed, r.CallbackURL, r.Metadata, r.ClientID, toMSOrZero(r.SendAt), toMSOrZero(r.ExpiresAt), r.pin, r.keyID})
 }
 
 func (d *writtenDraft) record() *record {
-	r := newRecord(Draft{Pin: d.Pin, KeyID: d.KeyID, Message: sms.Message{
+	return newRecord(Draft{Pin: d.Pin, KeyID: d.KeyID, Message: sms.Message{
 		To: d.To, From: d.From, Text: d.Text, Data: d.Data, Port: d.Port, Encoding: d.Encoding, Parts: d.Parts, Priority: d.Priority,
 		Flash: d.Flash, DeliveryReport: d.Report, OnUnconfirmed: d.OnUnconfirmed, CallbackURL: d.CallbackURL, Metadata: d.Metadata,
 		ClientID: d.ClientID, SendAt: fromMSOrZero(d.SendAt), ExpiresAt: fromMSOrZero(d.ExpiresAt)}})
-	if d.HasData && r.Data == nil {
-		r.Data = []byte{}
-	}
-	return r
 }
 
 // clientKey names a message as its client does.
@@ -349,7 +344,11 @@ func (q *Queue) writeOutLater(err error) {
 	q.log.Warn("a batch that was accepted can't be written out yet; it is tried again each second", "error", err)
 	go func() {
 		for {
-			time.Sleep(time.Second)
+			select {
+			case <-time.After(time.Second):
+			case <-q.db.Closing():
+				return
+			}
 			q.late.Store(false)
 			if err = q.writeOut(everything); err == nil {
 				q.log.Info("what was left of accepted batches is written out")
