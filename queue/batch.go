@@ -86,42 +86,34 @@ func (q *Queue) submitBatch(records []*record, once *Idempotency) (accepted []sm
 			return nil, false, err
 		}
 	}
-	var last int64 // row
 	err = q.db.Write(func(tx *db.Tx) (err error) {
-		accepted, replayed, last = nil, false, 0
+		accepted, replayed = nil, false
 		if once != nil {
 			if accepted, replayed, err = answered(tx, once); replayed || err != nil {
 				return err
 			}
 		}
-		accepted, last, err = q.acceptBatch(tx, records, drafts, once)
+		accepted, err = q.acceptBatch(tx, records, drafts, once)
 		return err
 	})
 	if err != nil {
 		return nil, false, err
 	}
-	if last != 0 {
-		failpoint.Hit("queue.batch-accepted")
-		if err := q.writeOut(last); err != nil {
-			// It is accepted, so that is the answer: a caller who were told of
-			// an error could only ask for all of it once more.
-			q.writeOutLater(err)
-		}
-	}
+	failpoint.Hit("queue.batch-accepted")
+	q.present(accepted, everything)
 	return accepted, replayed, nil
 }
 
-// acceptBatch makes sure that there is room for a batch, and keeps it; last is
-// the row of its last message that is new, 0 if none is.
-func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts []json.RawMessage, once *Idempotency) (accepted []sms.Message, last int64, err error) {
+// acceptBatch makes sure that there is room for a batch, and keeps it.
+func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts []json.RawMessage, once *Idempotency) ([]sms.Message, error) {
 	now := fromMS(toMS(q.o.Now()))
 	used, err := usedClientIDs(tx, records)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	answer := make([]byte, 0, 64*len(records))
 	states := map[snapshotKey]string{} // most are the same
-	accepted = make([]sms.Message, len(records))
+	accepted := make([]sms.Message, len(records))
 	var fresh []*record
 	var texts []json.RawMessage
 	for i, draft := range records {
@@ -131,19 +123,19 @@ func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts []json.RawMessa
 		var state string
 		if _, unwritten := q.promised[key]; unwritten || used[i] {
 			if m, state, err = q.sameClientID(tx, &r); err != nil {
-				return nil, 0, err
+				return nil, err
 			}
 		}
 		if m.ID == "" {
 			if r.ID, err = q.newID(now); err != nil {
-				return nil, 0, err
+				return nil, err
 			}
-			r.Row, last = q.nextRow(), q.lastRow
+			r.Row = q.nextRow()
 			r.begin(now, !q.o.Trusted())
 			k := snapshotKey{r.Status, r.local()}
 			if state = states[k]; state == "" {
 				if state, err = r.snapshot(); err != nil {
-					return nil, 0, err
+					return nil, err
 				}
 				states[k] = state
 			}
@@ -158,17 +150,17 @@ func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts []json.RawMessa
 	}
 	if len(fresh) > 0 {
 		if err := q.db.Room(); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		if err := q.roomFor(tx, len(fresh)); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		q.out.promise(tx, len(fresh))
 	}
 	for n := min(batchRow, q.o.BatchSlice); len(fresh) > 0; {
 		n = min(n, len(fresh))
 		if err := keepSlice(tx, fresh[:n], texts[:n]); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		fresh, texts = fresh[n:], texts[n:]
 	}
@@ -176,7 +168,7 @@ func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts []json.RawMessa
 		answer[0] = '['
 		err = once.keep(tx, string(append(answer, ']')), now)
 	}
-	return accepted, last, err
+	return accepted, err
 }
 
 // snapshotKey is all in which the first snapshots of a batch's messages differ.
@@ -332,6 +324,24 @@ func (q *Queue) writeOut(last int64) error {
 		failpoint.Hit("queue.batch-slice")
 	}
 	return nil
+}
+
+// present writes out what of an answer, up to a row, is not written out yet: who
+// has it finds the messages. If that fails the answer holds all the same, they are
+// accepted: a caller who were told of an error could only ask for them once more.
+func (q *Queue) present(answer []sms.Message, upTo int64) {
+	last := int64(0)
+	for _, m := range answer {
+		if m.Row <= upTo {
+			last = max(last, m.Row)
+		}
+	}
+	if last == 0 || !q.out.waiting() {
+		return
+	}
+	if err := q.writeOut(last); err != nil {
+		q.writeOutLater(err)
+	}
 }
 
 // writeOutLater goes on, until the database is closed, with what could not be

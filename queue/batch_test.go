@@ -394,9 +394,9 @@ func TestClientIDInABatch(t *testing.T) {
 	if _, _, err := b.q.Submit(context.Background(), refused, nil); !errors.Is(err, queue.ErrKeyReused) {
 		t.Errorf("one of them with another text: %v", err)
 	}
-	b.restart()
 	next, _, err := b.q.Submit(context.Background(), drafts, nil)
-	if err != nil || b.number(`SELECT count(*) FROM messages`) != 12 {
+	b.restart()
+	if err != nil || len(next) != 6 || b.number(`SELECT count(*) FROM messages`) != 12 {
 		t.Errorf("%d messages are there (%v)", b.number(`SELECT count(*) FROM messages`), err)
 	}
 	for _, m := range append(accepted, next...) {
@@ -450,5 +450,32 @@ func TestRestoredBatchIsHeld(t *testing.T) {
 	c.decide(queue.Release)
 	if w, err := c.q.WaitingAfter(context.Background(), 0, 100); len(w) != 9 || err != nil {
 		t.Errorf("%d wait (%v)", len(w), err)
+	}
+}
+
+// Who is answered again finds what the answer tells of.
+func TestAnsweredAgainIsThere(t *testing.T) {
+	for name, again := range map[string]func(*box, []queue.Draft, *queue.Idempotency) ([]sms.Message, bool, error){
+		"replay": func(b *box, _ []queue.Draft, once *queue.Idempotency) ([]sms.Message, bool, error) {
+			return b.q.Replay(context.Background(), once)
+		},
+		"key": func(b *box, drafts []queue.Draft, once *queue.Idempotency) ([]sms.Message, bool, error) {
+			return b.q.Submit(context.Background(), drafts, once)
+		},
+		"client_id": func(b *box, drafts []queue.Draft, _ *queue.Idempotency) ([]sms.Message, bool, error) {
+			return b.q.Submit(context.Background(), drafts[8:], nil)
+		},
+	} {
+		b := open(t, queue.Options{BatchSlice: 2})
+		drafts, once := batchOf(9), &queue.Idempotency{KeyID: "k", Key: "1", Body: []byte("x")}
+		drafts[8].ClientID = "last"
+		accepted := b.cutOff(drafts, 4, once)
+		b.works()
+		if same, _, err := again(b, drafts, once); err != nil || same[len(same)-1].ID != accepted[8].ID {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, m := range accepted {
+			b.want(m.ID, sms.Queued)
+		}
 	}
 }

@@ -64,8 +64,9 @@ func (q *Queue) Submit(ctx context.Context, drafts []Draft, once *Idempotency) (
 	if len(records) > q.o.BatchSlice {
 		return q.submitBatch(records, once)
 	}
+	var older int64 // the last row before
 	err = q.write(func(tx *db.Tx) error {
-		accepted, replayed = nil, false
+		accepted, replayed, older = nil, false, q.lastRow
 		if once != nil {
 			var err error
 			if accepted, replayed, err = answered(tx, once); replayed || err != nil {
@@ -94,6 +95,7 @@ func (q *Queue) Submit(ctx context.Context, drafts []Draft, once *Idempotency) (
 	if err != nil {
 		return nil, false, err
 	}
+	q.present(accepted, older)
 	return accepted, replayed, nil
 }
 
