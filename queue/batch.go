@@ -1,7 +1,7 @@
 package queue
 
 import (
-	"database/sql"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -228,68 +228,61 @@ func keepSlice(tx *db.Tx, records []*record, drafts []json.RawMessage) error {
 	return err
 }
 
-// readSlice reads the one row of batch_slices that where selects, or sql.ErrNoRows.
-func readSlice(q db.Querier, where string, args ...any) ([]*record, error) {
-	var first, at int64
-	var uncertain bool
-	var ids, list string
-	err := q.QueryRow(`SELECT first, accepted_at, clock_uncertain, ids, drafts FROM batch_slices `+where, args...).Scan(&first, &at, &uncertain, &ids, &list)
-	if err != nil {
-		return nil, err
-	}
-	var drafts []writtenDraft
-	if err := json.Unmarshal([]byte(list), &drafts); err != nil {
-		return nil, fmt.Errorf("batch at message %d: %w", first, err)
-	}
-	names := strings.Fields(ids)
-	if len(names) != len(drafts) {
-		return nil, fmt.Errorf("batch at message %d: %d ids for %d messages", first, len(names), len(drafts))
-	}
-	records := make([]*record, len(drafts))
-	for i := range drafts {
-		r := drafts[i].record()
-		r.Row, r.ID = first+int64(i), names[i]
-		r.begin(fromMS(at), uncertain)
-		records[i] = r
-	}
-	return records, nil
+// readSlices reads those rows of batch_slices that where selects.
+func readSlices(q db.Querier, where string, args ...any) (all [][]*record, err error) {
+	err = eachRow(q, `SELECT first, accepted_at, clock_uncertain, ids, drafts FROM batch_slices `+where, func(scan func(...any) error) error {
+		var first, at int64
+		var uncertain bool
+		var ids, list string
+		if err := scan(&first, &at, &uncertain, &ids, &list); err != nil {
+			return err
+		}
+		var drafts []writtenDraft
+		if err := json.Unmarshal([]byte(list), &drafts); err != nil {
+			return fmt.Errorf("batch at message %d: %w", first, err)
+		}
+		names := strings.Fields(ids)
+		if len(names) != len(drafts) || len(names) == 0 {
+			return fmt.Errorf("batch at message %d: %d ids for %d messages", first, len(names), len(drafts))
+		}
+		records := make([]*record, len(drafts))
+		for i := range drafts {
+			r := drafts[i].record()
+			r.Row, r.ID = first+int64(i), names[i]
+			r.begin(fromMS(at), uncertain)
+			records[i] = r
+		}
+		all = append(all, records)
+		return nil
+	}, args...)
+	return all, err
 }
 
 // unwritten returns a message that is accepted and not yet written out, or ErrNotFound.
 func unwritten(q db.Querier, row int64) (*record, error) {
-	slice, err := readSlice(q, `WHERE first <= ?1 AND first + count > ?1 ORDER BY first DESC LIMIT 1`, row)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, ErrNotFound
-	}
+	found, err := readSlices(q, `WHERE first <= ?1 AND first + count > ?1 ORDER BY first DESC LIMIT 1`, row)
 	if err != nil {
 		return nil, err
 	}
-	return slice[row-slice[0].Row], nil
+	if len(found) == 0 {
+		return nil, ErrNotFound
+	}
+	return found[0][row-found[0][0].Row], nil
 }
 
-// writeSlice writes out the oldest of what was accepted, for as long as a modem
-// may wait. It returns the row of the first message that is left, 0 if none is.
-func (q *Queue) writeSlice(tx *db.Tx) (left int64, err error) {
-	began := time.Now()
-	for n := 0; ; {
-		slice, err := readSlice(tx, `ORDER BY first LIMIT 1`)
-		if errors.Is(err, sql.ErrNoRows) {
-			return 0, nil
-		}
-		if err != nil {
-			return 0, err
-		}
-		first := slice[0].Row
-		if n += len(slice); n > len(slice) && (n > q.o.BatchSlice || time.Since(began) > batchBudget) {
-			return first, nil
+// writeSlices writes out what was accepted, from the oldest on, for as long as a
+// modem may wait: n of the rows that were read.
+func (q *Queue) writeSlices(tx *db.Tx, ready [][]*record) (n int, err error) {
+	began, written := time.Now(), 0
+	for _, slice := range ready {
+		if n > 0 && (written+len(slice) > q.o.BatchSlice || time.Since(began) > batchBudget) {
+			break
 		}
 		now := q.o.Now()
 		q.out.promise(tx, -len(slice))
 		for _, r := range slice {
-			if p, ok := q.promised[clientKey{r.keyID, r.ClientID}]; ok && r.ClientID != "" {
-				key := clientKey{r.keyID, r.ClientID}
-				delete(q.promised, key)
-				tx.OnRollback(func() { q.promised[key] = p })
+			if r.ClientID != "" {
+				q.keepPromise(tx, clientKey{r.keyID, r.ClientID})
 			}
 			if r.slot, err = q.takePromised(tx, r.Row, now); err != nil {
 				return 0, err
@@ -298,9 +291,19 @@ func (q *Queue) writeSlice(tx *db.Tx) (left int64, err error) {
 				return 0, err
 			}
 		}
-		if _, err := tx.Exec(`DELETE FROM batch_slices WHERE first = ?`, first); err != nil {
+		if _, err := tx.Exec(`DELETE FROM batch_slices WHERE first = ?`, slice[0].Row); err != nil {
 			return 0, err
 		}
+		n, written = n+1, written+len(slice)
+	}
+	return n, nil
+}
+
+// keepPromise forgets a message that is written out now.
+func (q *Queue) keepPromise(tx *db.Tx, key clientKey) {
+	if p, ok := q.promised[key]; ok {
+		delete(q.promised, key)
+		tx.OnRollback(func() { q.promised[key] = p })
 	}
 }
 
@@ -313,14 +316,29 @@ func (q *Queue) writeOut(last int64) error {
 	// One at a time: two would find each other in one group's transaction.
 	q.writingOut.Lock()
 	defer q.writingOut.Unlock()
-	for left := int64(1); left <= last && q.out.waiting(); {
+	var ready [][]*record // read beforehand, so that the writer only writes
+	for q.out.waiting() {
+		if len(ready) == 0 {
+			err := q.db.Read(context.Background(), func(r db.Querier) (err error) {
+				ready, err = readSlices(r, `ORDER BY first LIMIT ?`, 2*(1+batchSlice/batchRow))
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if len(ready) == 0 || ready[0][0].Row > last {
+			return nil
+		}
+		var n int
 		err := q.write(func(tx *db.Tx) (err error) {
-			left, err = q.writeSlice(tx)
+			n, err = q.writeSlices(tx, ready)
 			return err
 		})
 		if err != nil {
 			return err
 		}
+		ready = ready[n:]
 		failpoint.Hit("queue.batch-slice")
 	}
 	return nil
