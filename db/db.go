@@ -219,6 +219,9 @@ func fileURL(path string) string {
 // Path is the database file.
 func (d *DB) Path() string { return d.path }
 
+// Closing is closed when Close begins.
+func (d *DB) Closing() <-chan struct{} { return d.quit }
+
 // Close waits for what is under way and closes the database.
 func (d *DB) Close() error {
 	d.once.Do(func() {

@@ -14,7 +14,7 @@ var Names = []string{
 	"db.before-commit", "db.after-commit",
 	"db.before-checkpoint", "db.checkpointed", "db.before-rest", "db.rest-copied",
 	// Accepting.
-	"api.before-commit", "api.before-202", "api.replay",
+	"api.before-commit", "queue.batch-accepted", "queue.batch-slice", "api.before-202", "api.replay",
 	// Sending.
 	"modem.before-cmgs", "modem.after-cmgs", "modem.before-write-ahead", "modem.after-write-ahead",
 	"modem.prompted", "modem.before-ctrl-z", "modem.after-ctrl-z", "modem.answered",

@@ -94,6 +94,9 @@ func eraseText(tx *db.Tx, row int64) error {
 // a modem are erased too; one that a modem has in hand gives ErrConflict.
 func (q *Queue) EraseNumber(ctx context.Context, of string) (int, error) {
 	count := 0
+	if err := q.writeOut(everything); err != nil { // so that it is in no batch either
+		return 0, err
+	}
 	for n := int64(slice); n == slice; {
 		if err := ctx.Err(); err != nil {
 			return count, err

@@ -36,6 +36,7 @@ var invariants = map[string]string{
 		(SELECT count(*) FROM parts p WHERE p.message = m.row AND confirmed_at IS NOT NULL)`,
 	"what went out is counted for its SIM": `SELECT count(*) FROM (SELECT sim, count(*) AS n FROM parts WHERE confirmed_at IS NOT NULL GROUP BY sim) p
 		LEFT JOIN (SELECT sim, sum(parts) AS n FROM sim_days GROUP BY sim) d ON d.sim = p.sim WHERE coalesce(d.n, 0) < p.n`,
+	"what is written out is in no batch": `SELECT count(*) FROM batch_slices b JOIN messages m ON m.row BETWEEN b.first AND b.first + b.count - 1`,
 	"sent twice is marked": `SELECT count(*) FROM messages m WHERE possible_duplicate = 0 AND
 		(SELECT count(*) FROM events e WHERE e.message = m.row AND type = 'message.unconfirmed') > 0 AND
 		(SELECT count(*) FROM events s JOIN events u ON u.message = s.message AND u.type = 'message.unconfirmed' AND s.seq > u.seq
@@ -45,7 +46,7 @@ var invariants = map[string]string{
 func TestInvariants(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			b := open(t, queue.Options{OutboundCapacity: 12, ReportWait: time.Hour})
+			b := open(t, queue.Options{OutboundCapacity: 12, ReportWait: time.Hour, BatchSlice: 2})
 			rnd := rand.New(rand.NewPCG(seed, 0))
 			for range 500 {
 				what := b.something(rnd)
@@ -81,6 +82,11 @@ func (b *box) holds(after string) {
 				b.t.Errorf("after %s: memory has %d slots of %s in use and the table %d (%v)", after, depth, table, n, err)
 			}
 		}
+		var promised int64
+		err := r.QueryRow(`SELECT (SELECT count(*) FROM outbound_ring WHERE processed IS NULL) + (SELECT coalesce(sum(count), 0) FROM batch_slices)`).Scan(&promised)
+		if err != nil || promised*4096 != b.q.Promised() {
+			b.t.Errorf("after %s: %d messages have or need a slot, and memory says %d (%v)", after, promised, b.q.Promised()/4096, err)
+		}
 		for status, counted := range b.q.CountByStatus() {
 			var n int
 			if err := r.QueryRow(`SELECT count(*) FROM messages WHERE status = ?`, status).Scan(&n); err != nil || n != counted {
@@ -89,7 +95,7 @@ func (b *box) holds(after string) {
 		}
 		y, m, d := b.now.Local().Date()
 		var parts int
-		err := r.QueryRow(`SELECT coalesce(sum(parts), 0) FROM sim_days WHERE sim = '8949' AND day = ?`, (y*100+int(m))*100+d).Scan(&parts)
+		err = r.QueryRow(`SELECT coalesce(sum(parts), 0) FROM sim_days WHERE sim = '8949' AND day = ?`, (y*100+int(m))*100+d).Scan(&parts)
 		if used := b.q.Used("8949", b.now); err != nil || used.Day != parts {
 			b.t.Errorf("after %s: memory has %d parts of today and the table %d (%v)", after, used.Day, parts, err)
 		}
@@ -120,7 +126,7 @@ func (b *box) something(rnd *rand.Rand) string {
 	}
 	switch n := rnd.IntN(20); {
 	case n < 5 || m.Row == 0:
-		drafts := make([]queue.Draft, 1+rnd.IntN(3))
+		drafts := make([]queue.Draft, 1+rnd.IntN(3)+rnd.IntN(8)*(rnd.IntN(8)/7))
 		for i := range drafts {
 			drafts[i].Message = sms.Message{To: to, Text: strings.Repeat("x", 1+300*rnd.IntN(2)), DeliveryReport: rnd.IntN(4) > 0,
 				OnUnconfirmed: []sms.OnUnconfirmed{sms.Resend, sms.Fail}[rnd.IntN(2)]}
@@ -131,8 +137,20 @@ func (b *box) something(rnd *rand.Rand) string {
 				drafts[i].ExpiresAt = b.now.Add(3 * time.Minute)
 			}
 		}
+		cut := len(drafts) > 2 && rnd.IntN(4) == 0
+		if cut {
+			b.failFrom(rnd.IntN(len(drafts)))
+		}
 		_, _, err := b.q.Submit(ctx, drafts, nil)
 		must(err)
+		if cut {
+			b.holds("a part of a batch")
+			if b.t.Failed() {
+				return "a part of a batch"
+			}
+			b.restart()
+			return "the rest of a batch"
+		}
 		return "submit"
 	case n < 13:
 		return b.work(rnd, m)

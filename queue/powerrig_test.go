@@ -92,7 +92,7 @@ func (g *gateway) start(ctx context.Context) (err error) {
 	if err := g.db.Write(func(tx *db.Tx) error { _, err := tx.Exec(`PRAGMA wal_autocheckpoint = 40`); return err }); err != nil {
 		return err
 	}
-	if g.q, err = queue.Open(ctx, g.db, queue.Options{OutboundCapacity: 60}); err != nil {
+	if g.q, err = queue.Open(ctx, g.db, queue.Options{OutboundCapacity: 60, BatchSlice: 3}); err != nil {
 		return err
 	}
 	g.keys = auth.New(g.db)
@@ -224,6 +224,9 @@ func (g *gateway) something() error {
 
 func (g *gateway) submit(ctx context.Context, number string) error {
 	drafts := make([]queue.Draft, 1+g.rnd.IntN(3))
+	if g.rnd.IntN(3) == 0 { // written in several commits
+		drafts = make([]queue.Draft, 4+g.rnd.IntN(9))
+	}
 	for i := range drafts {
 		text := g.numbered("out")
 		if g.rnd.IntN(3) == 0 {

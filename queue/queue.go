@@ -46,6 +46,7 @@ type Options struct {
 	ReportWait       time.Duration // 0: 24 hours
 	AssemblyWait     time.Duration // for missing parts of a received message; 0: 24 hours
 	MaxParts         int           // of an outbound message; 0: 10
+	BatchSlice       int           // messages of a batch that one transaction writes; 0: 24
 	Region           string        // default_region: of senders told in national form; "": as they are
 	// Canary tells whether a received text is a test message of the gateway's
 	// own, which is kept as a PDU and handed on to nobody. It must not wait.
@@ -75,6 +76,7 @@ func (o *Options) defaults() {
 	orInt(&o.OutboundCapacity, 100_000)
 	orInt(&o.InboundCapacity, 100_000)
 	orInt(&o.MaxParts, 10)
+	orInt(&o.BatchSlice, failpoint.Rather(batchSlice, 1))
 	orDuration(&o.UnconfirmedWait, 2*time.Minute)
 	orDuration(&o.ReportWait, 24*time.Hour)
 	orDuration(&o.AssemblyWait, 24*time.Hour)
@@ -101,12 +103,16 @@ type Queue struct {
 	usage   usage
 
 	// Only functions that run on the database's writer touch these.
-	queuedSeq atomic.Int64      // the order of waiting messages, last given; anybody may read it
-	lastRow   int64             // of messages, last given
-	lastEvent int64             // sequence, last given
-	onAir     map[int64]*record // the rows of messages that modems have in hand, as they are on disk
-	stops     map[string]bool   // the stop list
+	queuedSeq atomic.Int64           // the order of waiting messages, last given; anybody may read it
+	lastRow   int64                  // of messages, last given
+	lastEvent int64                  // sequence, last given
+	onAir     map[int64]*record      // the rows of messages that modems have in hand, as they are on disk
+	stops     map[string]bool        // the stop list
+	promised  map[clientKey]promised // messages with a client_id that are accepted and not yet written out
 	ids       *ulid.MonotonicEntropy
+
+	writingOut sync.Mutex  // of batches
+	late       atomic.Bool // writeOutLater is at it
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed and replaced after each commit with an event
@@ -129,6 +135,12 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 	if err := q.takeStock(ctx); err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
+	// What was accepted is there before anybody asks for it, if the disk lets us.
+	if err := q.writeOut(everything); errors.Is(err, ErrDiskFull) {
+		q.writeOutLater(err)
+	} else if err != nil {
+		return nil, fmt.Errorf("queue: batches: %w", err)
+	}
 	failpoint.Hit("queue.recovered")
 	return q, nil
 }
@@ -144,6 +156,7 @@ func prepare(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 		open:     map[sms.Status]int{},
 		changed:  make(chan struct{}),
 		backlogs: map[backlogOf]*backlog{},
+		promised: map[clientKey]promised{},
 	}
 	err := d.Read(ctx, func(r db.Querier) error {
 		err := r.QueryRow(`SELECT seq FROM sqlite_sequence WHERE name = 'messages'`).Scan(&q.lastRow)
@@ -156,6 +169,12 @@ func prepare(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 		if q.out, err = openRing(r, "outbound_ring", o.OutboundCapacity); err != nil {
 			return err
 		}
+		var last int64
+		err = r.QueryRow(`SELECT coalesce(sum(count), 0), coalesce(max(first + count - 1), 0) FROM batch_slices`).Scan(&q.out.promised, &last)
+		if err != nil {
+			return err
+		}
+		q.lastRow = max(q.lastRow, last)
 		if q.in, err = openRing(r, "inbound_ring", o.InboundCapacity); err != nil {
 			return err
 		}

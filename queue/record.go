@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -233,8 +234,18 @@ type snapshot struct {
 }
 
 func (r *record) snapshot() (string, error) {
-	b, err := json.Marshal(snapshot{r.Status, r.local(), r.Modem, toMSOrZero(r.ExpectedAt), toMSOrZero(r.SentAt),
-		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.ClockUncertain, r.Error, r.Held})
+	s := snapshot{r.Status, r.local(), r.Modem, toMSOrZero(r.ExpectedAt), toMSOrZero(r.SentAt),
+		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.ClockUncertain, r.Error, r.Held}
+	// The first of a message says no more than this.
+	if s == (snapshot{Status: s.Status, UpdatedAt: s.UpdatedAt, ClockUncertain: s.ClockUncertain}) {
+		b := append(append(make([]byte, 0, 64), `{"s":"`...), s.Status...)
+		b = strconv.AppendInt(append(b, `","u":`...), s.UpdatedAt, 10)
+		if s.ClockUncertain {
+			b = append(b, `,"c":true`...)
+		}
+		return string(append(b, '}')), nil
+	}
+	b, err := json.Marshal(s)
 	return string(b), err
 }
 

@@ -16,5 +16,6 @@ func (q *Queue) Replay(ctx context.Context, once *Idempotency) (accepted []sms.M
 		accepted, replayed, err = answered(r, once)
 		return err
 	})
+	q.present(accepted, everything)
 	return accepted, replayed, err
 }

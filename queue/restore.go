@@ -52,6 +52,13 @@ func Restore(ctx context.Context, d *db.DB, replaced bool, v HeldVerdict, now ti
 	if err != nil {
 		return t, err
 	}
+	// Of a batch that was being written out all messages are held.
+	if err := q.takeStock(ctx); err != nil {
+		return t, err
+	}
+	if err := q.writeOut(everything); err != nil {
+		return t, err
+	}
 	for from, n := int64(0), slice; n == slice; {
 		err := d.Write(func(tx *db.Tx) error {
 			found, err := collect(tx, `SELECT `+recordColumns+` FROM messages m
@@ -71,8 +78,9 @@ func Restore(ctx context.Context, d *db.DB, replaced bool, v HeldVerdict, now ti
 	}
 	if replaced {
 		err = d.Write(func(tx *db.Tx) error {
-			return tx.QueryRow(`SELECT count(*) FROM replaced.messages r WHERE r.status IN ('scheduled', 'queued', 'sending', 'unconfirmed')
-				AND NOT EXISTS (SELECT 1 FROM main.messages m WHERE m.id = r.id)`).Scan(&t.Missing)
+			return tx.QueryRow(`SELECT (SELECT count(*) FROM replaced.messages r WHERE r.status IN ('scheduled', 'queued', 'sending', 'unconfirmed')
+				AND NOT EXISTS (SELECT 1 FROM main.messages m WHERE m.id = r.id)) + (SELECT coalesce(sum(count), 0) FROM replaced.batch_slices b
+				WHERE NOT EXISTS (SELECT 1 FROM main.messages m WHERE m.id = substr(b.ids, 1, instr(b.ids || ' ', ' ') - 1)))`).Scan(&t.Missing)
 		})
 	}
 	return t, err

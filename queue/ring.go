@@ -30,6 +30,7 @@ type ring struct {
 	mu       sync.Mutex // for those who look
 	used     []uint64
 	depth    int
+	promised int          // slots that messages will take that are accepted and not yet written
 	pointers map[flag]int // the address that got each flag last
 }
 
@@ -120,6 +121,18 @@ func (r *ring) firstFree(from, to int) (int, bool) {
 	return 0, false
 }
 
+// beyond finds a slot behind the ring's end.
+func (r *ring) beyond() int {
+	for {
+		if a, ok := r.firstFree(r.capacity, len(r.used)*64); ok {
+			return a
+		}
+		r.mu.Lock()
+		r.used = append(r.used, 0)
+		r.mu.Unlock()
+	}
+}
+
 // take marks a slot as in use: its row was written in tx.
 func (r *ring) take(tx *db.Tx, address int) {
 	r.mark(tx, address, true)
@@ -186,6 +199,37 @@ func (r *ring) point(tx *db.Tx, f flag, address int) {
 	})
 }
 
+// promise keeps slots for messages that are accepted; negative: gives them back.
+func (r *ring) promise(tx *db.Tx, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.promised += n
+	tx.OnRollback(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.promised -= n
+	})
+}
+
+// waiting reports whether slots are promised.
+func (r *ring) waiting() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.promised > 0
+}
+
+// count is how many slots are free.
+func (r *ring) count() (free int) {
+	for i, word := range r.used[:(r.capacity+63)/64] {
+		unused := ^word
+		if beyond := (i+1)*64 - r.capacity; beyond > 0 {
+			unused = unused << beyond >> beyond
+		}
+		free += bits.OnesCount64(unused)
+	}
+	return free
+}
+
 // shown is the ring's pointers and depth.
 func (r *ring) shown() sms.Ring {
 	r.mu.Lock()
@@ -199,29 +243,74 @@ func (r *ring) shown() sms.Ring {
 	return s
 }
 
-// claimOutbound takes a slot for a new outbound message. When none is free,
-// the oldest slot that only waits for a status report is reused; its message
-// stays in the history and may still be reported.
+// claimOutbound takes a slot for a new outbound message that none is promised to.
 func (q *Queue) claimOutbound(tx *db.Tx, row int64, now time.Time) (int, error) {
-	a, err := q.out.next()
-	if errors.Is(err, errNoSlot) {
-		err = tx.QueryRow(`SELECT address FROM outbound_ring
-			WHERE processed IS NULL AND confirmed IS NOT NULL ORDER BY confirmed LIMIT 1`).Scan(&a)
-		if errors.Is(err, sql.ErrNoRows) {
-			return 0, ErrFull
+	if q.out.promised > 0 {
+		if err := q.roomFor(tx, 1); err != nil {
+			return 0, err
 		}
-		if err == nil {
-			_, err = tx.Exec(`UPDATE messages SET slot = NULL WHERE row = (SELECT message FROM outbound_ring WHERE address = ?)`, a)
-		}
+	}
+	a, err := q.nextOutbound(tx)
+	if err != nil {
+		return 0, err
+	}
+	return a, q.takeOutbound(tx, a, row, now)
+}
+
+// takePromised takes a slot for a message that one was promised to. There is
+// one, unless the ring was made smaller meanwhile: then one beyond its end.
+func (q *Queue) takePromised(tx *db.Tx, row int64, now time.Time) (int, error) {
+	a, err := q.nextOutbound(tx)
+	if errors.Is(err, ErrFull) {
+		a, err = q.out.beyond(), nil
 	}
 	if err != nil {
 		return 0, err
 	}
-	if _, err = tx.Exec(`INSERT OR REPLACE INTO outbound_ring (address, message, retrieved) VALUES (?, ?, ?)`, a, row, toMS(now)); err != nil {
-		return 0, err
+	return a, q.takeOutbound(tx, a, row, now)
+}
+
+// roomFor is ErrFull when n new messages find no slots beside those that are
+// promised. A slot that only waits for a report may be taken, and is free after it.
+func (q *Queue) roomFor(tx *db.Tx, n int) error {
+	missing := q.out.promised + n - q.out.count()
+	if missing <= 0 {
+		return nil
+	}
+	var reporting int
+	err := tx.QueryRow(`SELECT count(*) FROM (SELECT 1 FROM outbound_ring
+		WHERE processed IS NULL AND confirmed IS NOT NULL AND address < ? LIMIT ?)`, q.out.capacity, missing).Scan(&reporting)
+	if err == nil && reporting < missing {
+		err = ErrFull
+	}
+	return err
+}
+
+// nextOutbound finds a slot, or ErrFull. When none is free, the oldest one that
+// only waits for a status report is reused; its message stays in the history and
+// may still be reported.
+func (q *Queue) nextOutbound(tx *db.Tx) (int, error) {
+	a, err := q.out.next()
+	if !errors.Is(err, errNoSlot) {
+		return a, err
+	}
+	err = tx.QueryRow(`SELECT address FROM outbound_ring
+		WHERE processed IS NULL AND confirmed IS NOT NULL ORDER BY confirmed LIMIT 1`).Scan(&a)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, ErrFull
+	}
+	if err == nil {
+		_, err = tx.Exec(`UPDATE messages SET slot = NULL WHERE row = (SELECT message FROM outbound_ring WHERE address = ?)`, a)
+	}
+	return a, err
+}
+
+func (q *Queue) takeOutbound(tx *db.Tx, a int, row int64, now time.Time) error {
+	if _, err := tx.Exec(`INSERT OR REPLACE INTO outbound_ring (address, message, retrieved) VALUES (?, ?, ?)`, a, row, toMS(now)); err != nil {
+		return err
 	}
 	q.out.take(tx, a)
-	return a, nil
+	return nil
 }
 
 // claimInbound takes a slot for a received message that event tells.

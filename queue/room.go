@@ -17,7 +17,7 @@ var ErrDiskFull = db.ErrDiskFull
 const unfinished = 4 << 10
 
 // Promised is how many bytes what was accepted may still need.
-func (q *Queue) Promised() int64 { return int64(q.out.shown().Depth) * unfinished }
+func (q *Queue) Promised() int64 { return int64(q.out.capacity-q.out.free()) * unfinished }
 
 // MostPromised is Promised of a ring without a free slot.
 func (q *Queue) MostPromised() int64 { return int64(q.out.capacity) * unfinished }
@@ -43,9 +43,9 @@ func (r *ring) margin(was bool) int {
 	return 1
 }
 
-// free is how many slots are.
+// free is how many slots are, and not promised.
 func (r *ring) free() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.capacity - r.depth
+	return r.capacity - r.depth - r.promised
 }

@@ -52,7 +52,8 @@ type given struct {
 // (replayed is true) or ErrKeyReused. A draft whose ClientID the same KeyID has
 // used answers with that message when recipient and content are equal, else
 // ErrKeyReused. A recipient on the stop list is accepted and fails at once.
-// Errors: ErrFull, ErrDiskFull, ErrKeyReused, *DraftError.
+// What is too much for one transaction is accepted in one and written out in others
+// (batch.go). Errors: ErrFull, ErrDiskFull, ErrKeyReused, *DraftError.
 func (q *Queue) Submit(ctx context.Context, drafts []Draft, once *Idempotency) (accepted []sms.Message, replayed bool, err error) {
 	records := make([]*record, len(drafts))
 	for i, d := range drafts {
@@ -60,8 +61,12 @@ func (q *Queue) Submit(ctx context.Context, drafts []Draft, once *Idempotency) (
 			return nil, false, err
 		}
 	}
+	if len(records) > q.o.BatchSlice {
+		return q.submitBatch(records, once)
+	}
+	var older int64 // the last row before
 	err = q.write(func(tx *db.Tx) error {
-		accepted, replayed = nil, false
+		accepted, replayed, older = nil, false, q.lastRow
 		if once != nil {
 			var err error
 			if accepted, replayed, err = answered(tx, once); replayed || err != nil {
@@ -85,27 +90,41 @@ func (q *Queue) Submit(ctx context.Context, drafts []Draft, once *Idempotency) (
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(`INSERT INTO idempotency (key_id, key, body, created_at, answer) VALUES (?,?,?,?,?)`,
-			once.KeyID, once.Key, once.Body, toMS(now), string(b))
-		return err
+		return once.keep(tx, string(b), now)
 	})
 	if err != nil {
 		return nil, false, err
 	}
+	q.present(accepted, older)
 	return accepted, replayed, nil
 }
 
-func (q *Queue) draft(i int, d Draft) (*record, error) {
+// keep keeps the answer to a request.
+func (once *Idempotency) keep(tx *db.Tx, answer string, now time.Time) error {
+	_, err := tx.Exec(`INSERT INTO idempotency (key_id, key, body, created_at, answer) VALUES (?,?,?,?,?)`,
+		once.KeyID, once.Key, once.Body, toMS(now), answer)
+	return err
+}
+
+// newRecord is what a draft becomes.
+func newRecord(d Draft) *record {
 	r := &record{Message: d.Message, pin: d.Pin, keyID: d.KeyID, slot: -1, concatRef: -1, resendsLeft: 1}
-	r.Direction = sms.Outbound
+	r.Direction, r.Kind = sms.Outbound, sms.KindText
+	if r.Data != nil {
+		r.Kind = sms.KindData
+	}
 	if r.OnUnconfirmed == "" {
 		r.OnUnconfirmed = sms.Resend
 	}
+	return r
+}
+
+func (q *Queue) draft(i int, d Draft) (*record, error) {
+	r := newRecord(d)
 	var a pdu.Analysis
 	field := "text"
-	r.Kind = sms.KindText
 	if r.Data != nil {
-		field, r.Kind = "data", sms.KindData
+		field = "data"
 		a = pdu.AnalyseData(len(r.Data), r.Port != 0)
 	} else {
 		var err error
@@ -124,7 +143,7 @@ func (q *Queue) draft(i int, d Draft) (*record, error) {
 func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, string, error) {
 	r := *draft
 	if r.ClientID != "" {
-		m, state, err := sameClientID(tx, &r)
+		m, state, err := q.sameClientID(tx, &r)
 		if m.ID != "" || err != nil {
 			return m, state, err
 		}
@@ -137,31 +156,44 @@ func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, st
 	if r.ID, err = q.newID(now); err != nil {
 		return sms.Message{}, "", err
 	}
-	r.CreatedAt, r.UpdatedAt = now, now
-	r.Row, r.lastEvent = q.nextRow(), q.nextEvent()
-	r.Status, r.ClockUncertain = sms.Queued, !q.o.Trusted()
-	if r.SendAt.After(now) || r.ClockUncertain && !r.SendAt.IsZero() {
-		r.Status = sms.Scheduled
-	} else {
-		q.line(tx, &r)
-	}
-	q.count(tx, r.Status, 1)
+	r.Row = q.nextRow()
+	r.begin(now, !q.o.Trusted())
 	if r.slot, err = q.claimOutbound(tx, r.Row, now); err != nil {
 		return sms.Message{}, "", err
 	}
-	if err := r.insert(tx); err != nil {
-		return sms.Message{}, "", err
-	}
-	state, err := q.appendMessage(tx, &r, 0, now)
-	if err != nil {
-		return sms.Message{}, "", err
-	}
 	m := r.Message
+	state, err := q.enter(tx, &r, now)
+	return m, state, err
+}
+
+// begin gives a new message its status.
+func (r *record) begin(now time.Time, uncertain bool) {
+	r.CreatedAt, r.UpdatedAt = now, now
+	r.Status, r.ClockUncertain = sms.Queued, uncertain
+	if r.SendAt.After(now) || uncertain && !r.SendAt.IsZero() {
+		r.Status = sms.Scheduled
+	}
+}
+
+// enter writes a new message that has all but its place in the order, and its
+// first event. It returns the snapshot in that.
+func (q *Queue) enter(tx *db.Tx, r *record, now time.Time) (state string, err error) {
+	r.lastEvent = q.nextEvent()
+	if r.Status == sms.Queued {
+		q.line(tx, r)
+	}
+	q.count(tx, r.Status, 1)
+	if err := r.insert(tx); err != nil {
+		return "", err
+	}
+	if state, err = q.appendMessage(tx, r, 0, now); err != nil {
+		return "", err
+	}
 	if q.stops[r.To] {
 		r.Error = optedOut()
-		return m, state, q.step(tx, &r, sms.Failed, now)
+		return state, q.step(tx, r, sms.Failed, now)
 	}
-	return m, state, nil
+	return state, nil
 }
 
 func optedOut() *sms.Error {
@@ -190,6 +222,9 @@ func answered(tx db.Querier, once *Idempotency) ([]sms.Message, bool, error) {
 	messages := make([]sms.Message, 0, len(rows))
 	for _, g := range rows {
 		r, err := load(tx, g.Row)
+		if errors.Is(err, ErrNotFound) {
+			r, err = unwritten(tx, g.Row)
+		}
 		if err != nil {
 			return nil, false, err // erased since: the request can't be repeated
 		}
@@ -204,7 +239,13 @@ func answered(tx db.Querier, once *Idempotency) ([]sms.Message, bool, error) {
 
 // sameClientID returns the message that the client has already submitted under
 // this id, as it was accepted.
-func sameClientID(tx *db.Tx, r *record) (sms.Message, string, error) {
+func (q *Queue) sameClientID(tx *db.Tx, r *record) (sms.Message, string, error) {
+	if first, ok := q.promised[clientKey{r.keyID, r.ClientID}]; ok {
+		if first.content() != r.content() {
+			return sms.Message{}, "", fmt.Errorf("client_id: %w", ErrKeyReused)
+		}
+		return first.Message, first.state, nil
+	}
 	var row int64
 	err := tx.QueryRow(`SELECT row FROM messages WHERE key_id = ? AND client_id = ?`, r.keyID, r.ClientID).Scan(&row)
 	if errors.Is(err, sql.ErrNoRows) {
