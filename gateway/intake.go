@@ -117,7 +117,8 @@ func (d *dispatcher) wants(priority, enough int, now time.Time) bool {
 		}
 		all += n
 		for i, f := range able {
-			if d.mayTake(f, at, now) {
+			// Close to its walls a SIM may be for the numbers alone that keep it.
+			if d.mayTake(f, at, now) && (f.tight < near || at.kind == pinned || at == lane{bySIM, f.sim}) {
 				has[i] += n
 			}
 		}

@@ -239,6 +239,21 @@ func TestOrderWithWhatWasAway(t *testing.T) {
 	b.over()
 }
 
+// Strangers that a SIM may not text this month keep none out that it may.
+func TestWallKeepsNobodyOut(t *testing.T) {
+	b := newBacklog(t)
+	x := b.modem("x")
+	x.limits.RecipientsPerMonth = 1
+	b.wants(x, b.wait(1, one(phone))...)
+	strangers := b.wait(30, from0(0))
+	b.wants(x, b.wait(2, one(phone))...)
+	if row := b.send(x); row != 0 {
+		t.Errorf("message %d goes to a stranger", row)
+	}
+	b.wants(b.modem("y"), strangers...)
+	b.over()
+}
+
 // While no modem works, memory is bounded.
 func TestNoModemWorks(t *testing.T) {
 	b := newBacklog(t)

@@ -52,7 +52,7 @@ func TestMemoryAfterFailedCommits(t *testing.T) {
 			last, of = 0, b.q
 		}
 		for n := 1; n > 0; {
-			found, err := b.q.WaitingAfter(context.Background(), last, 3)
+			found, err := b.takeIn()
 			if err != nil {
 				t.Fatal(err)
 			}
