@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,7 +29,7 @@ const (
 	batchSlice = 24
 	// batchRow is how many of them stand in one row, and the fewest that a
 	// transaction writes.
-	batchRow = 8
+	batchRow = 12
 	// batchBudget is after how long it writes no more of them.
 	batchBudget = 2500 * time.Microsecond
 )
@@ -78,7 +79,7 @@ type promised struct {
 
 // submitBatch is Submit of a batch that is written out slice by slice.
 func (q *Queue) submitBatch(records []*record, once *Idempotency) (accepted []sms.Message, replayed bool, err error) {
-	drafts := make([]json.RawMessage, len(records))
+	drafts := make([][]byte, len(records))
 	for i, r := range records {
 		// To the millisecond, as they are read again.
 		r.SendAt, r.ExpiresAt = fromMSOrZero(toMSOrZero(r.SendAt)), fromMSOrZero(toMSOrZero(r.ExpiresAt))
@@ -105,7 +106,7 @@ func (q *Queue) submitBatch(records []*record, once *Idempotency) (accepted []sm
 }
 
 // acceptBatch makes sure that there is room for a batch, and keeps it.
-func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts []json.RawMessage, once *Idempotency) ([]sms.Message, error) {
+func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts [][]byte, once *Idempotency) ([]sms.Message, error) {
 	now := fromMS(toMS(q.o.Now()))
 	used, err := usedClientIDs(tx, records)
 	if err != nil {
@@ -115,14 +116,13 @@ func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts []json.RawMessa
 	states := map[snapshotKey]string{} // most are the same
 	accepted := make([]sms.Message, len(records))
 	var fresh []*record
-	var texts []json.RawMessage
-	for i, draft := range records {
-		r := *draft
+	var texts [][]byte
+	for i, r := range records {
 		key := clientKey{r.keyID, r.ClientID}
 		var m sms.Message
 		var state string
 		if _, unwritten := q.promised[key]; unwritten || used[i] {
-			if m, state, err = q.sameClientID(tx, &r); err != nil {
+			if m, state, err = q.sameClientID(tx, r); err != nil {
 				return nil, err
 			}
 		}
@@ -139,9 +139,9 @@ func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts []json.RawMessa
 				}
 				states[k] = state
 			}
-			fresh, texts, m = append(fresh, &r), append(texts, drafts[i]), r.Message
+			fresh, texts, m = append(fresh, r), append(texts, drafts[i]), r.Message
 			if r.ClientID != "" {
-				q.promise(tx, key, promised{&r, state})
+				q.promise(tx, key, promised{r, state})
 			}
 		}
 		accepted[i] = m
@@ -213,17 +213,14 @@ func usedClientIDs(tx *db.Tx, records []*record) (used map[int]bool, err error) 
 }
 
 // keepSlice keeps messages, whose rows follow each other, until they are written out.
-func keepSlice(tx *db.Tx, records []*record, drafts []json.RawMessage) error {
+func keepSlice(tx *db.Tx, records []*record, drafts [][]byte) error {
 	ids := make([]string, len(records))
 	for i, r := range records {
 		ids[i] = r.ID
 	}
-	list, err := json.Marshal(drafts)
-	if err != nil {
-		return err
-	}
+	list := append(append([]byte{'['}, bytes.Join(drafts, []byte{','})...), ']')
 	first := records[0]
-	_, err = tx.Insert(`INSERT INTO batch_slices (first, count, accepted_at, clock_uncertain, ids, drafts) VALUES (?,?,?,?,?,?)`,
+	_, err := tx.Insert(`INSERT INTO batch_slices (first, count, accepted_at, clock_uncertain, ids, drafts) VALUES (?,?,?,?,?,?)`,
 		first.Row, len(records), toMS(first.CreatedAt), first.ClockUncertain, strings.Join(ids, " "), string(list))
 	return err
 }
