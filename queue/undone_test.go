@@ -40,7 +40,7 @@ func (b *box) undone(do func() error) bool {
 // What the queue keeps in memory is as the rows are, too, after a commit that
 // failed: nothing of it is seen, and what is done next is not misled by it.
 func TestMemoryAfterFailedCommits(t *testing.T) {
-	b := open(t, queue.Options{OutboundCapacity: 12, ReportWait: time.Hour})
+	b := open(t, queue.Options{OutboundCapacity: 12, ReportWait: time.Hour, BatchSlice: 2})
 	rnd := rand.New(rand.NewPCG(1, 1))
 	failed := map[string]int{}
 	// What a dispatcher knows: the place that each message was offered at.
