@@ -17,7 +17,11 @@ var ErrDiskFull = db.ErrDiskFull
 const unfinished = 4 << 10
 
 // Promised is how many bytes what was accepted may still need.
-func (q *Queue) Promised() int64 { return int64(q.out.capacity-q.out.free()) * unfinished }
+func (q *Queue) Promised() int64 {
+	q.out.mu.Lock()
+	defer q.out.mu.Unlock()
+	return int64(q.out.depth+q.out.promised) * unfinished
+}
 
 // MostPromised is Promised of a ring without a free slot.
 func (q *Queue) MostPromised() int64 { return int64(q.out.capacity) * unfinished }
@@ -43,9 +47,10 @@ func (r *ring) margin(was bool) int {
 	return 1
 }
 
-// free is how many slots are, and not promised.
+// free is how many slots are, and not promised. Those in use beyond the end of a
+// ring that was made smaller are in nobody's way.
 func (r *ring) free() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.capacity - r.depth - r.promised
+	return r.count() - r.promised
 }

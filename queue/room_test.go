@@ -107,3 +107,36 @@ func TestFullRings(t *testing.T) {
 	}
 	want("it was taken", false, false)
 }
+
+// A ring that was made smaller is full when nothing more goes in, and not for
+// what is still in use beyond its end.
+func TestFullIsNotWhatLiesBeyondTheEnd(t *testing.T) {
+	b := open(t, queue.Options{OutboundCapacity: 100})
+	var all []sms.Message
+	for range 60 {
+		all = append(all, b.submit("+491701234567", "x"))
+	}
+	for _, m := range all[:10] {
+		if _, err := b.q.Cancel(context.Background(), m.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.o.OutboundCapacity = 20
+	b.restart()
+	for n := range 11 {
+		full, _, err := b.q.Full(context.Background(), false, false)
+		if err != nil || full != (n == 10) {
+			t.Errorf("with %d of 10 slots used: full %v (%v)", n, full, err)
+		}
+		if n == 10 {
+			break
+		}
+		b.submit("+491701234567", "x")
+	}
+	if _, _, err := b.q.Submit(context.Background(), []queue.Draft{{Message: sms.Message{To: "+491701234567", Text: "x"}}}, nil); !errors.Is(err, queue.ErrFull) {
+		t.Errorf("one more than there is room for: %v", err)
+	}
+	if got := b.q.Promised(); got != 60*4<<10 {
+		t.Errorf("%d bytes are promised to 60 messages", got)
+	}
+}

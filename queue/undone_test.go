@@ -104,7 +104,11 @@ func TestMemoryAfterFailedCommits(t *testing.T) {
 		switch rnd.IntN(8) {
 		case 0:
 			kind, do = "submit", func() error {
-				_, _, err := b.q.Submit(context.Background(), []queue.Draft{{Message: sms.Message{To: m.To, Text: "x"}}, {Message: sms.Message{To: m.To, Text: "x"}}}, nil)
+				drafts := make([]queue.Draft, 1+rnd.IntN(5)) // a batch, if they are more than two
+				for i := range drafts {
+					drafts[i].Message = sms.Message{To: m.To, Text: "x"}
+				}
+				_, _, err := b.q.Submit(context.Background(), drafts, nil)
 				return err
 			}
 		case 1, 2:
