@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gatewayd/clock"
+	"gatewayd/sms"
 )
 
 func TestClock(t *testing.T) {
@@ -33,6 +34,12 @@ func TestClock(t *testing.T) {
 			}
 		} else if got.Trusted || got.Source != nil || !strings.Contains(*got.Advice, "clock.trust: always") || !strings.Contains(page, clock.NotSet) {
 			t.Errorf("a clock that is not set: %+v", got)
+		}
+		told := newBox(t, settings{change: func(o *Options) {
+			o.Clock, o.Alarms = c.clock, func() []sms.Alarm { return []sms.Alarm{{Code: "clock-not-set", Title: clock.NotSet}} }
+		}})
+		if n := strings.Count(told.get("/").want(200).Body.String(), clock.NotSet); n != 1 {
+			t.Errorf("with its alarm the page says %d times that the clock is not set", n)
 		}
 		b.post("/v1/messages", b.send, `{"to":"+491700000000","text":"x","expires_at":"2001-01-01T00:00:00Z"}`).want(c.expiry)
 	}

@@ -163,7 +163,7 @@ func TestSummary(t *testing.T) {
 		{modem(sms.Ready), 0, 10, warn, "Texts can be sent.", "1 modem is ready.|Received texts are held back in SIM and network, because no webhook takes those that are here."},
 		{modem(sms.Absent), 0, 10, bad, "No text can be sent now.", "m0: not plugged in|Received texts are held back in SIM and network, because no webhook takes those that are here."},
 	} {
-		got := summarise(c.modems, sms.Rings{Outbound: ring(c.out), Inbound: ring(c.in)})
+		got := summarise(c.modems, sms.Rings{Outbound: ring(c.out), Inbound: ring(c.in)}, time.Now())
 		if got.Kind != c.kind || got.Sentence != c.sentence || strings.Join(got.More, "|") != c.more {
 			t.Errorf("%+v with %d and %d in use: %+v", c.modems, c.out, c.in, got)
 		}

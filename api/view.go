@@ -159,14 +159,16 @@ func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusV
 		return nil, err
 	}
 	modems := a.modems(key)
-	v := &statusView{Summary: summarise(modems, rings)}
+	v := &statusView{Summary: summarise(modems, rings, a.now())}
 	if a.o.Alarms != nil {
 		v.Alarms = a.o.Alarms()
 		v.Summary.refuse(v.Alarms)
 	}
 	if advice := adviceOn(a.o.Clock.Status()); advice != "" {
 		v.Summary.Kind = worse(v.Summary.Kind)
-		v.Summary.More = append(v.Summary.More, clock.NotSet+". "+advice)
+		if !slices.ContainsFunc(v.Alarms, func(a sms.Alarm) bool { return a.Title == clock.NotSet }) { // it says so itself
+			v.Summary.More = append(v.Summary.More, clock.NotSet+". "+advice)
+		}
 	}
 	for _, m := range modems {
 		v.Modems = append(v.Modems, viewModem(m))
@@ -189,7 +191,7 @@ func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusV
 const searchesFor = 3 * time.Minute
 
 // summarise answers the first question: can it send?
-func summarise(modems []sms.Modem, rings sms.Rings) summaryView {
+func summarise(modems []sms.Modem, rings sms.Rings, now time.Time) summaryView {
 	var ready, able, coming int // able: it sends, and yet something is the matter with it
 	var others []string
 	for _, m := range modems {
@@ -200,7 +202,7 @@ func summarise(modems []sms.Modem, rings sms.Rings) summaryView {
 		case sms.StorageFull, sms.Deaf:
 			able++
 		case sms.Searching:
-			if m.Since.IsZero() || time.Since(m.Since) < searchesFor {
+			if m.Since.IsZero() || now.Sub(m.Since) < searchesFor {
 				coming++
 			}
 		case sms.Probing, sms.Healing:

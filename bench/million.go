@@ -18,8 +18,9 @@ import (
 //
 // The messages in the slots are queued for a modem that is away, each for another
 // recipient: of all that may fill slots that is what costs the most, for the
-// gateway keeps in memory what waits. What is scheduled it does not, so memory
-// and start are read again with the same messages set to be sent in a year.
+// gateway keeps in memory the place of what waits. Of what is scheduled it does
+// not, so memory and start are read again with the same messages set to be sent
+// in a year.
 func measureMillion(ctx context.Context, s settings, t *table) (err error) {
 	full, few := filepath.Join(s.dir, "million"), filepath.Join(s.dir, "thousand")
 	defer os.RemoveAll(full)

@@ -8,6 +8,7 @@
 package clock
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -93,6 +94,14 @@ func (c *Clock) Now() time.Time {
 }
 
 func (c *Clock) now() time.Time { return c.anchor.Add(time.Since(c.start)) }
+
+// At is when something was by the gateway's time, as that is set now: t is a
+// reading of time.Now in this process.
+func (c *Clock) At(t time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.anchor.Add(t.Sub(c.start))
+}
 
 // Trusted tells whether Now is the time of day. Once it is, it stays so: what
 // the wall clock does after that doesn't matter until it is right again.
@@ -236,7 +245,11 @@ const NotSet = "The clock is not set"
 // Advice says what that means and what to do. The wall clock is what an
 // administrator sees.
 func Advice(wall time.Time) string {
-	return "Texts with send_at wait and nothing expires until it is; all else goes on. The machine's clock says " +
-		wall.UTC().Format("2006-01-02 15:04") + " UTC, and neither the kernel nor the phone network says that this is right. " +
-		"Let the machine reach a time server (timedatectl shows whether it does), or set clock.trust: always if its clock is right by itself."
+	says := "Texts with send_at wait and nothing expires until it is; all else goes on. The machine's clock says " +
+		wall.UTC().Format("2006-01-02 15:04") + " UTC, and neither the kernel nor the phone network says that this is right. "
+	if _, err := askKernel(); err != nil {
+		return says + fmt.Sprintf("The kernel can't be asked (adjtimex: %v): have the sandbox or container allow that call, "+
+			"or set clock.trust: always if the clock is right.", err)
+	}
+	return says + "Let the machine reach a time server (timedatectl shows whether it does), or set clock.trust: always if its clock is right by itself."
 }

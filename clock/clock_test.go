@@ -2,6 +2,8 @@ package clock
 
 import (
 	"fmt"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,5 +175,19 @@ func TestKernelAnswers(t *testing.T) {
 	c := New(Options{})
 	if _, source := c.Look(); source != Kernel && source != Nobody {
 		t.Error(source)
+	}
+}
+
+// A sandbox that forbids the question is told of: timedatectl would say that all
+// is well.
+func TestKernelMayNotBeAsked(t *testing.T) {
+	ask := askKernel
+	defer func() { askKernel = ask }()
+	askKernel = func() (bool, error) { return true, syscall.EPERM }
+	if _, source := New(Options{}).Look(); source != Nobody {
+		t.Errorf("%q vouches for it", source)
+	}
+	if s := Advice(time.Now()); !strings.Contains(s, "adjtimex: operation not permitted") || strings.Contains(s, "timedatectl") {
+		t.Error(s)
 	}
 }

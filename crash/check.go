@@ -171,7 +171,7 @@ func (w *world) readNetwork() {
 			w.blame(tag, untrue, "the network saw a part that nobody asked for: %q", s.PartText())
 			continue
 		}
-		m.saw(s.From, s.Part, s.Parts)
+		m.saw(s)
 		m.whole = m.whole || s.Complete && s.Text == m.text
 		m.checked = false
 	}

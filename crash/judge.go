@@ -71,6 +71,8 @@ func (w *world) judgeStatus(m *message, a sms.Message, what string, each []int, 
 			w.blame(m.tag, lost, "not every part was seen: %s", what)
 		case !m.whole:
 			w.blame(m.tag, untrue, "no phone could make it whole, or it said something else: %s", what)
+		case a.Status == sms.Delivered && (m.to == number(expiredNumber) || m.to == number(silentNumber)):
+			w.blame(m.tag, untrue, "no report said that it was delivered: %s", what)
 		}
 	case sms.Undelivered:
 		if m.to != number(expiredNumber) {

@@ -41,12 +41,17 @@ func TestJudge(t *testing.T) {
 			change: func(m *message) { m.onlyOnce = true }, doubled: 1},
 		"begun anew from another SIM": {seen: map[string][]int{"a": {1, 0}, "b": {1, 1}}, api: sent(sms.Delivered, true, ""), change: func(m *message) { m.onlyOnce = true }},
 		"given up without a resend":   {api: sent(sms.Failed, false, "unconfirmed"), lost: 1},
+		"begun anew twice, from the first SIM again": {seen: map[string][]int{"a under 1": {1, 0}, "b under 2": {1, 0}, "a under 3": {1, 1}},
+			api: sent(sms.Delivered, true, ""), change: func(m *message) { m.onlyOnce = true }},
+		"whole from two SIMs": {seen: map[string][]int{"a under 1": {1, 1}, "b under 2": {1, 1}},
+			api: sent(sms.Delivered, true, ""), change: func(m *message) { m.onlyOnce = true }, doubled: 1},
 		"given up after its resend":   {seen: once, api: sent(sms.Failed, true, "unconfirmed")},
 		"failed":                      {api: sent(sms.Failed, false, "cms-500"), lost: 1},
 		"refused":                     {api: sent(sms.Failed, false, "cms-1"), change: func(m *message) { m.refused = true }},
 		"refused, and seen":           {seen: once, api: sent(sms.Failed, false, "cms-1"), change: func(m *message) { m.refused = true }, untrue: 1},
 		"undelivered":                 {seen: once, api: sent(sms.Undelivered, false, "tp-st-70"), change: func(m *message) { m.to = number(expiredNumber) }},
 		"undelivered, and delivered":  {seen: once, api: sent(sms.Undelivered, false, "tp-st-70"), untrue: 1},
+		"delivered, without a report": {seen: once, api: sent(sms.Delivered, false, ""), change: func(m *message) { m.to = number(silentNumber) }, untrue: 1},
 		"never at its end":            {api: sent(sms.Queued, false, ""), lost: 1},
 	} {
 		w := &world{lab: &lab{blamed: map[string]bool{}, kept: map[*world]string{}, quiet: true}}

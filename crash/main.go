@@ -90,17 +90,26 @@ func (l *lab) main(seed uint64, worlds int, record string) error {
 		})
 	}
 	all.Wait()
+	return l.end(ctx, time.Since(began), record)
+}
+
+// end reports, and records what was judged to its end: of a run that was cut off
+// the last lives of each world were compared with nothing.
+func (l *lab) end(ctx context.Context, took time.Duration, record string) error {
 	if l.err != nil && !errors.Is(l.err, context.Canceled) {
 		return l.err
 	}
-	l.print(time.Since(began))
-	if record != "" {
+	l.print(took)
+	if record != "" && ctx.Err() == nil {
 		if err := l.record(record); err != nil {
 			return err
 		}
 	}
 	if t := l.total; t.Lost+t.Doubled+t.Wrong > 0 {
 		return errors.New("promises were broken: see above")
+	}
+	if ctx.Err() != nil {
+		return errors.New("cut off: the last lives were not judged, and nothing is recorded")
 	}
 	if missing := l.missing(); l.every && len(missing) > 0 {
 		return fmt.Errorf("these failpoints killed nobody, so they check nothing: %s", strings.Join(missing, ", "))

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"gatewayd/sim"
 	"gatewayd/sms"
 )
 
@@ -23,23 +24,24 @@ type message struct {
 	keyless  bool             // without a key: its client asked once, whatever came of it
 	promised bool             // 202 was read
 	ids      map[string]bool  // that 202s gave it
-	seen     map[string][]int // by the sender's number: how often the network accepted each part
+	seen     map[string][]int // by sender and reference: how often the network accepted each part
 	whole    bool             // the network had all parts of it at once, and they said what was posted
 	settled  bool             // it is at its end, as far as webhooks told
 	checked  bool
 }
 
 // saw notes that the network accepted a part.
-func (m *message) saw(from string, part, parts int) {
-	if m.seen[from] == nil {
-		m.seen[from] = make([]int, parts)
+func (m *message) saw(s sim.Submission) {
+	set := fmt.Sprint(s.From, " under ", s.Ref)
+	if m.seen[set] == nil {
+		m.seen[set] = make([]int, s.Parts)
 	}
-	m.seen[from][part-1]++
+	m.seen[set][s.Part-1]++
 }
 
 // copies counts how often each part was seen, the most that one sender sent of
-// a part, and how many phones can have made a whole message of what they got: they
-// join parts of one sender only.
+// a part under one reference, and how many whole messages a phone can have made of
+// what it got: it joins parts of one sender and one reference only.
 func (m *message) copies(parts int) (each []int, most, wholes int) {
 	each = make([]int, parts)
 	for _, seen := range m.seen {

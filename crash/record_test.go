@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +37,14 @@ func TestRecordAddsUp(t *testing.T) {
 		}
 	}
 	l := &lab{total: tally{Kills: 10, Messages: 20, Marked: 1}}
+	cut, stop := context.WithCancel(t.Context())
+	stop()
+	if err := l.end(cut, 0, dir); err == nil {
+		t.Error("a run that was cut off has judged nothing, and says that all is well")
+	}
+	if all, err := readRecord(dir); err != nil || len(all) > 0 {
+		t.Errorf("it was recorded: %+v, %v", all, err)
+	}
 	for i := range 3 {
 		l.powerCut = i == 2
 		if err := l.record(dir); err != nil {

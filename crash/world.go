@@ -113,6 +113,7 @@ func newWorld(l *lab, seed uint64) (w *world, err error) {
 	w.points = pointsOf(direct)
 	wait := []string{"100ms", "500ms", "1500ms", "4s"}[w.rand.IntN(4)]
 	yaml := fmt.Sprintf("data_dir: %s\nhttp: {listen: %q}\nqueue: {unconfirmed_wait: %s, outbound_capacity: 1000, inbound_capacity: 1000}\n"+
+		"disk: {reserve: 4MB, ballast: 2MB}\nclock: {trust: always}\n"+
 		"modems:\n  discover: false\n  list:\n%s"+
 		"webhooks:\n  - {url: \"http://%s/hook\", secret: %q, events: [%s], allow_private: true}\n",
 		data, address, wait, list.String(), w.hook.address, secret, strings.Join(events(), ", "))

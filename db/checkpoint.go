@@ -36,6 +36,9 @@ func (d *DB) checkpoint() {
 		case <-d.quit:
 			return
 		}
+		if d.Damage() != nil {
+			continue // nothing is written into a damaged file
+		}
 		// A failure shows as a log that grows up to the backstop, and the
 		// next look tries again. NOOP only tells the length.
 		var busy, length, copied int
@@ -64,7 +67,7 @@ func (d *DB) checkpoint() {
 // committed copies the rest of the log after a checkpoint, and tells the
 // checkpointer now and then that the log has grown.
 func (d *DB) committed() {
-	if d.checkpoints == nil {
+	if d.checkpoints == nil || d.Damage() != nil {
 		return
 	}
 	select {
@@ -87,6 +90,9 @@ func (d *DB) committed() {
 // delay that, so it tries until ctx ends.
 func (d *DB) Scrub(ctx context.Context) error {
 	for {
+		if err := d.Damage(); err != nil {
+			return err
+		}
 		if d.checkpoints != nil { // most of it beside the writer
 			_, _ = d.checkpoints.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
 		}

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -365,7 +366,7 @@ func goesOn(t *testing.T, dir string, version int64) {
 			t.Fatal(err)
 		}
 	}
-	waiting, err := g.q.WaitingAfter(ctx, 0, 100)
+	waiting, err := g.q.TakeIn(ctx, sms.DefaultPriority, []string{""}, math.MaxInt64, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -361,6 +361,10 @@ func TestDamageStopsEverything(t *testing.T) {
 		if err := d.Read(context.Background(), func(Querier) error { return nil }); !errors.Is(err, ErrDamaged) {
 			t.Errorf("a read: %v", err)
 		}
+		if err := d.Scrub(context.Background()); !errors.Is(err, ErrDamaged) {
+			t.Errorf("a scrub: %v", err)
+		}
+		d.relieve() // the disk was full meanwhile
 		if err := d.Close(); err != nil {
 			t.Error(err)
 		}

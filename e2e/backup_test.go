@@ -171,7 +171,7 @@ func TestBackup(t *testing.T) {
 		make  func() []byte
 	}{
 		{"not a database", func() []byte { return []byte(strings.Repeat("this is no database\n", 100)) }},
-		{"no database of gatewayd's", func() []byte { return nil }},
+		{"the database of another program", func() []byte { return nil }},
 		{"malformed", func() []byte { return whole[:len(whole)/2] }},
 		{"install the newer gatewayd", func() []byte {
 			write(t, bad, whole)
@@ -179,7 +179,7 @@ func TestBackup(t *testing.T) {
 			b, _ := os.ReadFile(bad)
 			return b
 		}},
-		{"no database of gatewayd's", func() []byte {
+		{"the database of another program", func() []byte {
 			os.Remove(bad)
 			change(t, bad, `CREATE TABLE messages (subject TEXT)`)
 			b, _ := os.ReadFile(bad)

@@ -147,3 +147,20 @@ func (as *alarms) endOthers(codes []string, modems map[string]bool) {
 		}
 	}
 }
+
+// shiftTx gives alarms that began since this run did their time, when the clock
+// is set; shift does it in memory.
+func (as *alarms) shiftTx(tx *db.Tx, step time.Duration, began time.Time) error {
+	_, err := tx.Exec(`UPDATE alarms SET begun_at = begun_at + ? WHERE begun_at >= ?`, step.Milliseconds(), began.UnixMilli())
+	return err
+}
+
+func (as *alarms) shift(step time.Duration, began time.Time) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	for i := range as.on {
+		if at := &as.on[i].BegunAt; !at.Before(began) {
+			*at = at.Add(step)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,21 +56,26 @@ func (g *Gateway) shift(tx *db.Tx, step time.Duration, began, now time.Time) err
 	if err := g.queue.ShiftTx(tx, step, began, now); err != nil {
 		return err
 	}
+	if err := g.alarms.shiftTx(tx, step, began); err != nil {
+		return err
+	}
 	return g.webhooks.ShiftTx(tx, step, began)
 }
 
 // watchClock follows the machine's clock as far as it can be trusted, and says
 // when it can't.
 func (g *Gateway) watchClock(ctx context.Context) {
-	start := time.Now()
+	start, told := time.Now(), false
 	for {
 		if err := g.setClock(); err != nil && ctx.Err() == nil {
 			g.log.Error("the clock could not be set; tried again", "in", lookAtClock, "error", err)
 		}
 		if g.clock.Trusted() {
 			g.alarms.end(clockNotSet, "")
-		} else if time.Since(start) >= clockPatience {
+		} else if !told && time.Since(start) >= clockPatience {
+			// Once: its words tell the minute, and each new one would be a commit.
 			g.alarms.begin(clockNotSet, "", clock.NotSet, clock.Advice(g.clock.Status().Wall))
+			told = g.alarms.goesOn(clockNotSet, "")
 		}
 		if !sleep(ctx, lookAtClock) {
 			return
@@ -83,14 +89,15 @@ func (g *Gateway) watchClock(ctx context.Context) {
 func (g *Gateway) setClock() error {
 	step, source := g.clock.Look()
 	was := g.clock.Status().Source
-	if step == 0 {
+	if step == 0 && (was != clock.Nobody || source == clock.Nobody) {
 		g.clock.Step(0, source)
 	} else {
 		g.due.Lock()
 		defer g.due.Unlock()
-		stepped := false
+		stepped, began := false, g.clock.Began()
 		err := g.database.Write(func(tx *db.Tx) error {
-			if err := g.shift(tx, step, g.clock.Began(), g.clock.Now().Add(step)); err != nil {
+			now := g.clock.Now().Add(step)
+			if err := errors.Join(g.shift(tx, step, began, now), g.queue.ClockSetTx(tx, now)); err != nil {
 				return err
 			}
 			g.clock.Step(step, source)
@@ -104,6 +111,7 @@ func (g *Gateway) setClock() error {
 			return err
 		}
 		g.dispatch.shift(step)
+		g.alarms.shift(step, began)
 		g.webhooks.ClockSet()
 		g.log.Warn("the clock was set", "by", step.Round(time.Millisecond), "to", g.clock.Now(), "source", source)
 	}

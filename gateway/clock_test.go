@@ -118,7 +118,25 @@ func TestStartIn1970(t *testing.T) {
 		if !m.alarm(clockNotSet) || valueOf(t, clockMeter(m.g.clock)) != 0 {
 			t.Error("no alarm says so")
 		}
+		said := m.g.alarms.of("")
+		m.pass(5 * time.Minute)
+		if !slices.Equal(m.g.alarms.of(""), said) {
+			t.Errorf("it is written anew though nothing is: %v", m.g.alarms.of(""))
+		}
+		if at := m.g.modems.List()[0].Since; at.Year() != 1970 { // as its event tells
+			t.Errorf("the modem is what it is since %v", at)
+		}
+		m.g.alarms.begin(topUpDue, "m1", "The top-up day", "")
+		began := time.Now()
 		m.set(0, true)
+		for _, modem := range m.g.modems.List() {
+			if time.Since(modem.Since) > time.Hour {
+				t.Errorf("%s is %s since %v", modem.Name, modem.State, modem.Since)
+			}
+		}
+		if as := m.g.alarms.of("m1"); len(as) != 1 || as[0].BegunAt.Sub(began).Abs() > time.Second {
+			t.Errorf("it began at %v: %v", began, as)
+		}
 		m.pass(5 * time.Second)
 		m.is(past.ID, sms.Sent)
 		m.is(gone.ID, sms.Expired)
@@ -280,7 +298,7 @@ func TestClockThatJumps(t *testing.T) {
 		m.set(-9*years, true)
 		m.net.SetFate(number(7), sim.Fate{})
 		m.until(held[0].ID, sms.Delivered, 2*time.Hour)
-		m.until(held[1].ID, sms.Delivered, time.Minute)
+		m.until(held[1].ID, sms.Delivered, 2*time.Hour) // it may have a backoff of its own
 		if err := m.net.Handset(phone).Send(m.modems[0].Number(), "from the past"); err != nil {
 			t.Fatal(err)
 		}
@@ -324,6 +342,26 @@ func TestWaitsOverARestartWithAnotherClock(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What was moved when the clock was set is not moved again by the next start,
+// though nothing happened in between.
+func TestRestartAfterTheClockWasSet(t *testing.T) {
+	onMachine(t, 1, -time.Hour, nil, func(m *machine) {
+		m.modems[0].Fault(func(f *sim.Faults) { f.Silent, f.Lost = 1, true })
+		doubtful := m.submit(phone, "doubtful")
+		m.until(doubtful.ID, sms.Unconfirmed, 2*time.Minute)
+		since := time.Now()
+		m.set(0, true)
+		m.pass(40 * time.Second)
+		m.is(doubtful.ID, sms.Unconfirmed)
+		m.end()
+		m.start()
+		m.until(doubtful.ID, sms.Delivered, 3*time.Minute)
+		if d := time.Since(since); d > 75*time.Second {
+			t.Errorf("it waited %v", d)
+		}
+	})
 }
 
 // A year that jumps prunes nothing, neither what was written before the clock

@@ -27,13 +27,17 @@ type dispatcher struct {
 	mu         sync.Mutex
 	entries    map[int64]*entry
 	recipients map[string]*recipient
+	failed     map[string]int64 // aside of recipients of which nothing is in memory
 	lanes      map[lane]*lineHeap
 	held       heldHeap // lines whose first message waits out a backoff
 	feeds      []*feed
-	lastSeq    int64
-	tidyAt     int         // as many entries are worth a look at which still wait
-	awaited    bool        // modems that come have had their time
-	timer      *time.Timer // fires when the first held line is due
+	lines      [queue.Priorities]int   // how many lines each priority has
+	taken      [queue.Priorities]int64 // up to where each priority was taken in, but for modems that are behind
+	window     int                     // how many lines each priority should have that somebody may take
+	used       chan struct{}           // signalled when more may have to be taken in
+	tidyAt     int                     // as many entries are worth a look at which still wait
+	awaited    bool                    // modems that come have had their time
+	timer      *time.Timer             // fires when the first held line is due
 }
 
 // entry is one waiting message.
@@ -58,6 +62,7 @@ type line struct {
 	lane  lane
 	seq   int64 // its rank when it was put there: the heap's order must not change under it
 	index int   // in the lane's heap, -1: not there
+	aside bool  // its recipient did not get the last message
 	due   time.Time
 	held  int // in the heap of held lines, -1: not there
 }
@@ -106,7 +111,8 @@ const startWait = 30 * time.Second
 const overtakeAfter = 30 * time.Second
 
 func newDispatcher(now func() time.Time) *dispatcher {
-	return &dispatcher{now: now, trusted: func() bool { return true }, entries: map[int64]*entry{}, recipients: map[string]*recipient{}, lanes: map[lane]*lineHeap{}, tidyAt: 2 * loadAtOnce}
+	return &dispatcher{now: now, trusted: func() bool { return true }, entries: map[int64]*entry{}, recipients: map[string]*recipient{}, failed: map[string]int64{}, lanes: map[lane]*lineHeap{},
+		window: 2000, used: make(chan struct{}, 1), tidyAt: 2 * loadAtOnce}
 }
 
 // follow loads messages as they begin to wait, until ctx ends.
@@ -130,29 +136,11 @@ func (d *dispatcher) follow(ctx context.Context, q *queue.Queue, log *slog.Logge
 		}
 		select {
 		case <-changed:
+		case <-d.used:
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-// loadAtOnce is how many waiting messages are read at once.
-const loadAtOnce = 1000
-
-// load adds what has begun to wait since the last time.
-func (d *dispatcher) load(ctx context.Context, q *queue.Queue) error {
-	for n := 1; n > 0; {
-		d.mu.Lock()
-		last := d.lastSeq
-		d.mu.Unlock()
-		found, err := q.WaitingAfter(ctx, last, loadAtOnce)
-		if err != nil {
-			return err
-		}
-		d.add(found)
-		n = len(found)
-	}
-	return d.tidy(ctx, q)
 }
 
 // tidy forgets messages that wait no longer: canceled, expired or erased before
@@ -164,13 +152,15 @@ func (d *dispatcher) tidy(ctx context.Context, q *queue.Queue) error {
 		return nil
 	}
 	taken := make(map[int64]int, len(d.entries))
+	rows := make([]int64, 0, len(d.entries))
 	for _, e := range d.entries {
 		if e.line != nil {
 			taken[e.Row] = e.taken
+			rows = append(rows, e.Row)
 		}
 	}
 	d.mu.Unlock()
-	waiting, err := q.WaitingRows(ctx)
+	waiting, err := q.StillWaiting(ctx, rows)
 	if err != nil {
 		return err
 	}
@@ -200,7 +190,6 @@ func (d *dispatcher) add(found []queue.Waiting) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, w := range found {
-		d.lastSeq = max(d.lastSeq, w.Seq)
 		if old := d.entries[w.Row]; old == nil {
 			d.admit(w)
 		} else if w.Seq > old.Seq {
@@ -215,10 +204,12 @@ func (d *dispatcher) add(found []queue.Waiting) {
 func (d *dispatcher) admit(w queue.Waiting) {
 	r := d.recipients[w.To]
 	if r == nil {
-		r = &recipient{number: w.To, sim: w.SIM}
-		d.recipients[w.To] = r
+		r = &recipient{number: w.To, sim: w.SIM, aside: d.failed[w.To]}
+		d.recipients[r.number] = r
+		delete(d.failed, r.number)
 	}
 	e := &entry{Waiting: w}
+	e.To = r.number // one string for all
 	if e.Since.IsZero() {
 		e.Since = d.now()
 	}
@@ -236,10 +227,11 @@ func (d *dispatcher) enqueue(r *recipient, e *entry) {
 	i := slices.IndexFunc(r.lines, func(l *line) bool { return l.priority == e.Priority && l.pin == e.Pin })
 	if i < 0 {
 		r.lines = append(r.lines, &line{to: r, priority: e.Priority, pin: e.Pin, index: -1, held: -1})
+		d.lines[e.Priority]++
 		i = len(r.lines) - 1
 	}
 	l := r.lines[i]
-	e.line = l
+	e.line, e.Pin = l, l.pin
 	d.entries[e.Row] = e
 	at, _ := slices.BinarySearchFunc(l.waiting, e.Seq, func(x *entry, seq int64) int { return int(x.Seq - seq) })
 	l.waiting = slices.Insert(l.waiting, at, e)
@@ -277,14 +269,11 @@ func (l *line) first(now time.Time) (*entry, time.Time) {
 func (l *line) rank(e *entry) int64 { return max(2*e.Seq, 2*l.to.aside+1) }
 
 // stepAside makes the lines of a recipient that did not get a message stand
-// behind all that wait now, so that a number that fails costs the others no more
-// than the part on the air; or ends that.
-func (d *dispatcher) stepAside(e *entry, aside bool) {
-	r := d.recipients[e.To] // its lines are placed anew when it is released
-	r.aside = 0
-	if aside {
-		r.aside = d.lastSeq
-	}
+// behind a place, that of the last message that waits now, taken in or not, so
+// that a number that fails costs the others no more than the part on the air.
+// 0 ends that.
+func (d *dispatcher) stepAside(e *entry, behind int64) {
+	d.recipients[e.To].aside = behind // its lines are placed anew when it is released
 }
 
 // place puts a line where its first message belongs now.
@@ -297,6 +286,7 @@ func (d *dispatcher) place(l *line) {
 	}
 	if len(l.waiting) == 0 {
 		l.to.lines = slices.DeleteFunc(l.to.lines, func(x *line) bool { return x == l })
+		d.lines[l.priority]--
 		d.forget(l.to)
 		return
 	}
@@ -326,13 +316,16 @@ func (d *dispatcher) place(l *line) {
 		h = &lineHeap{}
 		d.lanes[l.lane] = h
 	}
-	l.seq = l.rank(e)
+	l.seq, l.aside = l.rank(e), l.to.aside > 0
 	heap.Push(h, l)
 }
 
 func (d *dispatcher) forget(r *recipient) {
 	if len(r.lines) == 0 && r.inFlight == 0 {
 		delete(d.recipients, r.number)
+		if r.aside > 0 {
+			d.remember(r)
+		}
 	}
 }
 
@@ -355,8 +348,9 @@ func (d *dispatcher) lookAt(due, now time.Time) {
 	d.timer.Reset(min(max(0, due.Sub(now)), lookAtLeast))
 }
 
-// wake signals the modems that have found nothing to send.
+// wake signals the modems that have found nothing to send, and whoever takes in more.
 func (d *dispatcher) wake() {
+	d.lookForMore()
 	for _, f := range d.feeds {
 		if f.idle {
 			f.idle = false
@@ -388,8 +382,8 @@ func (d *dispatcher) take(f *feed) *entry {
 		if !d.mayTake(f, at, now) {
 			continue
 		}
-		for unsuited := 0; len(*h) > 0 && unsuited < farEnough; {
-			l := (*h)[0]
+		for unsuited := 0; h.Len() > 0 && unsuited < farEnough; {
+			l := h.lines[0]
 			if e, _ := l.first(now); e != nil && !d.refusedOnlyBy(f, e, now) && !d.behind(l, e, now) {
 				if d.suits(f, room, at, e, now) {
 					consider(l)
@@ -545,22 +539,40 @@ func (l *line) before(other *line, now time.Time) bool {
 }
 
 // lineHeap orders the lines of a lane. Every line in it has a message that may go.
-type lineHeap []*line
-
-func (h lineHeap) Len() int { return len(h) }
-func (h lineHeap) Less(i, j int) bool {
-	if h[i].priority != h[j].priority {
-		return h[i].priority > h[j].priority
-	}
-	return h[i].seq < h[j].seq
+type lineHeap struct {
+	lines []*line
+	ready [queue.Priorities]int // of each priority, those that are not aside
 }
-func (h lineHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i]; h[i].index, h[j].index = i, j }
-func (h *lineHeap) Push(x any)   { l := x.(*line); l.index = len(*h); *h = append(*h, l) }
+
+func (h *lineHeap) Len() int { return len(h.lines) }
+func (h *lineHeap) Less(i, j int) bool {
+	a, b := h.lines[i], h.lines[j]
+	if a.priority != b.priority {
+		return a.priority > b.priority
+	}
+	return a.seq < b.seq
+}
+func (h *lineHeap) Swap(i, j int) {
+	h.lines[i], h.lines[j] = h.lines[j], h.lines[i]
+	h.lines[i].index, h.lines[j].index = i, j
+}
+func (h *lineHeap) Push(x any) {
+	l := x.(*line)
+	l.index = len(h.lines)
+	h.lines = append(h.lines, l)
+	if !l.aside {
+		h.ready[l.priority]++
+	}
+}
 func (h *lineHeap) Pop() any {
-	old := *h
-	l := old[len(old)-1]
-	*h = old[:len(old)-1]
+	n := len(h.lines) - 1
+	l := h.lines[n]
+	h.lines[n] = nil
+	h.lines = h.lines[:n]
 	l.index = -1
+	if !l.aside {
+		h.ready[l.priority]--
+	}
 	return l
 }
 

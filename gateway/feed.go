@@ -415,7 +415,11 @@ func (f *feed) remove(j *job) {
 func (f *feed) stepAside(e *entry, aside bool) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	f.d.stepAside(e, aside)
+	var behind int64
+	if aside {
+		behind = f.q.LastPlace()
+	}
+	f.d.stepAside(e, behind)
 }
 
 func (f *feed) putBack(e *entry) {

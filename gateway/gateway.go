@@ -140,7 +140,14 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
-	if err := g.database.Write(func(tx *db.Tx) error { return g.shift(tx, shift, g.clock.Now(), g.clock.Now()) }); err != nil {
+	err = g.database.Write(func(tx *db.Tx) error {
+		now := g.clock.Now()
+		if err := g.shift(tx, shift, now, now); err != nil || shift == 0 || !g.clock.Trusted() {
+			return err
+		}
+		return g.queue.ClockSetTx(tx, now)
+	})
+	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{

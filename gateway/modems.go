@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatewayd/clock"
 	"gatewayd/modem"
 	"gatewayd/modem/ports"
 	"gatewayd/modem/transcript"
@@ -43,6 +44,7 @@ type attached struct {
 	feed     *feed
 	account  *account // nil: nothing of its SIM is watched
 	alarms   *alarms
+	clock    *clock.Clock
 	port     atomic.Pointer[string]       // where it is plugged in, as far as that is known
 	device   atomic.Pointer[ports.Device] // that it is; nil: none, or not on USB
 	dialogue *transcript.Ring
@@ -59,7 +61,7 @@ const dialogueKept = 64 << 10
 // newModem makes a modem that is at port, "" if that is yet to be found out.
 func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 	log := g.log.With("modem", o.Name)
-	a := &attached{o: o, listed: listed, alarms: g.alarms, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
+	a := &attached{o: o, listed: listed, alarms: g.alarms, clock: g.clock, feed: newFeed(g.dispatch, g.queue, log, o.Name)}
 	a.feed.limits = o.Limits
 	a.dialogue = transcript.NewRing(dialogueKept)
 	a.port.Store(&a.o.Port)
@@ -93,6 +95,9 @@ func (a *attached) snapshot() sms.Modem { return a.complete(a.modem.Snapshot()) 
 // complete adds to a modem's picture what only the gateway knows of it.
 func (a *attached) complete(m sms.Modem) sms.Modem {
 	m = a.feed.show(m)
+	if !m.Since.IsZero() { // by the machine's clock, which may not have been set then
+		m.Since = a.clock.At(m.Since)
+	}
 	m.Canary = a.canary.Load()
 	m.Alarms = a.alarms.of(m.Name)
 	if a.account != nil {

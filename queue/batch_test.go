@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -119,7 +118,7 @@ func TestBatchThatWasCutOff(t *testing.T) {
 				}
 			}
 			b.want(accepted[17].ID, sms.Scheduled) // until somebody looks what is due
-			waiting, err := b.q.WaitingAfter(context.Background(), 0, 100)
+			waiting, err := b.takeIn()
 			if err != nil || len(waiting) != all-1 {
 				t.Errorf("%d messages wait (%v)", len(waiting), err)
 			}
@@ -444,11 +443,11 @@ func TestRestoredBatchIsHeld(t *testing.T) {
 			t.Errorf("message %d is not held", m.Row)
 		}
 	}
-	if w, err := c.q.WaitingAfter(context.Background(), 0, math.MaxInt32); len(w) != 0 || err != nil {
+	if w, err := c.takeIn(); len(w) != 0 || err != nil {
 		t.Errorf("%d wait (%v)", len(w), err)
 	}
 	c.decide(queue.Release)
-	if w, err := c.q.WaitingAfter(context.Background(), 0, 100); len(w) != 9 || err != nil {
+	if w, err := c.takeIn(); len(w) != 9 || err != nil {
 		t.Errorf("%d wait (%v)", len(w), err)
 	}
 }

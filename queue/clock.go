@@ -9,18 +9,30 @@ import (
 	"gatewayd/db"
 )
 
-// LastTime is the newest time in the event log of a database that is not open
-// as a queue yet, zero if there is none, and whether the clock was trusted then.
+// The table of sequences has, besides those, when the clock was set last, and
+// after which event: a start that finds no newer one goes on from there.
+const setAt, setAfter = "clock set at", "clock set after"
+
+// LastTime is the newest time in a database that is not open as a queue yet,
+// zero if there is none, and whether the clock was trusted then.
 func LastTime(ctx context.Context, d *db.DB) (last time.Time, certain bool, err error) {
 	err = d.Read(ctx, func(r db.Querier) error {
-		var at int64
+		var seq, at int64
 		var uncertain bool
-		err := r.QueryRow(`SELECT at, clock_uncertain FROM events ORDER BY seq DESC LIMIT 1`).Scan(&at, &uncertain)
+		err := r.QueryRow(`SELECT seq, at, clock_uncertain FROM events ORDER BY seq DESC LIMIT 1`).Scan(&seq, &at, &uncertain)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return nil
 		case err == nil:
 			last, certain = fromMS(at), !uncertain
+			err = r.QueryRow(`SELECT at.last FROM sequences at JOIN sequences after ON after.name = ? WHERE at.name = ? AND after.last >= ?`,
+				setAfter, setAt, seq).Scan(&at)
+		}
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err == nil {
+			last, certain = fromMS(at), true
 		}
 		return err
 	})
@@ -59,6 +71,12 @@ func (q *Queue) ShiftTx(tx *db.Tx, step time.Duration, began, now time.Time) err
 		}
 	}
 	return nil
+}
+
+// ClockSetTx notes, in the caller's transaction, that the clock is set to now.
+func (q *Queue) ClockSetTx(tx *db.Tx, now time.Time) error {
+	_, err := tx.Exec(`INSERT OR REPLACE INTO sequences (name, last) VALUES (?,?), (?,?)`, setAt, toMS(now), setAfter, q.lastEvent)
+	return err
 }
 
 // LongestBackoff is more than anything sends a message back for.

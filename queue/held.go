@@ -102,11 +102,11 @@ func (q *Queue) releaseHeld(tx *db.Tx, r *record, now time.Time) error {
 // cancelHeld ends a held message. One that a modem had is failed and not
 // canceled: a late report may still say that it arrived.
 func (q *Queue) cancelHeld(tx *db.Tx, r *record, now time.Time) error {
-	var parts int
-	if err := tx.QueryRow(`SELECT count(*) FROM parts WHERE message = ?`, r.Row).Scan(&parts); err != nil {
+	started, err := wasStarted(tx, r)
+	if err != nil {
 		return err
 	}
-	if parts > 0 || r.PossibleDuplicate {
+	if started || r.PossibleDuplicate {
 		r.Error = unconfirmed("A modem had it before the backup was made that was restored, and it was not to be sent again.")
 		return q.step(tx, r, sms.Failed, now)
 	}
@@ -117,12 +117,25 @@ func (q *Queue) cancelHeld(tx *db.Tx, r *record, now time.Time) error {
 	return q.step(tx, r, sms.Canceled, now)
 }
 
+// wasStarted tells whether a modem was ever given a part of a message.
+func wasStarted(tx *db.Tx, r *record) (started bool, err error) {
+	err = tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM parts WHERE message = ?)`, r.Row).Scan(&started)
+	return started, err
+}
+
 // keep holds a message: it stays where it is and no modem gets it.
 func (q *Queue) keep(tx *db.Tx, r *record, as int, now time.Time) error {
 	was := r.Status
 	if was == sms.Sending || was == sms.Unconfirmed {
 		r.Error = nil
 		if err := q.step(tx, r, sms.Queued, now); err != nil {
+			return err
+		}
+		// The answer to what was on the air went with the database that is
+		// replaced. Without an end to its time on the air no report is its own.
+		_, err := tx.Exec(`UPDATE parts SET doubted_at = min(sent_at + ?, ?) WHERE message = ? AND confirmed_at IS NULL AND doubted_at IS NULL AND awaiting > 0`,
+			acceptedAfter.Milliseconds(), toMS(now), r.Row)
+		if err != nil {
 			return err
 		}
 	}

@@ -196,7 +196,7 @@ func (b *box) work(rnd *rand.Rand, m sms.Message) string {
 		}
 	}
 	v := &queue.Verdict{Row: m.Row, Part: part, Fate: queue.Fate(max(0, rnd.IntN(8)-4)), MR: rnd.IntN(8), Err: &sms.Error{Code: "x"}}
-	started := err == nil || m.Attempts > 0 // else no modem could say this
+	started := err == nil || answerable(m) // else no modem could say this
 	if parts, err := b.q.Parts(context.Background(), m.Row); err != nil || len(parts) < part || !started {
 		return "nothing"
 	}
@@ -207,4 +207,16 @@ func (b *box) work(rnd *rand.Rand, m sms.Message) string {
 		b.t.Error(err)
 	}
 	return fmt.Sprintf("fate %d of part %d of a message that was %s", v.Fate, part, m.Status)
+}
+
+// answerable tells whether a modem may still have something to say of a message:
+// not of what it refused, nor of what it never had.
+func answerable(m sms.Message) bool {
+	switch m.Status {
+	case sms.Canceled, sms.Expired:
+		return false
+	case sms.Failed:
+		return m.Attempts > 0 && m.Error.Code == "unconfirmed"
+	}
+	return m.Attempts > 0
 }

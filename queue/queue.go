@@ -114,10 +114,10 @@ type Queue struct {
 	writingOut sync.Mutex  // of batches
 	late       atomic.Bool // writeOutLater is at it
 
-	mu      sync.Mutex
-	changed chan struct{}      // closed and replaced after each commit with an event
-	fresh   []place            // messages that have begun to wait, in order, as far as nobody took them in
-	open    map[sms.Status]int // messages at each status that is not final
+	mu       sync.Mutex
+	changed  chan struct{} // closed and replaced after each commit with an event
+	backlogs map[backlogOf]*backlog
+	open     map[sms.Status]int // messages at each status that is not final
 }
 
 // Open takes over the queue's tables in d and settles what the last run left
@@ -153,9 +153,10 @@ func prepare(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 		ids:      ulid.Monotonic(rand.Reader, 0),
 		onAir:    map[int64]*record{},
 		stops:    map[string]bool{},
-		promised: map[clientKey]promised{},
 		open:     map[sms.Status]int{},
 		changed:  make(chan struct{}),
+		backlogs: map[backlogOf]*backlog{},
+		promised: map[clientKey]promised{},
 	}
 	err := d.Read(ctx, func(r db.Querier) error {
 		err := r.QueryRow(`SELECT seq FROM sqlite_sequence WHERE name = 'messages'`).Scan(&q.lastRow)

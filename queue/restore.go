@@ -137,7 +137,8 @@ func (q *Queue) takeOver(tx *db.Tx, now time.Time) error {
 	return err
 }
 
-// mergeStops keeps every STOP of both databases that no later START lifts.
+// mergeStops keeps every STOP of both databases that no later START lifts. What
+// is later, only times of a clock that was set can tell.
 func mergeStops(tx *db.Tx) error {
 	type stop struct {
 		number, word string
@@ -189,9 +190,11 @@ func mergeStops(tx *db.Tx) error {
 	return nil
 }
 
-// startedAfter reports whether a number has sent START after a moment.
+// startedAfter reports whether a number has surely sent START after its STOP.
 func startedAfter(tx *db.Tx, side, number string, since int64) (bool, error) {
-	rows, err := tx.Query(`SELECT text FROM `+side+`.messages WHERE number = ? AND direction = 'inbound' AND created_at > ? AND text IS NOT NULL`, number, since)
+	rows, err := tx.Query(`SELECT text FROM `+side+`.messages WHERE number = ?1 AND direction = 'inbound' AND created_at > ?2 AND text IS NOT NULL
+		AND clock_uncertain = 0 AND NOT EXISTS (SELECT 1 FROM (SELECT * FROM main.messages UNION ALL SELECT * FROM replaced.messages) stop
+			WHERE stop.number = ?1 AND stop.direction = 'inbound' AND stop.created_at = ?2 AND stop.clock_uncertain = 1)`, number, since)
 	if err != nil {
 		return false, err
 	}

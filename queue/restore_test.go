@@ -13,6 +13,7 @@ import (
 	"gatewayd/db"
 	"gatewayd/queue"
 	"gatewayd/sms"
+	"gatewayd/sms/pdu"
 )
 
 // copyOf makes a backup of the box and returns it as a box of its own, closed.
@@ -72,10 +73,10 @@ func (b *box) decide(v queue.HeldVerdict) {
 	}
 }
 
-// offered lists the texts that a modem would be given, in order.
+// offered lists the texts that modems would be given next, in order, each once.
 func (b *box) offered() (texts []string) {
 	b.t.Helper()
-	waiting, err := b.q.WaitingAfter(context.Background(), 0, 100)
+	waiting, err := b.takeIn()
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func TestRestoredMessagesAreHeld(t *testing.T) {
 		t.Errorf("%+v %v", m, err)
 	}
 	c.decide(queue.Release)
-	if got := c.offered(); !slices.Equal(got, []string{"new", "later", "sending", "doubtful"}) {
+	if got := c.offered(); !slices.Equal(got, []string{"sending", "doubtful"}) {
 		t.Errorf("offered after the release: %v", got)
 	}
 	for _, name := range []string{"sending", "doubtful"} {
@@ -158,6 +159,35 @@ func TestRestoredMessagesAreHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.want(all["scheduled"].ID, sms.Queued)
+}
+
+// What is held may have gone out, so that it expired says nothing of that: a
+// status report still counts, and nobody is told that it was not sent.
+func TestHeldMessagesThatExpire(t *testing.T) {
+	b := open(t, queue.Options{})
+	hour := func(d *queue.Draft) { d.ExpiresAt = b.now.Add(time.Hour) }
+	waiting, sending := b.submit("+491701000001", "waiting", hour), b.submit("+491701000002", "sending", hour)
+	b.begin(sending, 1)
+	c := b.copyOf()
+	c.restore(nil, "")
+	began := c.now
+	c.now = c.now.Add(2 * time.Hour)
+	if _, err := c.q.ExpireDue(c.now); err != nil {
+		t.Fatal(err)
+	}
+	c.holds("expiry")
+	if m := c.want(waiting.ID, sms.Expired); !strings.Contains(m.Error.Detail, "may have gone out") {
+		t.Errorf("one that may have gone out expired: %+v", m.Error)
+	}
+	if m := c.want(sending.ID, sms.Failed); m.Error.Code != "unconfirmed" {
+		t.Errorf("one that a modem had: %+v", m.Error)
+	}
+	err := c.q.Receive(sms.Incoming{Modem: "office", ICCID: "8949", Index: -1, At: c.now,
+		PDU: pdu.EncodeReport("+491710760000", pdu.Report{MR: 9, To: sending.To, SCTS: began, Discharge: c.now})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.want(sending.ID, sms.Delivered)
 }
 
 func TestRestoredMessagesAreCanceled(t *testing.T) {
@@ -260,6 +290,41 @@ func TestStricterConsentStays(t *testing.T) {
 	newer.restore(old, "")
 	newer.want(newer.submit(before, "hello").ID, sms.Queued)
 	newer.want(newer.submit(after, "hello").ID, sms.Failed)
+}
+
+// A time that nobody vouches for proves nothing: whichever of STOP and START
+// seems to be later, STOP stays.
+func TestConsentOfAnUnsetClock(t *testing.T) {
+	const number = "+491702000006"
+	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		start time.Time // in the backup, and whether its clock was set
+		set   bool
+		last  time.Time // of the STOP
+	}{
+		"a START that seems to come later": {start: noon.AddDate(9, 0, 0), last: noon},
+		"a STOP that seems to come first":  {start: noon, set: true, last: noon.AddDate(-56, 0, 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			trusted := c.set
+			said := func(x *box, word string, at time.Time, n byte) {
+				x.now = at
+				x.receive("", -1, x.texts(number, word, n)[0])
+			}
+			backup := open(t, queue.Options{Trusted: func() bool { return trusted }})
+			said(backup, "START", c.start, 1)
+			backup = backup.copyOf()
+			trusted = !c.set
+			replaced := open(t, queue.Options{Trusted: func() bool { return trusted }})
+			said(replaced, "STOP", c.last, 2)
+			trusted = true
+			backup.now = noon.Add(time.Hour)
+			backup.restore(replaced, "")
+			if m := backup.message(backup.submit(number, "hello").ID); m.Status != sms.Failed {
+				t.Errorf("a text to one who said STOP is %s", m.Status)
+			}
+		})
+	}
 }
 
 // What else must not go back in time.
@@ -381,7 +446,7 @@ func TestManyAreHeld(t *testing.T) {
 		t.Errorf("%+v", took)
 	}
 	c.decide(queue.Release)
-	waiting, err := c.q.WaitingAfter(context.Background(), 0, 1000)
+	waiting, err := c.takeIn()
 	if err != nil || len(waiting) != many {
 		t.Errorf("%d wait (%v)", len(waiting), err)
 	}

@@ -88,6 +88,15 @@ func (q *Queue) expire(tx *db.Tx, r *record, now time.Time) error {
 		return q.step(tx, r, sms.Failed, now)
 	}
 	detail := "No modem could send it in time."
+	if r.held == mayHaveGone {
+		if started, err := wasStarted(tx, r); err != nil {
+			return err
+		} else if started {
+			r.Error = unconfirmed("A modem had it before the backup was made that was restored, and expires_at came before it was released.")
+			return q.step(tx, r, sms.Failed, now)
+		}
+		detail = "Nobody released it in time after a backup was restored. It may have gone out between the backup and the restore."
+	}
 	if r.Error != nil {
 		detail += " The last attempt: " + r.Error.Title + " (" + r.Error.Code + ")."
 	}

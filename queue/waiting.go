@@ -4,7 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"slices"
+	"maps"
+	"sort"
 	"time"
 
 	"gatewayd/db"
@@ -29,21 +30,21 @@ type Waiting struct {
 	SIM       string // the SIM that its recipient last wrote to or heard from, within 30 days
 }
 
+// Priorities is how many there are, from 0 on; the highest goes first.
+const Priorities = 10
+
 // StickyFor is how long a number keeps the SIM it last had to do with.
 const StickyFor = 30 * 24 * time.Hour
-
-// place is where a message stands in the order of those that wait.
-type place struct{ seq, row int64 }
 
 // line gives a message that begins to wait the next place, and tells of it once
 // that is on disk.
 func (q *Queue) line(tx *db.Tx, r *record) {
-	p := place{q.queuedSeq.Add(1), r.Row}
+	p, at := place{q.queuedSeq.Add(1), r.Row}, backlogOf{r.Priority, r.pin}
 	r.queuedSeq = p.seq
 	tx.OnCommit(func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		q.fresh = append(q.fresh, p)
+		q.backlogAt(at).add(p)
 	})
 }
 
@@ -74,56 +75,114 @@ func (q *Queue) takeStock(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return eachRow(r, `SELECT m.status, m.row, coalesce(m.queued_seq, 0) FROM outbound_ring o JOIN messages m ON m.row = o.message
-			WHERE o.processed IS NULL AND o.confirmed IS NULL ORDER BY m.queued_seq`, func(scan func(...any) error) error {
+		err = eachRow(r, `SELECT m.status, m.row, coalesce(m.queued_seq, 0), m.priority, m.pin FROM outbound_ring o JOIN messages m ON m.row = o.message
+			WHERE o.processed IS NULL AND o.confirmed IS NULL`, func(scan func(...any) error) error {
 			var s sms.Status
 			var p place
-			if err := scan(&s, &p.row, &p.seq); err != nil {
+			var at backlogOf
+			if err := scan(&s, &p.row, &p.seq, &at.priority, &at.pin); err != nil {
 				return err
 			}
 			q.open[s]++
 			if s == sms.Queued && p.seq > 0 { // else it is held
-				q.fresh = append(q.fresh, p)
+				q.backlogAt(at).add(p)
 			}
 			q.queuedSeq.Store(max(q.queuedSeq.Load(), p.seq))
 			return nil
 		})
+		for _, b := range q.backlogs {
+			sort.Sort(b)
+		}
+		return err
 	})
 }
 
-// WaitingAfter returns up to limit waiting messages whose place in the order is
-// after seq, and forgets those up to it: they are taken in. A message that
-// becomes queued anew gets a new place.
-func (q *Queue) WaitingAfter(ctx context.Context, seq int64, limit int) ([]Waiting, error) {
+// LastPlace is the place in the order that was given last: whoever is to stand
+// behind all that wait now stands behind that.
+func (q *Queue) LastPlace() int64 { return q.queuedSeq.Load() }
+
+// FirstPlace is the place of the first message of a priority for one modem, ""
+// any, that was not taken in yet; 0: there is none.
+func (q *Queue) FirstPlace(priority int, pin string) int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if b := q.backlogs[backlogOf{priority, pin}]; b != nil {
+		return b.at(0).seq
+	}
+	return 0
+}
+
+// TakeIn returns the next messages of a priority that wait for the modems in
+// pins ("" is any), in order, at most limit of them and none behind the place
+// upTo; it is for one reader, who keeps them: a message is returned once for each
+// time that it begins to wait.
+func (q *Queue) TakeIn(ctx context.Context, priority int, pins []string, upTo int64, limit int) ([]Waiting, error) {
 	for {
-		places := q.placesAfter(seq, limit)
+		places, from := q.next(priority, pins, upTo, limit)
 		if len(places) == 0 {
 			return nil, nil
 		}
 		all, err := q.waiting(ctx, places)
-		if len(all) > 0 || err != nil {
-			return all, err
+		if err != nil {
+			return nil, err
 		}
-		seq = places[len(places)-1].seq // none of them waits any more
+		q.mu.Lock()
+		for at, n := range from {
+			q.backlogs[at].drop(n)
+			if q.backlogs[at].Len() == 0 {
+				delete(q.backlogs, at)
+			}
+		}
+		q.mu.Unlock()
+		if len(all) > 0 {
+			return all, nil
+		} // else none of them waits any more
 	}
 }
 
-func (q *Queue) placesAfter(seq int64, limit int) []place {
+// backlogAt is the backlog of that name. Called with mu held.
+func (q *Queue) backlogAt(at backlogOf) *backlog {
+	b := q.backlogs[at]
+	if b == nil {
+		b = &backlog{}
+		q.backlogs[at] = b
+	}
+	return b
+}
+
+// next merges backlogs, and tells how many it took of each.
+func (q *Queue) next(priority int, pins []string, upTo int64, limit int) (places []place, from map[backlogOf]int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n, _ := slices.BinarySearchFunc(q.fresh, seq+1, func(p place, seq int64) int { return int(p.seq - seq) })
-	q.fresh = q.fresh[n:]
-	if len(q.fresh) == 0 {
-		q.fresh = nil // and what it took
+	from = map[backlogOf]int{}
+	for len(places) < limit {
+		var first place
+		var of backlogOf
+		for _, pin := range pins {
+			at := backlogOf{priority, pin}
+			b := q.backlogs[at]
+			if b == nil || from[at] == b.Len() {
+				continue
+			}
+			if p := b.at(from[at]); p.seq <= upTo && (first.seq == 0 || p.seq < first.seq) {
+				first, of = p, at
+			}
+		}
+		if first.seq == 0 {
+			break
+		}
+		places = append(places, first)
+		from[of]++
 	}
-	return slices.Clone(q.fresh[:min(limit, len(q.fresh))])
+	return places, from
 }
 
-// waiting loads those of the messages that still wait.
+// waiting loads those of the messages that still wait at their places.
 func (q *Queue) waiting(ctx context.Context, places []place) (all []Waiting, err error) {
 	rows := make([]int64, len(places))
+	placeOf := make(map[int64]int64, len(places))
 	for i, p := range places {
-		rows[i] = p.row
+		rows[i], placeOf[p.row] = p.row, p.seq
 	}
 	list, err := json.Marshal(rows)
 	if err != nil {
@@ -134,31 +193,99 @@ func (q *Queue) waiting(ctx context.Context, places []place) (all []Waiting, err
 			CASE WHEN m.clock_uncertain THEN NULL ELSE coalesce(m.send_at, m.created_at) END, coalesce(s.sim, ''), m.parts, CASE WHEN m.parts = 1 THEN 0 ELSE
 			(SELECT count(*) FROM parts p WHERE p.message = m.row AND p.confirmed_at IS NOT NULL AND p.sim = s.sim) END
 			FROM (SELECT DISTINCT value FROM json_each(?)) j JOIN messages m ON m.row = j.value LEFT JOIN senders s ON s.number = m.number AND s.at > ?
-			WHERE m.queued_seq >= ? AND m.status = 'queued' ORDER BY m.queued_seq`, func(scan func(...any) error) error {
+			WHERE m.queued_seq IS NOT NULL AND m.status = 'queued' ORDER BY m.queued_seq`, func(scan func(...any) error) error {
 			var w Waiting
 			var notBefore, expires, since sql.NullInt64
 			if err := scan(&w.Row, &w.Seq, &w.To, &w.Priority, &w.Pin, &notBefore, &expires, &w.RefusedBy, &w.Attempts, &since, &w.SIM, &w.Parts, &w.Done); err != nil {
 				return err
 			}
+			if w.Seq != placeOf[w.Row] {
+				return nil // it has another place by now, which comes
+			}
 			w.NotBefore, w.ExpiresAt, w.Since = fromNull(notBefore), fromNull(expires), fromNull(since)
 			all = append(all, w)
 			return nil
-		}, string(list), toMS(q.o.Now().Add(-StickyFor)), places[0].seq)
+		}, string(list), toMS(q.o.Now().Add(-StickyFor)))
 	})
 	return all, err
 }
 
-// WaitingRows returns the rows of all messages that wait for a modem.
-func (q *Queue) WaitingRows(ctx context.Context) (map[int64]bool, error) {
+// ForgetOver drops the places of messages that wait no longer, once they may be
+// most of those that were not taken in: what expires while its modem is away
+// leaves nothing behind. It is for the reader of TakeIn.
+func (q *Queue) ForgetOver(ctx context.Context) error {
+	q.mu.Lock()
+	n := 0
+	for _, b := range q.backlogs {
+		n += b.Len()
+	}
+	if n < 2*q.open[sms.Queued]+manyOver {
+		q.mu.Unlock()
+		return nil
+	}
+	had := maps.Clone(q.backlogs)
+	q.mu.Unlock()
+	for at := range had {
+		if err := q.forgetOverIn(ctx, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// manyOver is how many places of messages that are over are worth a look.
+const manyOver = 1000
+
+func (q *Queue) forgetOverIn(ctx context.Context, at backlogOf) error {
+	var kept backlog
+	seen := 0
+	for {
+		q.mu.Lock()
+		b := q.backlogs[at]
+		places := make([]place, min(b.Len()-seen, 1000))
+		for i := range places {
+			places[i] = b.at(seen + i)
+		}
+		if len(places) == 0 {
+			if q.backlogs[at] = &kept; kept.Len() == 0 {
+				delete(q.backlogs, at)
+			}
+			q.mu.Unlock()
+			return nil
+		}
+		q.mu.Unlock()
+		seen += len(places)
+		rows := make([]int64, len(places))
+		for i, p := range places {
+			rows[i] = p.row
+		}
+		waits, err := q.StillWaiting(ctx, rows)
+		if err != nil {
+			return err
+		}
+		for _, p := range places {
+			if waits[p.row] {
+				kept.add(p)
+			}
+		}
+	}
+}
+
+// StillWaiting tells which of the rows are of messages that wait for a modem.
+func (q *Queue) StillWaiting(ctx context.Context, rows []int64) (map[int64]bool, error) {
+	list, err := json.Marshal(rows)
+	if err != nil {
+		return nil, err
+	}
 	all := map[int64]bool{}
-	err := q.db.Read(ctx, func(r db.Querier) error {
-		return eachRow(r, `SELECT m.row FROM outbound_ring o JOIN messages m ON m.row = o.message
-			WHERE o.processed IS NULL AND o.confirmed IS NULL AND m.status = 'queued' AND m.held = 0`, func(scan func(...any) error) error {
+	err = q.db.Read(ctx, func(r db.Querier) error {
+		return eachRow(r, `SELECT m.row FROM (SELECT DISTINCT value FROM json_each(?)) j JOIN messages m ON m.row = j.value
+			WHERE m.status = 'queued' AND m.held = 0`, func(scan func(...any) error) error {
 			var row int64
 			err := scan(&row)
 			all[row] = true
 			return err
-		})
+		}, string(list))
 	})
 	return all, err
 }

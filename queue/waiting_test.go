@@ -2,7 +2,11 @@ package queue_test
 
 import (
 	"context"
+	"fmt"
+	"math"
+	"slices"
 	"testing"
+	"time"
 
 	"gatewayd/queue"
 	"gatewayd/sms"
@@ -44,5 +48,130 @@ func TestStartOfAChangedMessage(t *testing.T) {
 	b.advance(nil, s)
 	if got := b.want(m.ID, sms.Sending); got.Attempts != 2 {
 		t.Errorf("attempts = %d, want 2", got.Attempts)
+	}
+}
+
+// Whoever takes in gets what waits in the order of acceptance, of the priority and
+// the modems that it asks for and up to where it asks; each once.
+func TestTakeIn(t *testing.T) {
+	b := open(t, queue.Options{})
+	put := func(n, priority int, pin string) {
+		t.Helper()
+		var drafts []queue.Draft
+		for i := range n {
+			drafts = append(drafts, queue.Draft{Pin: pin, Message: sms.Message{To: fmt.Sprintf("+4917%09d", i), Text: "x", Priority: priority}})
+		}
+		if _, _, err := b.q.Submit(context.Background(), drafts, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take := func(priority int, pins []string, upTo int64, limit int, want ...int64) {
+		t.Helper()
+		all, err := b.q.TakeIn(context.Background(), priority, pins, upTo, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int64
+		for _, w := range all {
+			got = append(got, w.Seq)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("taken in: %v, want %v", got, want)
+		}
+	}
+	both, end := []string{"", "a", "nobody"}, int64(math.MaxInt64)
+	put(2, 4, "")  // 1, 2
+	put(2, 4, "a") // 3, 4
+	put(1, 9, "")  // 5
+	put(2, 4, "b") // 6, 7
+	put(2, 4, "")  // 8, 9
+	for _, restart := range []bool{false, true} {
+		if restart {
+			b.restart()
+		}
+		take(4, both, end, 3, 1, 2, 3)
+		take(4, both, end, 3, 4, 8, 9)
+		take(4, both, end, 3)
+		take(4, []string{"b"}, 6, 3, 6)
+		take(9, []string{""}, end, 3, 5)
+		if a, b := b.q.FirstPlace(4, "b"), b.q.FirstPlace(4, "a"); a != 7 || b != 0 {
+			t.Errorf("the first places are %d and %d", a, b)
+		}
+	}
+	if n := b.q.LastPlace(); n != 9 {
+		t.Errorf("the last place is %d", n)
+	}
+
+	// Over the blocks that places are kept in.
+	put(3000, 5, "")
+	for seq := int64(10); seq < 3010; seq += 600 {
+		var want []int64
+		for i := range int64(600) {
+			want = append(want, seq+i)
+		}
+		take(5, []string{""}, end, 600, want...)
+	}
+	take(5, []string{""}, end, 600)
+	put(1, 5, "")
+	take(5, []string{""}, end, 600, 3010)
+}
+
+// A restart finds the places as they were given, not as messages were accepted.
+func TestPlacesAfterRestart(t *testing.T) {
+	b := open(t, queue.Options{})
+	var rows []int64
+	first := b.submit("+491701234567", "x")
+	for range 3 {
+		rows = append(rows, b.submit("+491701234567", "x").Row)
+	}
+	b.begin(first, 1)
+	b.advance(&queue.Verdict{Row: first.Row, Part: 1, Fate: queue.PartUnconfirmed}, nil)
+	b.now = b.now.Add(time.Hour)
+	if _, err := b.q.SettleUnconfirmed(b.now); err != nil {
+		t.Fatal(err)
+	}
+	b.restart()
+	var got []int64
+	for range 4 {
+		all, err := b.q.TakeIn(context.Background(), sms.DefaultPriority, []string{""}, math.MaxInt64, 1)
+		if err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		got = append(got, all[0].Row)
+	}
+	if want := append(rows, first.Row); !slices.Equal(got, want) {
+		t.Errorf("taken in: %v, want %v", got, want)
+	}
+}
+
+// What is over while nobody takes it in leaves nothing behind, and what waits
+// keeps its place.
+func TestForgetOver(t *testing.T) {
+	b := open(t, queue.Options{})
+	put := func(n int, expires time.Time) {
+		t.Helper()
+		var drafts []queue.Draft
+		for range n {
+			drafts = append(drafts, queue.Draft{Pin: "away", Message: sms.Message{To: "+491701234567", Text: "x", ExpiresAt: expires}})
+		}
+		if _, _, err := b.q.Submit(context.Background(), drafts, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(1500, b.now.Add(time.Minute))
+	put(2, time.Time{})
+	b.now = b.now.Add(time.Minute)
+	if _, err := b.q.ExpireDue(b.now); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.q.ForgetOver(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if first := b.q.FirstPlace(0, "away"); first != 1501 {
+		t.Errorf("the first that waits is at place %d, want 1501", first)
+	}
+	all, err := b.q.TakeIn(context.Background(), 0, []string{"away"}, math.MaxInt64, 10)
+	if err != nil || len(all) != 2 {
+		t.Errorf("%d wait (%v)", len(all), err)
 	}
 }

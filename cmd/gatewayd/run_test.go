@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"testing"
 
@@ -16,7 +17,7 @@ func TestStoppedWhileStarting(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := serve(ctx, gateway.Options{DataDir: t.TempDir(), Listener: l}); err != nil {
+	if err := serve(ctx, gateway.Options{DataDir: t.TempDir(), Listener: l, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Error(err)
 	}
 }
