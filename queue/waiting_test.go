@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -173,5 +174,23 @@ func TestForgetOver(t *testing.T) {
 	all, err := b.q.TakeIn(context.Background(), 0, []string{"away"}, math.MaxInt64, 10)
 	if err != nil || len(all) != 2 {
 		t.Errorf("%d wait (%v)", len(all), err)
+	}
+}
+
+// A doubtful part that an early report settles at the start gives its message a
+// new place, which no other one has.
+func TestPlacesGivenByRecovery(t *testing.T) {
+	b := open(t, queue.Options{})
+	long := b.submit("+491701234567", strings.Repeat("x", 200))
+	b.submit("+491700000002", "waits")
+	s := b.startOf(long, 1)
+	s.ExpectedMR = 7
+	b.advance(nil, s)
+	b.report(7, long.To, 0)
+	b.restart()
+	b.want(long.ID, sms.Queued)
+	b.holds("restart")
+	if all, err := b.takeIn(); len(all) != 2 || err != nil || all[0].Seq >= all[1].Seq || all[1].Row != long.Row {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
