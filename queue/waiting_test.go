@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -173,5 +174,25 @@ func TestForgetOver(t *testing.T) {
 	all, err := b.q.TakeIn(context.Background(), 0, []string{"away"}, math.MaxInt64, 10)
 	if err != nil || len(all) != 2 {
 		t.Errorf("%d wait (%v)", len(all), err)
+	}
+}
+
+// What a report settles while the queue starts gets a place of its own, behind
+// all that wait, and is told once.
+func TestPlaceOfWhatIsSettledAtTheStart(t *testing.T) {
+	b := open(t, queue.Options{})
+	first := b.submit("+491701234567", "waits")
+	long := b.submit("+491701234568", strings.Repeat("x", 200))
+	b.begin(long, 1)
+	b.report(5, long.To, 0) // before the answer, which is lost
+	b.restart()
+	b.want(long.ID, sms.Queued)
+	b.holds("the start")
+	all, err := b.takeIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 2 || all[0].Row != first.Row || all[1].Row != long.Row || all[0].Seq >= all[1].Seq {
+		t.Errorf("%+v wait", all)
 	}
 }
