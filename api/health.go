@@ -26,13 +26,13 @@ func (a *API) readyz(c echo.Context) error {
 	default:
 	}
 	ctx := c.Request().Context()
-	if _, _, err := a.o.Queue.Span(ctx); err != nil {
-		return unready("The database does not answer.", err)
-	}
-	if a.o.Ready != nil {
+	if a.o.Ready != nil { // first, for it knows why a database does not answer
 		if err := a.o.Ready(ctx); err != nil {
 			return unready(capital(err.Error())+".", err)
 		}
+	}
+	if _, _, err := a.o.Queue.Span(ctx); err != nil {
+		return unready("The database does not answer.", err)
 	}
 	return a.json(c, http.StatusOK, map[string]string{"status": "ready"})
 }

@@ -225,3 +225,16 @@ func TestCount(t *testing.T) {
 		}
 	}
 }
+
+// With an alarm of the gateway's own the page is not green.
+func TestAlarmsShowInTheSummary(t *testing.T) {
+	for code, want := range map[string]string{"": good, "disk-low": warn, "messages-held": warn, "disk-full": bad} {
+		s := summaryView{Kind: good, Sentence: "Texts can be sent."}
+		if code != "" {
+			s.refuse([]sms.Alarm{{Code: code}})
+		}
+		if s.Kind != want {
+			t.Errorf("with %q it is %s, want %s", code, s.Kind, want)
+		}
+	}
+}

@@ -239,9 +239,11 @@ func summarise(modems []sms.Modem, rings sms.Rings, now time.Time) summaryView {
 	return s
 }
 
-// refuse says why new texts are refused, if an alarm tells.
+// refuse says why new texts are refused, if an alarm tells; with any other not
+// all is well.
 func (s *summaryView) refuse(alarms []sms.Alarm) {
 	for _, alarm := range alarms {
+		s.Kind = worse(s.Kind)
 		if alarm.Code == "disk-full" {
 			s.Kind, s.Sentence = bad, "The disk is full: new texts are refused."
 		}

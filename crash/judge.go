@@ -101,7 +101,6 @@ func (w *world) judgeStatus(m *message, a sms.Message, what string, each []int, 
 // judgeLetter compares what a handset sent with what the receiver took: at
 // least one message, and all but one marked. Called with w.mu held.
 func (w *world) judgeLetter(l *letter, t *tally) {
-	t.Letters++
 	var unmarked []string
 	for id, marked := range l.taken {
 		if !marked {
@@ -109,12 +108,17 @@ func (w *world) judgeLetter(l *letter, t *tally) {
 		}
 	}
 	slices.Sort(unmarked)
+	now := tally{Letters: 1}
 	if len(unmarked) < len(l.taken) {
-		t.LettersMarked++
+		now.LettersMarked = 1
 	}
 	if len(l.taken) > 1 {
-		t.LettersTwice++
+		now.LettersTwice = 1
 	}
+	t.Letters += now.Letters - l.counted.Letters
+	t.LettersMarked += now.LettersMarked - l.counted.LettersMarked
+	t.LettersTwice += now.LettersTwice - l.counted.LettersTwice
+	l.counted = now
 	if len(unmarked) > 1 {
 		w.blame(l.tag, doubled, "a handset sent it once, and without a mark it came as %s", strings.Join(unmarked, ", "))
 	}

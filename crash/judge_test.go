@@ -88,6 +88,24 @@ func TestJudgeLetter(t *testing.T) {
 	}
 }
 
+// A text that comes again lives after it was compared is compared again, and
+// counted once.
+func TestLateRepetitionOfALetter(t *testing.T) {
+	w := &world{lab: &lab{blamed: map[string]bool{}, kept: map[*world]string{}, quiet: true}, hook: &receiver{}}
+	w.lab.kept[w] = "nowhere"
+	l := &letter{tag: "h1", from: number(0), text: "<h1>", taken: map[string]bool{}}
+	w.letters = map[string]*letter{"h1": l}
+	for _, id := range []string{"a", "b"} {
+		w.told(event{sms.Message{ID: id, Direction: sms.Inbound, From: l.from, Text: l.text}})
+		if err := w.compare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := w.lab.total; got.Doubled != 1 || got.Letters != 1 || got.LettersTwice != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Each part of a text has its tag in it, but for an end that is too short.
 func TestTags(t *testing.T) {
 	r := newRand(1, 1)

@@ -62,6 +62,7 @@ type letter struct {
 	tag, from, text string
 	taken           map[string]bool // ids of the messages by which the receiver got it; true: marked
 	checked         bool
+	counted         tally // what it counts for
 }
 
 var tags = regexp.MustCompile(`<([a-z0-9]+)>`)

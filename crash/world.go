@@ -249,6 +249,7 @@ func (w *world) told(e event) {
 		return
 	}
 	l.taken[e.Data.ID] = e.Data.PossibleDuplicate
+	l.checked = false // a repetition may come long after
 }
 
 // settledNow counts a message off those under way. Called with w.mu held.

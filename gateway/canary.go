@@ -110,7 +110,8 @@ func (c *canaries) run(ctx context.Context) {
 		}
 		if time.Since(start) >= canaryRest && c.g.clock.Trusted() {
 			for _, a := range c.g.modems.attached() {
-				if !now.Before(c.next[a]) && c.flightTo(a) == nil {
+				at := c.next[a] // one that is further away than any: the clock was set back
+				if (!now.Before(at) || at.Sub(now) > max(c.o.Every, c.o.Wait, time.Minute)) && c.flightTo(a) == nil {
 					c.send(ctx, a, nil, false)
 				}
 				if at := c.next[a]; at.Before(next) {

@@ -364,6 +364,28 @@ func TestRestartAfterTheClockWasSet(t *testing.T) {
 	})
 }
 
+// Test messages go on when a clock that was trusted is set back.
+func TestCanariesOfAClockThatIsSetBack(t *testing.T) {
+	onMachine(t, 2, 9*years, withCanary(time.Hour, 5*time.Minute), func(m *machine) {
+		sent := func() (n int) {
+			for _, s := range m.net.Accepted() {
+				if strings.HasPrefix(s.Text, canaryText) {
+					n++
+				}
+			}
+			return n
+		}
+		m.set(9*years, true)
+		m.pass(canaryRest + 10*time.Minute)
+		before := sent()
+		m.set(0, true)
+		m.pass(2 * time.Hour)
+		if after := sent(); before == 0 || after < before+2 {
+			t.Errorf("%d test messages before, %d two hours after", before, after)
+		}
+	})
+}
+
 // A year that jumps prunes nothing, neither what was written before the clock
 // was set nor what was written with a right one.
 func TestNothingIsPrunedBecauseTheYearJumped(t *testing.T) {

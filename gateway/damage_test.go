@@ -81,7 +81,7 @@ func TestDamagedFileStopsTheGateway(t *testing.T) {
 		}
 		ready := httptest.NewRecorder()
 		w.g.server.Handler.ServeHTTP(ready, httptest.NewRequest("GET", "/readyz", nil))
-		if ready.Code != 503 {
+		if ready.Code != 503 || !strings.Contains(ready.Body.String(), "damaged") {
 			t.Errorf("/readyz: %d %s", ready.Code, ready.Body)
 		}
 		if got := w.net.Accepted(); len(got) != sent {

@@ -81,6 +81,26 @@ func TestStoppedInTheMiddleOfAPart(t *testing.T) {
 	}
 }
 
+// Also where the answer to an earlier part may still come.
+func TestStoppedAtThePromptBehindADoubtfulPart(t *testing.T) {
+	inWorld(t, 1, air(), func(w *world) {
+		w.pass(10 * time.Second)
+		w.modems[0].Fault(func(f *sim.Faults) { f.Silent = 1 })
+		w.until(w.submit(phone, "doubtful").ID, sms.Unconfirmed, 2*time.Minute)
+		w.pass(5 * time.Second)
+		w.modems[0].Fault(func(f *sim.Faults) { *f = sim.Faults{PromptDelay: time.Second} })
+		w.submit("+491700000002", "at the prompt")
+		w.pass(300 * time.Millisecond)
+		w.end()
+		w.modems[0].Fault(func(f *sim.Faults) { *f = sim.Faults{} })
+		w.pass(2 * time.Second)
+		if got := w.says(w.modems[0], "AT"); !bytes.Contains([]byte(got), []byte("OK")) {
+			t.Errorf("AT is answered %q", got)
+		}
+		w.start()
+	})
+}
+
 // A session with the network is closed at the end.
 func TestStoppedInAUSSDSession(t *testing.T) {
 	inWorld(t, 1, air(), func(w *world) {

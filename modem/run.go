@@ -86,6 +86,7 @@ type Modem struct {
 	noLink    bool      // +CMMS is refused
 	lastMR    int       // -1: not known
 	doubt     *doubt    // the part whose answer may still come
+	atPrompt  bool      // a part was begun after that, and not given its Ctrl-Z
 	wasModem  bool      // this port, or this name, was a modem before
 	upSince   time.Time
 	sessions  int    // of the port so far
@@ -278,9 +279,9 @@ const quitLimit = 2 * time.Second
 
 // leavePrompt brings the modem back to its command mode before the process ends:
 // what the next program says to an open prompt would be the text of a message.
-// One that still has a part to answer for is left alone.
+// One that was given its last part and has not answered for it is left alone.
 func (m *Modem) leavePrompt() {
-	if !m.port.Stale() || m.doubt != nil {
+	if !m.port.Stale() || m.doubt != nil && !m.atPrompt {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), quitLimit)

@@ -126,6 +126,7 @@ func (m *Modem) send(ctx context.Context, previous *Outcome, l *load) (s sending
 		m.lose(err)
 		return s
 	}
+	m.atPrompt = true
 	failpoint.Hit("modem.after-cmgs")
 	m.clerk.jobs <- job{previous, l.part, expected}
 	refusal := m.awaitPrompt(ctx, &s)
@@ -258,6 +259,7 @@ func (m *Modem) await(ctx context.Context, s *sending) {
 	rival := m.rival() // whose late answer might be taken for ours
 	start := time.Now()
 	failpoint.Hit("modem.before-ctrl-z")
+	m.atPrompt = false
 	if err := m.port.Submit(); err != nil {
 		s.follow = <-m.clerk.next
 		m.doubt = m.doubtOf(s.outcome, start)

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -76,8 +77,9 @@ func forbidden(a netip.Addr) string {
 }
 
 // newTransport makes an endpoint's own: no proxy of the environment, which
-// would make the guard check the proxy's address instead of the receiver's.
-func newTransport(private bool) *http.Transport {
+// would make the guard check the proxy's address instead of the receiver's. Certificates
+// are valid by the gateway's time: a machine that starts in 1970 would refuse all.
+func newTransport(private bool, now func() time.Time) *http.Transport {
 	d := &net.Dialer{Timeout: attemptTimeout, KeepAlive: 30 * time.Second}
 	if !private {
 		d.Control = guarded
@@ -86,6 +88,7 @@ func newTransport(private bool) *http.Transport {
 		Proxy:                  nil,
 		DialContext:            d.DialContext,
 		ForceAttemptHTTP2:      true,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, Time: now},
 		TLSHandshakeTimeout:    attemptTimeout,
 		MaxIdleConnsPerHost:    parallel,
 		IdleConnTimeout:        time.Minute,

@@ -45,7 +45,7 @@ type sender struct {
 
 func newSender(c Endpoint, keys [][]byte, transport http.RoundTripper, now func() time.Time) *sender {
 	if transport == nil {
-		transport = newTransport(c.AllowPrivate)
+		transport = newTransport(c.AllowPrivate, now)
 	}
 	return &sender{url: c.URL, keys: keys, now: now, client: &http.Client{
 		Transport: transport,

@@ -25,7 +25,7 @@ func realSender(t *testing.T, target string, private bool) *sender {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := newTransport(private)
+	transport := newTransport(private, time.Now)
 	t.Cleanup(transport.CloseIdleConnections)
 	return newSender(Endpoint{URL: target + "/hook?token=s3cr3t", AllowPrivate: private}, keys, transport, time.Now)
 }
@@ -179,7 +179,7 @@ func TestGuardRefusesPrivateReceivers(t *testing.T) {
 }
 
 func TestNoProxyOfTheEnvironment(t *testing.T) {
-	if newTransport(false).Proxy != nil || newTransport(true).Proxy != nil {
+	if newTransport(false, nil).Proxy != nil || newTransport(true, nil).Proxy != nil {
 		t.Error("a proxy would be dialled instead of the receiver, and the guard would check the proxy")
 	}
 }
@@ -207,5 +207,25 @@ func TestForbiddenAddresses(t *testing.T) {
 	}
 	if err := guarded("tcp", "[fe80::1%eth0]:443", nil); err == nil {
 		t.Error("a link-local address with a zone is allowed")
+	}
+}
+
+// A certificate is valid by the gateway's time, not by the machine's.
+func TestCertificatesGoByTheGatewaysTime(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(server.Certificate())
+	for at, good := range map[time.Time]bool{server.Certificate().NotBefore.Add(-time.Hour): false, server.Certificate().NotBefore.Add(time.Hour): true} {
+		transport := newTransport(true, func() time.Time { return at })
+		transport.TLSClientConfig.RootCAs = pool
+		res, err := transport.RoundTrip(httptest.NewRequest("GET", server.URL, nil))
+		if (err == nil) != good {
+			t.Errorf("at %v: %v", at, err)
+		}
+		if err == nil {
+			res.Body.Close()
+		}
+		transport.CloseIdleConnections()
 	}
 }
