@@ -128,6 +128,9 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
+	// The recovery may line messages up before it is known what waits: each that
+	// ever got a place got an event too, so this is behind all of them.
+	q.queuedSeq.Store(q.lastEvent)
 	failpoint.Hit("queue.before-recovery")
 	if err := q.recover(); err != nil {
 		return nil, fmt.Errorf("queue: recovery: %w", err)

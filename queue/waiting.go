@@ -65,6 +65,7 @@ func (q *Queue) takeStock(ctx context.Context) error {
 	for _, s := range []sms.Status{sms.Scheduled, sms.Queued, sms.Sending, sms.Unconfirmed} {
 		q.open[s] = 0
 	}
+	clear(q.backlogs) // what the recovery has lined up is read with the rest
 	return q.db.Read(ctx, func(r db.Querier) error {
 		err := eachRow(r, `SELECT number FROM stop_list`, func(scan func(...any) error) error {
 			var number string

@@ -177,20 +177,22 @@ func TestForgetOver(t *testing.T) {
 	}
 }
 
-// A doubtful part that an early report settles at the start gives its message a
-// new place, which no other one has.
-func TestPlacesGivenByRecovery(t *testing.T) {
+// What a report settles while the queue starts gets a place of its own, behind
+// all that wait, and is told once.
+func TestPlaceOfWhatIsSettledAtTheStart(t *testing.T) {
 	b := open(t, queue.Options{})
-	long := b.submit("+491701234567", strings.Repeat("x", 200))
-	b.submit("+491700000002", "waits")
-	s := b.startOf(long, 1)
-	s.ExpectedMR = 7
-	b.advance(nil, s)
-	b.report(7, long.To, 0)
+	first := b.submit("+491701234567", "waits")
+	long := b.submit("+491701234568", strings.Repeat("x", 200))
+	b.begin(long, 1)
+	b.report(5, long.To, 0) // before the answer, which is lost
 	b.restart()
 	b.want(long.ID, sms.Queued)
-	b.holds("restart")
-	if all, err := b.takeIn(); len(all) != 2 || err != nil || all[0].Seq >= all[1].Seq || all[1].Row != long.Row {
-		t.Errorf("%+v, %v", all, err)
+	b.holds("the start")
+	all, err := b.takeIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 2 || all[0].Row != first.Row || all[1].Row != long.Row || all[0].Seq >= all[1].Seq {
+		t.Errorf("%+v wait", all)
 	}
 }
