@@ -229,12 +229,15 @@ func TestCount(t *testing.T) {
 // With an alarm of the gateway's own the page is not green.
 func TestAlarmsShowInTheSummary(t *testing.T) {
 	for code, want := range map[string]string{"": good, "disk-low": warn, "messages-held": warn, "disk-full": bad} {
-		s := summaryView{Kind: good, Sentence: "Texts can be sent."}
+		s := summaryView{Kind: good, Sentence: "Texts can be sent.", More: []string{waitOnDisk}}
 		if code != "" {
 			s.refuse([]sms.Alarm{{Code: code}})
 		}
 		if s.Kind != want {
 			t.Errorf("with %q it is %s, want %s", code, s.Kind, want)
+		}
+		if says := len(s.More) > 0; says != (want != bad) { // what is refused waits nowhere
+			t.Errorf("with %q it says %v", code, s.More)
 		}
 	}
 }

@@ -163,6 +163,9 @@ func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusV
 	if a.o.Alarms != nil {
 		v.Alarms = a.o.Alarms()
 		v.Summary.refuse(v.Alarms)
+		if slices.ContainsFunc(v.Alarms, func(a sms.Alarm) bool { return a.Code == "disk-full" }) {
+			v.Alarms = slices.DeleteFunc(v.Alarms, func(a sms.Alarm) bool { return a.Code == "disk-low" }) // that goes without saying
+		}
 	}
 	if advice := adviceOn(a.o.Clock.Status()); advice != "" {
 		v.Summary.Kind = worse(v.Summary.Kind)
@@ -217,7 +220,7 @@ func summarise(modems []sms.Modem, rings sms.Rings, now time.Time) summaryView {
 	var s summaryView
 	switch {
 	case len(modems) == 0:
-		s = summaryView{bad, "No text can be sent: there is no modem.", []string{"Texts that are handed in wait on disk."}}
+		s = summaryView{bad, "No text can be sent: there is no modem.", []string{waitOnDisk}}
 	case ready == len(modems):
 		s = summaryView{good, "Texts can be sent.", []string{countOf(ready, "modem is", "modems are") + " ready."}}
 	case ready+able == len(modems):
@@ -231,6 +234,7 @@ func summarise(modems []sms.Modem, rings sms.Rings, now time.Time) summaryView {
 	}
 	if full(rings.Outbound) {
 		s.Kind, s.Sentence = bad, "The queue is full: new texts are refused."
+		s.More = slices.DeleteFunc(s.More, func(more string) bool { return more == waitOnDisk })
 	}
 	if full(rings.Inbound) {
 		s.Kind = worse(s.Kind)
@@ -239,6 +243,8 @@ func summarise(modems []sms.Modem, rings sms.Rings, now time.Time) summaryView {
 	return s
 }
 
+const waitOnDisk = "Texts that are handed in wait on disk."
+
 // refuse says why new texts are refused, if an alarm tells; with any other not
 // all is well.
 func (s *summaryView) refuse(alarms []sms.Alarm) {
@@ -246,6 +252,7 @@ func (s *summaryView) refuse(alarms []sms.Alarm) {
 		s.Kind = worse(s.Kind)
 		if alarm.Code == "disk-full" {
 			s.Kind, s.Sentence = bad, "The disk is full: new texts are refused."
+			s.More = slices.DeleteFunc(s.More, func(more string) bool { return more == waitOnDisk })
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 
 var (
 	seed    = flag.Uint64("seed", 1, "of what happens when")
-	days    = flag.Int("days", 30, "how many virtual days")
-	rate    = flag.Int("rate", 40, "messages a modem a day, of both directions")
+	days    = flag.Int("days", usualDays, "how many virtual days")
+	rate    = flag.Int("rate", usualRate, "messages a modem a day, of both directions")
 	folder  = flag.String("dir", "", "folder of the database, which stays; a fresh one that is removed if not given")
 	verbose = flag.Bool("log", false, "log what the daemon does and what happens to it")
 )
@@ -63,7 +63,7 @@ func TestMonth(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("again: go test -race ./soak -run TestMonth -seed %d -days %d -rate %d -log", *seed, *days, *rate)
+			t.Logf("again: go test -count=1 ./soak -run TestMonth -args -seed %d -days %d -rate %d -log", *seed, *days, *rate)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
