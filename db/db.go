@@ -301,7 +301,7 @@ func (d *DB) commitGroup(first *job) {
 	start := time.Now()
 	var ran []*job
 	for j := first; j != nil; {
-		j.err = tx.run(j.fn)
+		j.err = tx.run(j.fn, len(ran) == 0)
 		ran = append(ran, j)
 		if tx.broken != nil {
 			break
@@ -388,11 +388,16 @@ func (tx *Tx) undo(mark int) {
 	tx.undos = tx.undos[:mark]
 }
 
-// run runs fn in a savepoint of its own. Its error undoes fn alone, unless the
-// savepoint is gone, and with it the transaction.
-func (tx *Tx) run(fn func(*Tx) error) (err error) {
-	if _, err := tx.c.exec("SAVEPOINT j"); err != nil {
-		return fmt.Errorf("database: savepoint: %w", err)
+// run runs fn in a savepoint of its own, or as the first of its transaction. Its
+// error undoes fn alone, unless the transaction is gone.
+func (tx *Tx) run(fn func(*Tx) error, first bool) (err error) {
+	// The first needs none: the transaction began with it.
+	undo, keep := []string{"ROLLBACK", "BEGIN IMMEDIATE"}, ""
+	if !first {
+		if _, err := tx.c.exec("SAVEPOINT j"); err != nil {
+			return fmt.Errorf("database: savepoint: %w", err)
+		}
+		undo, keep = []string{"ROLLBACK TO j"}, "RELEASE j"
 	}
 	mark := len(tx.undos)
 	defer func() {
@@ -405,12 +410,17 @@ func (tx *Tx) run(fn func(*Tx) error) (err error) {
 		}
 		if err != nil {
 			tx.undo(mark)
-			if _, e := tx.c.exec("ROLLBACK TO j"); e != nil {
-				tx.broken = err
-				return
+			for _, s := range undo {
+				if _, e := tx.c.exec(s); e != nil {
+					tx.broken = err
+					return
+				}
 			}
 		}
-		if _, e := tx.c.exec("RELEASE j"); e != nil {
+		if keep == "" {
+			return
+		}
+		if _, e := tx.c.exec(keep); e != nil {
 			tx.broken = e
 			if err == nil {
 				err = fmt.Errorf("database: release: %w", e)
