@@ -25,25 +25,11 @@ const batch = 1000
 // as soon as the one before is accepted. The floor is the bare loop with one
 // commit a part while SQLite inserts the rows of such batches into another file.
 func measureBatches(ctx context.Context, s settings, t *table) error {
-	device, err := startSimulator(ctx, simulation{modems: 1})
+	device, commit, end, err := besideBare(ctx, s.dir, simulation{modems: 1})
 	if err != nil {
 		return err
 	}
-	defer device.end()
-	release, err := hold(device.port)
-	if err != nil {
-		return err
-	}
-	defer release()
-	row, err := openOneRow(s.dir)
-	if err != nil {
-		return err
-	}
-	defer row.db.Close()
-	commit, err := row.commits()
-	if err != nil {
-		return err
-	}
+	defer end()
 	var bare, product lane
 	var arrived series
 	parts := s.parts * 2 / 5 // the disk is busy: each takes longer than in measureSending

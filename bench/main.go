@@ -3,7 +3,7 @@
 // with its floor, several times, and the ratio is taken within each round, so
 // that a busy machine slows both sides. Nothing is asserted: it prints a table.
 //
-//	go run ./bench            about twelve minutes
+//	go run ./bench            about ten minutes
 //	go run ./bench -quick     two minutes, for a first impression, without the recovery
 //	go run ./bench -only send,post some of its parts
 //

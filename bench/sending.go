@@ -35,25 +35,11 @@ func (l *lane) take(t *tap) {
 // measureSending compares the gateway's send loop with bare ones on the same
 // pseudo-terminal, whose network answers at once.
 func measureSending(ctx context.Context, s settings, t *table) error {
-	device, err := startSimulator(ctx, simulation{modems: 1})
+	device, commit, end, err := besideBare(ctx, s.dir, simulation{modems: 1})
 	if err != nil {
 		return err
 	}
-	defer device.end()
-	release, err := hold(device.port)
-	if err != nil {
-		return err
-	}
-	defer release()
-	row, err := openOneRow(s.dir)
-	if err != nil {
-		return err
-	}
-	defer row.db.Close()
-	commit, err := row.commits()
-	if err != nil {
-		return err
-	}
+	defer end()
 	endProfile, err := profile(s.cpuprofile)
 	if err != nil {
 		return err
@@ -89,6 +75,35 @@ func measureSending(ctx context.Context, s settings, t *table) error {
 	t.add(compare("own share a part (both gaps), median", "", "≤ 1.4", product.own, committing.own))
 	t.add(compare("own share a part, p99", "", "≤ 3", product.own99, committing.own99))
 	return nil
+}
+
+// besideBare starts a simulated modem that the bare loop and the gateway send
+// through in turn, with what the bare loop commits before each part.
+func besideBare(ctx context.Context, dir string, o simulation) (device *simulator, commit func() error, end func(), err error) {
+	if device, err = startSimulator(ctx, o); err != nil {
+		return nil, nil, nil, err
+	}
+	end = func() { device.end() }
+	release, err := hold(device.port)
+	if err != nil {
+		end()
+		return nil, nil, nil, err
+	}
+	row, err := openOneRow(dir)
+	if err == nil {
+		commit, err = row.commits()
+	}
+	end = func() {
+		if row != nil {
+			row.db.Close()
+		}
+		release()
+		device.end()
+	}
+	if err != nil {
+		end()
+	}
+	return device, commit, end, err
 }
 
 // hold keeps a terminal open between those who use it in turn: the simulator

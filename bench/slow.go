@@ -20,25 +20,11 @@ const onAir = 3 * time.Second
 // measurePaced compares the gateway with the bare loop on a network that takes
 // 50 ms a part.
 func measurePaced(ctx context.Context, s settings, t *table) error {
-	device, err := startSimulator(ctx, simulation{modems: 1, latency: 50 * time.Millisecond})
+	device, commit, end, err := besideBare(ctx, s.dir, simulation{modems: 1, latency: 50 * time.Millisecond})
 	if err != nil {
 		return err
 	}
-	defer device.end()
-	release, err := hold(device.port)
-	if err != nil {
-		return err
-	}
-	defer release()
-	one, err := openOneRow(s.dir)
-	if err != nil {
-		return err
-	}
-	defer one.db.Close()
-	commit, err := one.commits()
-	if err != nil {
-		return err
-	}
+	defer end()
 	var bare, product series
 	for i := range s.rounds {
 		seen, err := onPort(device.port, s.paced, commit)
