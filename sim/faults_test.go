@@ -148,6 +148,13 @@ func TestReportBeforeTheAnswer(t *testing.T) {
 		d.hears("\r\n+CMGS: 1\r\n\r\nOK\r\n")
 		d.after(time.Minute)
 		d.hears("") // it is not reported twice
+
+		n.SetFate("+491701234568", Fate{Reports: []byte{0x46}})
+		d.sends(submitTPDU(t, "+491701234568", "x", true))
+		d.after(time.Second)
+		if got := d.heard(); !strings.HasPrefix(got, "\r\n+CDS: ") || !strings.HasSuffix(got, "46\r\n") {
+			t.Fatalf("what is never delivered is reported as %q", got)
+		}
 	})
 }
 

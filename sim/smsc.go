@@ -172,12 +172,19 @@ func (n *Network) submit(m *Modem, from string, s *submit, mr byte, reportNow bo
 			note.to = address(fate.ReportAs)
 		}
 	}
+	reports := fate.Reports
 	if note != nil && reportNow {
-		report, _ = statusReport(n.opt.SMSC, note, 0, now)
-		note = nil
+		var status byte
+		if len(reports) > 0 {
+			status, reports = reports[0], reports[1:]
+		}
+		report, _ = statusReport(n.opt.SMSC, note, status, now)
+		if len(reports) == 0 {
+			note = nil
+		}
 	}
 	if fate.Reports != nil {
-		for i, status := range fate.Reports {
+		for i, status := range reports {
 			n.sendReport(note, status, time.Duration(i)*time.Second)
 		}
 		return 0, report
