@@ -49,12 +49,13 @@ func (t *tally) add(o tally) {
 
 // lab is one run of the laboratory.
 type lab struct {
-	dir    string
-	binary string
-	kills  int
-	every  bool // until each failpoint has killed, that which did least is next
-	mounts bool // small file systems can be mounted
-	quiet  bool // in tests of its own
+	dir     string
+	binary  string
+	version string // that is recorded
+	kills   int
+	every   bool // until each failpoint has killed, that which did least is next
+	mounts  bool // small file systems can be mounted
+	quiet   bool // in tests of its own
 	// powerCut has the daemon lose with each kill what it has not synced.
 	powerCut bool
 

@@ -64,6 +64,9 @@ func (l *lab) main(seed uint64, worlds int, record string) error {
 		defer unix.Unmount(l.dir, unix.MNT_DETACH) //nolint:errcheck // it vanishes with us
 		l.mounts = true
 	}
+	if record != "" {
+		l.version = versionOf(record) // of what is killed: it may be another one by the end
+	}
 	if l.binary == "" {
 		if l.binary, err = build(ctx, l.dir); err != nil {
 			return err

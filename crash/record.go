@@ -35,7 +35,7 @@ func (l *lab) record(dir string) error {
 	if err != nil {
 		return err
 	}
-	now := entry{Version: versionOf(dir), Machine: machine(l.mounts), Death: l.death(), Runs: 1, tally: l.total}
+	now := entry{Version: l.version, Machine: machine(l.mounts), Death: l.death(), Runs: 1, tally: l.total}
 	found := false
 	for i := range all {
 		if e := &all[i]; e.Version == now.Version && e.Machine == now.Machine && e.Death == now.Death {
