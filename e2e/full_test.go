@@ -431,7 +431,11 @@ webhooks:
 		t.Errorf("came %s", got)
 	}
 	s.until(m.ID, sms.Delivered, 20*time.Second)
-	s.eventually("the alarm is over", 20*time.Second, func() bool { return fmt.Sprint(s.alarmsTold("inbound-full")) == "[begin end]" })
+	// The five that were held may fill the three slots once more on their way.
+	s.eventually("the alarm is over", 20*time.Second, func() bool {
+		told := fmt.Sprint(s.alarmsTold("inbound-full"))
+		return told == "[begin end]" || told == "[begin end begin end]"
+	})
 }
 
 // sql changes the database beside the daemon.
