@@ -3,23 +3,29 @@ package queue
 // place is where a message stands in the order of those that wait.
 type place struct{ seq, row int64 }
 
-// backlogOf names a backlog: there is one for each priority and modem that
-// messages name, "" for those that name none.
+// backlogOf names a backlog: there is one for each priority, modem that messages
+// name, "" for those that name none, and API key.
 type backlogOf struct {
 	priority int
-	pin      string
+	pin, key string
 }
 
 // backlog is the places of messages that have begun to wait and that nobody has
 // taken in yet, in order. It may be a million long, so it is in blocks: growing
 // copies nothing, and what was taken in is given back.
-type backlog struct{ blocks [][]place }
+type backlog struct {
+	blocks [][]place
+	low    int64 // no message in it has a lower row
+}
 
 // blockOf is how many places each block has but the first and the last.
 const blockOf = 1024
 
 func (b *backlog) add(p place) {
 	n := len(b.blocks)
+	if n == 0 || p.row < b.low {
+		b.low = p.row
+	}
 	if n == 0 {
 		b.blocks = [][]place{nil} // most are short
 		n = 1

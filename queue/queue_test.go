@@ -172,11 +172,27 @@ func (b *box) inbound() []sms.Message {
 // takeIn takes in what waits for any modem, the highest priority first.
 func (b *box) takeIn() (all []queue.Waiting, err error) {
 	for p := 9; p >= 0 && err == nil; p-- {
-		var found []queue.Waiting
-		found, err = b.q.TakeIn(context.Background(), p, []string{""}, math.MaxInt64, 1000)
-		all = append(all, found...)
+		keys := map[string]bool{}
+		for _, x := range b.q.Backlogs() {
+			keys[x.Key] = true
+		}
+		for key := range keys {
+			found, fault := b.q.TakeIn(context.Background(), p, key, []string{""}, math.MaxInt64, 1000)
+			all, err = append(all, found...), errors.Join(err, fault)
+		}
 	}
 	return all, err
+}
+
+// first is the place of the first message of a priority for one modem that was not
+// taken in; 0: there is none.
+func (b *box) first(priority int, pin string) (first int64) {
+	for _, x := range b.q.Backlogs() {
+		if x.Priority == priority && x.Pin == pin && (first == 0 || x.First < first) {
+			first = x.First
+		}
+	}
+	return first
 }
 
 func (b *box) rings() sms.Rings { return b.q.Stats() }

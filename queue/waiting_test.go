@@ -68,7 +68,7 @@ func TestTakeIn(t *testing.T) {
 	}
 	take := func(priority int, pins []string, upTo int64, limit int, want ...int64) {
 		t.Helper()
-		all, err := b.q.TakeIn(context.Background(), priority, pins, upTo, limit)
+		all, err := b.q.TakeIn(context.Background(), priority, "", pins, upTo, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestTakeIn(t *testing.T) {
 		take(4, both, end, 3)
 		take(4, []string{"b"}, 6, 3, 6)
 		take(9, []string{""}, end, 3, 5)
-		if a, b := b.q.FirstPlace(4, "b"), b.q.FirstPlace(4, "a"); a != 7 || b != 0 {
+		if a, b := b.first(4, "b"), b.first(4, "a"); a != 7 || b != 0 {
 			t.Errorf("the first places are %d and %d", a, b)
 		}
 	}
@@ -134,7 +134,7 @@ func TestPlacesAfterRestart(t *testing.T) {
 	b.restart()
 	var got []int64
 	for range 4 {
-		all, err := b.q.TakeIn(context.Background(), sms.DefaultPriority, []string{""}, math.MaxInt64, 1)
+		all, err := b.q.TakeIn(context.Background(), sms.DefaultPriority, "", []string{""}, math.MaxInt64, 1)
 		if err != nil || len(all) != 1 {
 			t.Fatal(all, err)
 		}
@@ -168,10 +168,10 @@ func TestForgetOver(t *testing.T) {
 	if err := b.q.ForgetOver(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if first := b.q.FirstPlace(0, "away"); first != 1501 {
+	if first := b.first(0, "away"); first != 1501 {
 		t.Errorf("the first that waits is at place %d, want 1501", first)
 	}
-	all, err := b.q.TakeIn(context.Background(), 0, []string{"away"}, math.MaxInt64, 10)
+	all, err := b.q.TakeIn(context.Background(), 0, "", []string{"away"}, math.MaxInt64, 10)
 	if err != nil || len(all) != 2 {
 		t.Errorf("%d wait (%v)", len(all), err)
 	}
