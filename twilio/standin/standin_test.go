@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -152,6 +153,17 @@ func TestAuthorityVouchesForOneName(t *testing.T) {
 	leaf := forge(t, r.authority, "192.0.2.1")
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots}); err == nil {
 		t.Error("it vouches for an address")
+	}
+}
+
+func TestPagesShowTheCertificate(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	for path, want := range map[string]string{Base: r.fingerprint(), Base + "ca.pem": string(r.Authority())} {
+		w := httptest.NewRecorder()
+		r.Pages().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) || strings.Contains(w.Body.String(), "PRIVATE") {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
 	}
 }
 
