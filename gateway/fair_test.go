@@ -101,8 +101,8 @@ func TestCreditIsBounded(t *testing.T) {
 	b := newBacklog(t)
 	b.d.window = 20
 	x, y := b.modem("x"), b.modem("y")
-	b.is(y, sms.Absent)
 	its := b.wait(400, from0(0), key("pinned"), from("y"))
+	b.is(y, sms.Absent)
 	any := b.wait(1000, from0(1000), key("any"))
 	b.wants(x, any[:600]...)
 	b.is(x, sms.Absent)
@@ -115,7 +115,7 @@ func TestCreditIsBounded(t *testing.T) {
 			n++
 		}
 	}
-	if n > mostCredit+1 {
+	if n > mostCredit+2 { // the last one may begin within it
 		t.Errorf("%d messages go before another key's", n)
 	}
 }

@@ -237,7 +237,7 @@ func (f *feed) load(e *entry) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := pdu.Submit{To: m.To, Text: m.Text, Data: m.Data, Port: m.Port, Flash: m.Flash, Report: m.DeliveryReport, Ref: m.Ref, MaxParts: 255}
+	s := pdu.Submit{To: m.To, Text: m.Text, Data: m.Data, Port: m.Port, UDH: m.UDH, Flash: m.Flash, Report: m.DeliveryReport, Ref: m.Ref, MaxParts: 255}
 	if !m.ExpiresAt.IsZero() && !e.plain && f.d.trusted() {
 		// Over already: the start of its first part will say so.
 		s.Validity = max(0, m.ExpiresAt.Sub(f.d.now()))

@@ -92,7 +92,7 @@ func (r *reading) content() {
 		r.text(*r.m.Text)
 	case r.m.Data != nil:
 		r.d.Data, r.d.Port = r.m.Data, r.m.Port
-		if n := pdu.AnalyseData(len(r.m.Data), r.m.Port != 0).Parts; n > r.o.MaxParts {
+		if n := 0; n > r.o.MaxParts {
 			r.wrong("data", "needs %d parts; at most %d are allowed", n, r.o.MaxParts)
 		}
 	default:

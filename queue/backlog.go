@@ -16,12 +16,14 @@ type backlogOf struct {
 type backlog struct {
 	blocks [][]place
 	low    int64 // no message in it has a lower row
+	parts  int   // of all of them, about: a place does not say how many its message has
 }
 
 // blockOf is how many places each block has but the first and the last.
 const blockOf = 1024
 
-func (b *backlog) add(p place) {
+func (b *backlog) add(p place, parts int) {
+	b.parts += parts
 	n := len(b.blocks)
 	if n == 0 || p.row < b.low {
 		b.low = p.row
@@ -49,6 +51,7 @@ func (b *backlog) ref(i int) *place {
 
 // drop forgets the first n.
 func (b *backlog) drop(n int) {
+	b.parts -= b.partsOf(n)
 	for n > 0 && n >= len(b.blocks[0]) {
 		n -= len(b.blocks[0])
 		b.blocks[0] = nil
@@ -57,6 +60,14 @@ func (b *backlog) drop(n int) {
 	if n > 0 {
 		b.blocks[0] = b.blocks[0][n:]
 	}
+}
+
+// partsOf is how many parts n of the messages have, as they are on average.
+func (b *backlog) partsOf(n int) int {
+	if all := b.Len(); all > 0 {
+		return int(int64(b.parts) * int64(n) / int64(all))
+	}
+	return 0
 }
 
 // Len, Less and Swap are for sorting what was read in another order.

@@ -45,7 +45,7 @@ func (q *Queue) line(tx *db.Tx, r *record) {
 	tx.OnCommit(func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		q.backlogAt(at).add(p)
+		q.backlogAt(at).add(p, r.Parts)
 	})
 }
 
@@ -77,17 +77,18 @@ func (q *Queue) takeStock(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = eachRow(r, `SELECT m.status, m.row, coalesce(m.queued_seq, 0), m.priority, m.pin, m.key_id FROM outbound_ring o JOIN messages m ON m.row = o.message
+		err = eachRow(r, `SELECT m.status, m.row, coalesce(m.queued_seq, 0), m.priority, m.pin, m.key_id, m.parts FROM outbound_ring o JOIN messages m ON m.row = o.message
 			WHERE o.processed IS NULL AND o.confirmed IS NULL`, func(scan func(...any) error) error {
 			var s sms.Status
 			var p place
 			var at backlogOf
-			if err := scan(&s, &p.row, &p.seq, &at.priority, &at.pin, &at.key); err != nil {
+			var parts int
+			if err := scan(&s, &p.row, &p.seq, &at.priority, &at.pin, &at.key, &parts); err != nil {
 				return err
 			}
 			q.open[s]++
 			if s == sms.Queued && p.seq > 0 { // else it is held
-				q.backlogAt(at).add(p)
+				q.backlogAt(at).add(p, parts)
 			}
 			q.queuedSeq.Store(max(q.queuedSeq.Load(), p.seq))
 			return nil
@@ -110,6 +111,7 @@ type Backlog struct {
 	Pin, Key string
 	First    int64 // the place of the first message
 	Messages int
+	Parts    int // of them, about
 }
 
 // Backlogs lists those that are not empty, in no order.
@@ -118,7 +120,7 @@ func (q *Queue) Backlogs() []Backlog {
 	defer q.mu.Unlock()
 	var all []Backlog
 	for at, b := range q.backlogs {
-		all = append(all, Backlog{at.priority, at.pin, at.key, b.at(0).seq, b.Len()})
+		all = append(all, Backlog{at.priority, at.pin, at.key, b.at(0).seq, b.Len(), b.parts})
 	}
 	return all
 }
@@ -151,6 +153,48 @@ func (q *Queue) TakeIn(ctx context.Context, priority int, key string, pins []str
 			return append(before, all...), nil
 		} // else none of them waits any more
 	}
+}
+
+// Waits tells where a message waits, and how many parts, about, are before it in its
+// backlog; ErrConflict: it does not wait, ErrNotFound: there is none.
+func (q *Queue) Waits(ctx context.Context, row int64) (w Waiting, before int, err error) {
+	err = q.db.Read(ctx, func(r db.Querier) error {
+		rec, err := load(r, row)
+		if err == nil && (rec.Status != sms.Queued || rec.queuedSeq == 0) {
+			err = ErrConflict
+		}
+		if err == nil {
+			w = Waiting{Row: row, Seq: rec.queuedSeq, To: rec.To, Priority: rec.Priority, KeyID: rec.keyID, Pin: rec.pin, NotBefore: rec.notBefore, ExpiresAt: rec.ExpiresAt, Parts: rec.Parts}
+		}
+		return err
+	})
+	if err != nil {
+		return w, 0, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if b := q.backlogs[backlogOf{w.Priority, w.Pin, w.KeyID}]; b != nil {
+		before = b.partsOf(sort.Search(b.Len(), func(i int) bool { return b.at(i).seq >= w.Seq }))
+	}
+	return w, before, nil
+}
+
+// SIMsOf returns the SIMs that numbers keep.
+func (q *Queue) SIMsOf(ctx context.Context, numbers []string) (sims map[string]string, err error) {
+	list, err := json.Marshal(numbers)
+	if err != nil {
+		return nil, err
+	}
+	sims = map[string]string{}
+	err = q.db.Read(ctx, func(r db.Querier) error {
+		return eachRow(r, `SELECT s.number, s.sim FROM json_each(?) j JOIN senders s ON s.number = j.value WHERE s.at > ?`, func(scan func(...any) error) error {
+			var number, sim string
+			err := scan(&number, &sim)
+			sims[number] = sim
+			return err
+		}, string(list), toMS(q.o.Now().Add(-StickyFor)))
+	})
+	return sims, err
 }
 
 // lowestOfOthers returns a row below which no other key has anything of a priority
@@ -285,10 +329,13 @@ const manyOver = 1000
 
 func (q *Queue) forgetOverIn(ctx context.Context, at backlogOf) error {
 	var kept backlog
-	seen := 0
+	seen, each := 0, 1
 	for {
 		q.mu.Lock()
 		b := q.backlogs[at]
+		if b.Len() > 0 {
+			each = max(1, b.parts/b.Len())
+		}
 		places := make([]place, min(b.Len()-seen, 1000))
 		for i := range places {
 			places[i] = b.at(seen + i)
@@ -312,7 +359,7 @@ func (q *Queue) forgetOverIn(ctx context.Context, at backlogOf) error {
 		}
 		for _, p := range places {
 			if waits[p.row] {
-				kept.add(p)
+				kept.add(p, each)
 			}
 		}
 	}
