@@ -26,6 +26,7 @@ type Config struct {
 	Disk          Disk
 	Clock         Clock
 	History       History
+	Messages      Messages
 	Modems        Modems
 	Webhooks      []Webhook
 	// Warnings tell what is allowed and unwise, a line each.
@@ -78,6 +79,18 @@ type History struct {
 	Keep      time.Duration
 	KeepTexts time.Duration // never above Keep
 }
+
+// Messages are the defaults of messages that say nothing else.
+type Messages struct {
+	Unicode string // Allow, Transliterate or Reject
+}
+
+// What becomes of texts that the GSM 7-bit alphabet lacks characters for.
+const (
+	Allow         = "allow"         // they are sent as Unicode
+	Transliterate = "transliterate" // they are written in it, if that changes nothing of what they say
+	Reject        = "reject"        // they are refused
+)
 
 // Modems says which modems are used.
 type Modems struct {

@@ -38,6 +38,7 @@ func scalarFields(c *Config) []field {
 		{path: "history.keep", def: "8760h", read: duration(&c.History.Keep, minKeep, maxKeep)},
 		// Its default is history.keep, which can be shorter than 8760h.
 		{path: "history.keep_texts", read: duration(&c.History.KeepTexts, minKeep, maxKeep)},
+		{path: "messages.unicode", def: Allow, read: oneOf(&c.Messages.Unicode, Allow, Transliterate, Reject)},
 		{path: "modems.discover", def: "true", read: boolean(&c.Modems.Discover)},
 		{path: "modems.calls", def: "hang-up", read: oneOf(&c.Modems.Calls, HangUp, Ring)},
 		{path: "modems.canary.every", def: "0", read: durationOrNone(&c.Modems.CanaryEvery, minCanary, maxWait)},

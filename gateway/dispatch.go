@@ -45,6 +45,7 @@ type dispatcher struct {
 type entry struct {
 	queue.Waiting
 	flow    *flow          // of its priority and key
+	counted int            // parts of it that are counted as waiting
 	line    *line          // it stands in; nil: in a modem's hand
 	since   time.Time      // when its first backoff began; zero: it had none
 	taken   int            // how often a modem took it

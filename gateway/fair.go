@@ -9,9 +9,10 @@ package gateway
 type flow struct {
 	key      string
 	priority int
-	served   int64 // the virtual time up to which it was given its share
-	taken    int64 // up to where it was taken in, but for modems that are behind
-	lines    int   // in which it has messages
+	served   int64          // the virtual time up to which it was given its share
+	taken    int64          // up to where it was taken in, but for modems that are behind
+	lines    int            // in which it has messages
+	parts    map[string]int // of those that wait in memory, by the modem that must send them
 }
 
 type flowOf struct {
@@ -29,7 +30,7 @@ func (d *dispatcher) flow(priority int, key string) *flow {
 	at := flowOf{priority, key}
 	f := d.flows[at]
 	if f == nil {
-		f = &flow{key: key, priority: priority}
+		f = &flow{key: key, priority: priority, parts: map[string]int{}}
 		d.flows[at] = f
 	}
 	return f

@@ -30,9 +30,10 @@ type feed struct {
 	tight   tightness // as it was looked at last
 	sim     string    // as received messages name it; the modem's name before it is known
 	working bool
-	coming  bool // its modem has not said yet whether it can be used, or with which SIM
-	idle    bool // Next found nothing since the last signal
-	chosen  int  // priority of the part that Next gave out and that is not begun yet; -1: none
+	coming  bool          // its modem has not said yet whether it can be used, or with which SIM
+	idle    bool          // Next found nothing since the last signal
+	air     time.Duration // that a part takes, on average; 0: it has sent none yet
+	chosen  int           // priority of the part that Next gave out and that is not begun yet; -1: none
 	inHand  []*entry
 
 	mu      sync.Mutex
@@ -41,7 +42,8 @@ type feed struct {
 	up      bool   // the modem says that it can send
 	stalled bool   // the part on the air has had no answer for stallAfter
 	stall   *time.Timer
-	ending  bool // the daemon ends: what is unknown now is settled at the next start
+	begun   time.Time // when the part on the air was
+	ending  bool      // the daemon ends: what is unknown now is settled at the next start
 }
 
 // job is a message in a modem's hand.
@@ -326,6 +328,7 @@ func (f *feed) Begin(previous *modem.Outcome, next *modem.Part, expectedMR int) 
 	f.counted()
 	j.begun, j.air = true, next.Number
 	f.stall.Reset(stallAfter)
+	f.begun = time.Now()
 	return true, nil
 }
 
@@ -361,6 +364,7 @@ func (f *feed) apply(o modem.Outcome, v *queue.Verdict) {
 	f.stepAside(j.entry, v.Fate != queue.PartConfirmed)
 	switch v.Fate {
 	case queue.PartConfirmed:
+		f.measure(time.Since(f.begun))
 		if o.Part.Number < len(j.parts) {
 			j.air, j.entry.Done = 0, o.Part.Number
 			return
@@ -381,6 +385,17 @@ func (f *feed) apply(o modem.Outcome, v *queue.Verdict) {
 		f.remove(j)
 		f.dropEntry(j.entry)
 	}
+}
+
+// measure takes in how long a part took.
+func (f *feed) measure(took time.Duration) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	took = max(took, 10*time.Millisecond)
+	if f.air == 0 {
+		f.air = took
+	}
+	f.air += (took - f.air) / 8
 }
 
 // abandon settles what a modem loop had in hand that has ended without saying

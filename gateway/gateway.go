@@ -36,7 +36,8 @@ import (
 // Options are everything that a gateway is made of.
 type Options struct {
 	DataDir     string
-	Region      string // default_region
+	Region      string         // default_region
+	Unicode     string // of messages that don't say: allow, transliterate, reject; "": allow
 	Queue       queue.Options
 	Retention   queue.Retention
 	Disk        Disk
@@ -157,7 +158,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
-	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now})
+	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now,
+		Unicode: intake.Unicode(o.Unicode), Foreseer: foresight{g.dispatch, g.queue}})
 	if err := g.standIn(); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}

@@ -63,12 +63,15 @@ func (d *dispatcher) enqueue(r *recipient, e *entry) {
 	d.entries[e.Row] = e
 	at, _ := slices.BinarySearchFunc(l.waiting, e.Seq, func(x *entry, seq int64) int { return int(x.Seq - seq) })
 	l.waiting = slices.Insert(l.waiting, at, e)
-	d.count(l, e.flow)
+	d.count(l, e)
 	d.place(l)
 }
 
-// count notes that a message of a flow is in a line.
-func (d *dispatcher) count(l *line, f *flow) {
+// count notes that a message is in a line.
+func (d *dispatcher) count(l *line, e *entry) {
+	f := e.flow
+	e.counted = max(0, e.Parts-e.Done)
+	f.parts[l.pin] += e.counted
 	for _, s := range l.stands {
 		if s.flow == f {
 			s.n++
@@ -86,6 +89,9 @@ func (d *dispatcher) leave(l *line, out func(*entry) bool) {
 	l.waiting = slices.DeleteFunc(l.waiting, func(e *entry) bool {
 		if !out(e) {
 			return false
+		}
+		if e.flow.parts[l.pin] -= e.counted; e.flow.parts[l.pin] == 0 {
+			delete(e.flow.parts, l.pin)
 		}
 		for i, s := range l.stands {
 			if s.flow != e.flow {

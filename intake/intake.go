@@ -27,9 +27,11 @@ type Modems interface {
 // Options are what New needs. Queue must be given.
 type Options struct {
 	Queue    *queue.Queue
-	Modems   Modems // nil: none
-	Region   string // ISO country whose national numbers are accepted; "": none
-	MaxParts int    // of a message; 0: pdu.MaxParts
+	Modems   Modems   // nil: none
+	Region   string   // ISO country whose national numbers are accepted; "": none
+	MaxParts int      // of a message; 0: pdu.MaxParts
+	Unicode  Unicode  // of messages that don't say; "": Allow
+	Foreseer Foreseer // nil: nothing is foreseen
 	Clock    *clock.Clock
 	Now      func() time.Time
 }
@@ -56,6 +58,16 @@ type Caller struct {
 	KeyID string // of its API key, or what stands for one
 }
 
+// Unicode says what becomes of a text that the GSM 7-bit alphabet lacks characters for.
+type Unicode string
+
+// What may become of it.
+const (
+	Allow         Unicode = "allow"         // it is sent as Unicode
+	Transliterate Unicode = "transliterate" // it is written in that alphabet if that changes nothing of what it says
+	Reject        Unicode = "reject"        // it is refused
+)
+
 // FieldError says what is wrong with one field. Its detail reads on from the
 // field's name: "must be a whole number from 0 to 9".
 type FieldError struct {
@@ -76,10 +88,13 @@ func (r Refused) Error() string {
 
 // Submit queues all drafts or none and returns them once they are durable, as
 // queue.Queue.Submit does. A caller that hangs up does not leave it open whether
-// they were taken: they are. Errors: Refused, and those of the queue.
+// they were taken: they are. Errors: Refused, *Late, and those of the queue.
 func (d *Desk) Submit(ctx context.Context, who Caller, drafts []queue.Draft, once *queue.Idempotency) (accepted []sms.Message, replayed bool, err error) {
 	for i := range drafts {
 		drafts[i].KeyID = who.KeyID
+	}
+	if err := d.foresee(ctx, drafts); err != nil {
+		return nil, false, err
 	}
 	failpoint.Hit("api.before-commit")
 	accepted, replayed, err = d.o.Queue.Submit(context.WithoutCancel(ctx), drafts, once)

@@ -18,7 +18,9 @@ func TestShortSnapshot(t *testing.T) {
 		"of 1970":   func(r *record) { r.UpdatedAt = time.UnixMilli(-5) },
 		"pinned":    func(r *record) { r.From = `<"office">` },
 		"started":   func(r *record) { r.Modem, r.Attempts = "office", 1 },
-		"foreseen":  func(r *record) { r.ExpectedAt, r.ExpectedModem, r.ClockUncertain = at.Add(time.Minute), "office-2", true },
+		"foreseen": func(r *record) {
+			r.ExpectedAt, r.ExpectedModem, r.ClockUncertain = at.Add(time.Minute), "office-2", true
+		},
 		"odd modem": func(r *record) { r.ExpectedModem = `<"office">` },
 		"warned":    func(r *record) { r.Warnings = []sms.Warning{sms.WarnLate, sms.WarnNoModem} },
 		"held":      func(r *record) { r.Held = true },

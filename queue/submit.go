@@ -21,6 +21,9 @@ type Draft struct {
 	sms.Message
 	Pin   string // name of the only modem that may send it; "" any
 	KeyID string // the API key that submits it
+	// RejectIfLate is for who foresees when it will be sent: it is to be refused
+	// rather than queued if that is too late.
+	RejectIfLate bool
 }
 
 // Idempotency names a request so that its repetition gives the same answer.

@@ -88,6 +88,7 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 			OutboundCapacity: c.Queue.OutboundCapacity, InboundCapacity: c.Queue.InboundCapacity,
 			UnconfirmedWait: c.Queue.UnconfirmedWait, ReportWait: c.Queue.ReportWait, AssemblyWait: c.Queue.AssemblyWait,
 		},
+		Unicode:     c.Messages.Unicode,
 		Retention:   queue.Retention{Messages: c.History.Keep, Texts: c.History.KeepTexts, Events: eventsKept, Idempotency: idempotencyKept},
 		Disk:        gateway.Disk(c.Disk),
 		CallsRing:   c.Modems.Calls == config.Ring,
