@@ -17,7 +17,7 @@ import (
 // seer foresees what it was told.
 type seer struct{ o intake.Outlook }
 
-func (s *seer) Foresee(_ context.Context, drafts []queue.Draft) []intake.Outlook {
+func (s *seer) Foresee(_ context.Context, drafts []queue.Draft, _ bool) []intake.Outlook {
 	all := make([]intake.Outlook, len(drafts))
 	for i := range all {
 		all[i] = s.o
@@ -329,5 +329,43 @@ func TestLimitsOfRequestsCutNobodyOff(t *testing.T) {
 		if all += string(buffer[:n]); err != nil {
 			t.Fatalf("the stream ends after %q: %v", all, err)
 		}
+	}
+}
+
+// slow foresees only after a while.
+type slow struct {
+	seer
+	takes time.Duration
+}
+
+func (s *slow) Foresee(ctx context.Context, drafts []queue.Draft, explain bool) []intake.Outlook {
+	time.Sleep(s.takes)
+	return s.seer.Foresee(ctx, drafts, explain)
+}
+
+// A repetition waits for the first request, five seconds at most, and gets its answer.
+func TestRepetitionWaitsForTheFirst(t *testing.T) {
+	for takes, status := range map[time.Duration]int{3 * time.Second: http.StatusAccepted, 8 * time.Second: http.StatusConflict} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBox(t, settings{single: true, desk: func(o *intake.Options) { o.Foreseer = &slow{takes: takes} }})
+			post := func(key string) *answer {
+				return b.ask("POST", "/v1/messages", bearer(b.send).with("Idempotency-Key", key), `{"to":"+491701234567","text":"x"}`)
+			}
+			first := make(chan *answer, 1)
+			go func() { first <- post("1") }()
+			time.Sleep(time.Second)
+			start := time.Now()
+			second := post("1").want(status)
+			if d := time.Since(start); status == http.StatusConflict && d != 5*time.Second {
+				t.Errorf("it waited %s", d)
+			}
+			want := (<-first).want(http.StatusAccepted).Body.String()
+			if third := post("1").want(http.StatusAccepted).Body.String(); third != want || status == http.StatusAccepted && second.Body.String() != want {
+				t.Errorf("answers differ: %s %s %s", want, second.Body, third)
+			}
+			if n := len(b.messages()); n != 1 {
+				t.Errorf("%d messages", n)
+			}
+		})
 	}
 }

@@ -81,15 +81,20 @@ func (s foresight) look(backlogs []queue.Backlog, now time.Time) (modems []pacer
 		}
 	}
 	for _, f := range d.feeds {
-		for _, e := range f.inHand { // nothing goes before it
-			work[backlogName{priority: queue.Priorities, pin: f.name}] += max(0, e.Parts-e.Done)
+		for i, e := range f.inHand {
+			n := max(0, e.Parts-e.Done)
+			if i == 0 && n > 0 { // nothing goes before the part on the air
+				work[backlogName{priority: queue.Priorities, pin: f.name}]++
+				n--
+			}
+			work[backlogName{e.Priority, e.KeyID, f.name}] += n
 		}
 	}
 	return modems, work
 }
 
 // Foresee tells it of messages that are handed in now.
-func (s foresight) Foresee(ctx context.Context, drafts []queue.Draft) []intake.Outlook {
+func (s foresight) Foresee(ctx context.Context, drafts []queue.Draft, explain bool) []intake.Outlook {
 	backlogs := s.q.Backlogs()
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
@@ -100,7 +105,7 @@ func (s foresight) Foresee(ctx context.Context, drafts []queue.Draft) []intake.O
 	for i := range drafts {
 		m := &drafts[i]
 		its := work[backlogName{m.Priority, m.KeyID, m.Pin}]
-		all[i] = s.outlook(modems, work, question{to: m.To, key: m.KeyID, pin: m.Pin, sim: keeps[m.To], priority: m.Priority, parts: max(1, m.Parts), before: its, from: m.SendAt}, now)
+		all[i] = s.outlook(modems, work, question{to: m.To, key: m.KeyID, pin: m.Pin, sim: keeps[m.To], priority: m.Priority, parts: max(1, m.Parts), before: its, from: m.SendAt, explain: explain}, now)
 		if !m.SendAt.After(now) {
 			work[backlogName{m.Priority, m.KeyID, m.Pin}] += max(1, m.Parts)
 		}
@@ -165,6 +170,7 @@ type question struct {
 	priority, parts int
 	before          int       // parts of its key that wait before it
 	from            time.Time // it goes no earlier
+	explain         bool
 }
 
 // outlook answers a question. Called with d.mu held.
@@ -191,25 +197,35 @@ func (s foresight) outlook(modems []pacer, work workload, m question, now time.T
 	ahead := s.ahead(modems, able, work, m)
 	at, last := finish(able, ahead+m.parts, now)
 	o.At, o.Modem = at, last.f.name
-	if ahead > 0 {
-		o.Because = append(o.Because, fmt.Sprintf("about %d parts go before it", ahead))
-	}
-	o.Because = append(o.Because, fmt.Sprintf("a part takes %s about %.1f seconds", last.f.name, last.air.Seconds()))
-	if l := last.f.limits; l.PerMinute > 0 {
-		o.Because = append(o.Because, fmt.Sprintf("its SIM may send %d parts a minute", l.PerMinute))
-	}
-	if last.day < ahead+m.parts || last.month < ahead+m.parts {
-		o.Because = append(o.Because, "its SIM's limits of the day or the month are reached before")
-	}
 	if own := m.from.Add(time.Duration(m.parts) * last.air); m.from.After(now) && own.After(o.At) {
 		o.At = own
-		o.Because = append(o.Because, "it goes no earlier than "+m.from.UTC().Format(time.RFC3339))
 	}
-	if o.At.Sub(now) >= farAhead && !m.from.After(now) {
+	if m.explain {
+		o.Because = reasons(m, ahead, last, now)
+	}
+	if at.Sub(now) >= farAhead {
 		return intake.Outlook{Because: append(o.Because, "that takes more than a year")}
 	}
 	o.At = o.At.Truncate(time.Second).Add(time.Second)
 	return o
+}
+
+// reasons says in words what an outlook is based on.
+func reasons(m question, ahead int, last pacer, now time.Time) (all []string) {
+	if ahead > 0 {
+		all = append(all, fmt.Sprintf("about %d parts go before it", ahead))
+	}
+	all = append(all, fmt.Sprintf("a part takes %s about %.1f seconds", last.f.name, last.air.Seconds()))
+	if l := last.f.limits; l.PerMinute > 0 {
+		all = append(all, fmt.Sprintf("its SIM may send %d parts a minute", l.PerMinute))
+	}
+	if last.f.limits.walls() {
+		all = append(all, "its SIM has limits of the day or the month")
+	}
+	if m.from.After(now) {
+		all = append(all, "it goes no earlier than "+m.from.UTC().Format(time.RFC3339))
+	}
+	return all
 }
 
 // ahead is how many parts go before a message through the modems that may send it:
@@ -230,7 +246,7 @@ func (s foresight) ahead(modems, able []pacer, work workload, m question) int {
 		switch {
 		case name.priority > m.priority:
 			of(name, n)
-		case name.priority == m.priority && name.key != m.key:
+		case name.priority == m.priority && name.key != m.key && (name.pin == "" || slices.ContainsFunc(able, func(p pacer) bool { return p.f.name == name.pin })):
 			others[name.key] += n
 		}
 	}

@@ -36,7 +36,7 @@ import (
 // Options are everything that a gateway is made of.
 type Options struct {
 	DataDir     string
-	Region      string         // default_region
+	Region      string // default_region
 	Unicode     string // of messages that don't say: allow, transliterate, reject; "": allow
 	Queue       queue.Options
 	Retention   queue.Retention

@@ -12,7 +12,8 @@ import (
 // Foreseer tells when messages will be sent.
 type Foreseer interface {
 	// Foresee tells it of messages that are handed in now, each behind those before it.
-	Foresee(ctx context.Context, drafts []queue.Draft) []Outlook
+	// With explain it says what that is based on.
+	Foresee(ctx context.Context, drafts []queue.Draft, explain bool) []Outlook
 	// Outlook tells it of one that waits; false: it does not wait any more.
 	Outlook(ctx context.Context, m *sms.Message) (Outlook, bool)
 }
@@ -21,7 +22,7 @@ type Foreseer interface {
 type Outlook struct {
 	At      time.Time // of its last part; zero: nobody can tell
 	Modem   string    // through which; "": nobody can tell
-	Because []string  // in words, what that is based on
+	Because []string  // in words, what that is based on; if asked for
 }
 
 // Late refuses a message that was to be refused rather than sent late. Nothing
@@ -46,7 +47,7 @@ func (d *Desk) foresee(ctx context.Context, drafts []queue.Draft) error {
 	if d.o.Foreseer == nil || !d.o.Clock.Trusted() {
 		return nil
 	}
-	for i, o := range d.o.Foreseer.Foresee(ctx, drafts) {
+	for i, o := range d.o.Foreseer.Foresee(ctx, drafts, false) {
 		m := &drafts[i]
 		m.ExpectedAt, m.ExpectedModem = o.At, o.Modem
 		w := warningOf(o, m.ExpiresAt)
@@ -101,7 +102,7 @@ func (d *Desk) Preview(ctx context.Context, who Caller, m Message) (Preview, []F
 		p.Units, p.Left, p.ForcedBy = a.Units, a.Left, a.Forced()
 	}
 	if d.o.Foreseer != nil && d.o.Clock.Trusted() {
-		p.Outlook = d.o.Foreseer.Foresee(ctx, []queue.Draft{draft})[0]
+		p.Outlook = d.o.Foreseer.Foresee(ctx, []queue.Draft{draft}, true)[0]
 		if w := warningOf(p.Outlook, p.ExpiresAt); w != "" {
 			p.Warnings = append(p.Warnings, w)
 		}

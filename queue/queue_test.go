@@ -184,17 +184,6 @@ func (b *box) takeIn() (all []queue.Waiting, err error) {
 	return all, err
 }
 
-// first is the place of the first message of a priority for one modem that was not
-// taken in; 0: there is none.
-func (b *box) first(priority int, pin string) (first int64) {
-	for _, x := range b.q.Backlogs() {
-		if x.Priority == priority && x.Pin == pin && (first == 0 || x.First < first) {
-			first = x.First
-		}
-	}
-	return first
-}
-
 func (b *box) rings() sms.Rings { return b.q.Stats() }
 
 func TestLifeOfAMessage(t *testing.T) {
