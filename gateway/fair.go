@@ -21,9 +21,10 @@ type flowOf struct {
 }
 
 // mostCredit is how far, in parts, a flow may lie behind the others. One whose modem
-// was away has been given little; it is not to have the modem for hours instead.
-// The longest message has no more parts, so nobody else comes up against it.
-const mostCredit = 256
+// was away, or whose numbers fail, has been given little; it is not to have the
+// modems to itself for that afterwards. Among those that can be served, none lies
+// behind by more than its turn.
+const mostCredit = 10
 
 // flow finds the one of a priority and key; keys are few, so it stays.
 func (d *dispatcher) flow(priority int, key string) *flow {

@@ -275,7 +275,7 @@ func (r *record) snapshot() (string, error) {
 	s := snapshot{r.Status, r.local(), r.Modem, toMSOrZero(r.ExpectedAt), r.ExpectedModem, codesOf(r.Warnings), toMSOrZero(r.SentAt),
 		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.ClockUncertain, r.Error, r.Held}
 	// The first of a message says no more than this.
-	if s == (snapshot{Status: s.Status, UpdatedAt: s.UpdatedAt, ClockUncertain: s.ClockUncertain, ExpectedAt: s.ExpectedAt, ExpectedModem: s.ExpectedModem}) && plain(s.ExpectedModem) {
+	if s == (snapshot{Status: s.Status, UpdatedAt: s.UpdatedAt, ClockUncertain: s.ClockUncertain, ExpectedAt: s.ExpectedAt, ExpectedModem: s.ExpectedModem, Warnings: s.Warnings}) && plain(s.ExpectedModem) {
 		b := append(append(make([]byte, 0, 96), `{"s":"`...), s.Status...)
 		b = append(b, '"')
 		if s.ExpectedAt != 0 {
@@ -283,6 +283,9 @@ func (r *record) snapshot() (string, error) {
 		}
 		if s.ExpectedModem != "" {
 			b = append(append(append(b, `,"xm":"`...), s.ExpectedModem...), '"')
+		}
+		if s.Warnings != "" {
+			b = append(append(append(b, `,"w":"`...), s.Warnings...), '"')
 		}
 		b = strconv.AppendInt(append(b, `,"u":`...), s.UpdatedAt, 10)
 		if s.ClockUncertain {
