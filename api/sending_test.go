@@ -217,6 +217,7 @@ func TestWaitForAMessage(t *testing.T) {
 		if d := time.Since(start); got.Status != sms.Queued || d != 2*time.Second {
 			t.Errorf("%s after %s", got.Status, d)
 		}
+		row := b.messages()[0].Row
 		advance := func(v *queue.Verdict, s *queue.Start) {
 			if _, err := b.queue.Advance(v, s); err != nil {
 				t.Error(err)
@@ -224,11 +225,10 @@ func TestWaitForAMessage(t *testing.T) {
 		}
 		go func() {
 			time.Sleep(10 * time.Second)
-			advance(nil, &queue.Start{Row: m.Row, Part: 1, Modem: "office", SIM: "1", Local: "office", ExpectedMR: -1})
+			advance(nil, &queue.Start{Row: row, Part: 1, Modem: "office", SIM: "1", Local: "office", ExpectedMR: -1})
 			time.Sleep(3 * time.Second)
-			advance(&queue.Verdict{Row: m.Row, Part: 1, Fate: queue.PartConfirmed, MR: 1}, nil)
+			advance(&queue.Verdict{Row: row, Part: 1, Fate: queue.PartConfirmed, MR: 1}, nil)
 		}()
-		m.Row = b.messages()[0].Row
 		start = time.Now()
 		b.get("/v1/messages/" + m.ID + "?wait=60&until=sent").into(&got)
 		if d := time.Since(start); got.Status != sms.Sent || d < 13*time.Second || d > 14*time.Second {

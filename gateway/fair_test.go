@@ -183,3 +183,29 @@ func TestBroadcastSharesTheAir(t *testing.T) {
 		}
 	})
 }
+
+// A number that does not get its messages stands behind what waits of every key, and
+// costs its own key's other numbers no turn beyond that of its part.
+func TestDeadNumberOfAnotherKey(t *testing.T) {
+	b := newBacklog(t)
+	x := b.modem("x")
+	bad := b.wait(10, one(phone), key("a"))
+	mine := b.wait(3, from0(0), key("a"))
+	theirs := b.wait(6, from0(1000), key("b"))
+	fail := func(row int64) {
+		t.Helper()
+		p := b.begin(x)
+		if p.Row != row {
+			t.Fatalf("message %d goes, want %d", p.Row, row)
+		}
+		b.finish(x, modem.Outcome{Part: p, Result: modem.Refused, Err: &sms.Error{Code: "x", Class: sms.Permanent}})
+	}
+	fail(bad[0])
+	b.wants(x, mix(theirs[:4], mine)...)
+	b.wants(x, theirs[4:]...)
+	late := b.wait(2, from0(2000), key("b"))
+	fail(bad[1])
+	b.wants(x, late...)
+	b.wants(x, bad[2:]...)
+	b.over()
+}
