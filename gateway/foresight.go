@@ -27,9 +27,12 @@ const airTime = 3 * time.Second
 // farAhead is as far as anything is foreseen.
 const farAhead = 366 * 24 * time.Hour
 
-// pacer is a modem as foresight sees it.
+// pacer is a modem as foresight sees it: a copy, for what is foreseen of a large
+// batch may take longer than a modem should wait for the dispatcher.
 type pacer struct {
-	f          *feed
+	name, sim  string
+	limits     Limits
+	hand       int           // messages in its hand
 	air        time.Duration // that a part takes
 	start      time.Duration // until it may begin one: its minute is full
 	left       int           // of its minute
@@ -45,14 +48,16 @@ type backlogName struct {
 	key, pin string
 }
 
-// look gathers what foresight goes by. Called with d.mu held.
+// look gathers what foresight goes by.
 func (s foresight) look(backlogs []queue.Backlog, now time.Time) (modems []pacer, work workload) {
 	d := s.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, f := range d.feeds {
 		if !f.working {
 			continue
 		}
-		p := pacer{f: f, air: cmp.Or(f.air, airTime), left: math.MaxInt, day: math.MaxInt, month: math.MaxInt}
+		p := pacer{name: f.name, sim: f.sim, limits: f.limits, hand: len(f.inHand), air: cmp.Or(f.air, airTime), left: math.MaxInt, day: math.MaxInt, month: math.MaxInt}
 		if l := f.limits; l != (Limits{}) {
 			u := s.q.Used(f.sim, now)
 			if l.PerMinute > 0 {
@@ -95,11 +100,8 @@ func (s foresight) look(backlogs []queue.Backlog, now time.Time) (modems []pacer
 
 // Foresee tells it of messages that are handed in now.
 func (s foresight) Foresee(ctx context.Context, drafts []queue.Draft, explain bool) []intake.Outlook {
-	backlogs := s.q.Backlogs()
-	s.d.mu.Lock()
-	defer s.d.mu.Unlock()
 	now := s.d.now()
-	modems, work := s.look(backlogs, now)
+	modems, work := s.look(s.q.Backlogs(), now)
 	keeps := s.kept(ctx, modems, drafts)
 	all := make([]intake.Outlook, len(drafts))
 	for i := range drafts {
@@ -113,8 +115,7 @@ func (s foresight) Foresee(ctx context.Context, drafts []queue.Draft, explain bo
 	return all
 }
 
-// kept finds the SIMs that recipients keep, where that makes a difference. It lets
-// go of d.mu while it reads.
+// kept finds the SIMs that recipients keep, where that makes a difference.
 func (s foresight) kept(ctx context.Context, modems []pacer, drafts []queue.Draft) map[string]string {
 	if len(modems) < 2 {
 		return nil
@@ -128,8 +129,6 @@ func (s foresight) kept(ctx context.Context, modems []pacer, drafts []queue.Draf
 	if len(numbers) == 0 {
 		return nil
 	}
-	s.d.mu.Unlock()
-	defer s.d.mu.Lock()
 	sims, err := s.q.SIMsOf(ctx, numbers)
 	if err != nil {
 		return nil // it is a forecast: without that it is a little worse
@@ -147,20 +146,27 @@ func (s foresight) Outlook(ctx context.Context, m *sms.Message) (intake.Outlook,
 	if err != nil {
 		return intake.Outlook{}, false
 	}
-	backlogs := s.q.Backlogs()
+	now := s.d.now()
+	modems, work := s.look(s.q.Backlogs(), now)
+	notBefore, waits := s.before(w)
+	return s.outlook(modems, work, question{to: w.To, key: w.KeyID, pin: w.Pin, sim: sims[w.To], priority: w.Priority, parts: max(1, w.Parts),
+		before: before + waits, from: notBefore}, now), true
+}
+
+// before counts the parts of a message's own key that wait in memory before it, and
+// tells until when it is held back.
+func (s foresight) before(w queue.Waiting) (notBefore time.Time, parts int) {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	now := s.d.now()
-	modems, work := s.look(backlogs, now)
-	notBefore := w.NotBefore
+	notBefore = w.NotBefore
 	for _, e := range s.d.entries {
 		if e.Row == w.Row {
 			notBefore = e.NotBefore
 		} else if e.line != nil && e.Priority == w.Priority && e.KeyID == w.KeyID && e.Pin == w.Pin && e.Seq < w.Seq {
-			before += e.Parts - e.Done
+			parts += e.Parts - e.Done
 		}
 	}
-	return s.outlook(modems, work, question{to: w.To, key: w.KeyID, pin: w.Pin, sim: sims[w.To], priority: w.Priority, parts: max(1, w.Parts), before: before, from: notBefore}, now), true
+	return notBefore, parts
 }
 
 // question is a message as foresight sees it.
@@ -173,12 +179,12 @@ type question struct {
 	explain         bool
 }
 
-// outlook answers a question. Called with d.mu held.
+// outlook answers a question.
 func (s foresight) outlook(modems []pacer, work workload, m question, now time.Time) intake.Outlook {
 	var o intake.Outlook
-	able := slices.DeleteFunc(slices.Clone(modems), func(p pacer) bool { return m.pin != "" && p.f.name != m.pin })
+	able := slices.DeleteFunc(slices.Clone(modems), func(p pacer) bool { return m.pin != "" && p.name != m.pin })
 	if m.pin == "" && m.sim != "" {
-		if i := slices.IndexFunc(able, func(p pacer) bool { return p.f.sim == m.sim && p.month > 0 && p.day > 0 }); i >= 0 {
+		if i := slices.IndexFunc(able, func(p pacer) bool { return p.sim == m.sim && p.month > 0 && p.day > 0 }); i >= 0 {
 			able = able[i : i+1]
 		}
 	}
@@ -190,13 +196,13 @@ func (s foresight) outlook(modems []pacer, work workload, m question, now time.T
 		return o
 	}
 	for i := range able {
-		if able[i].closed && !s.q.Texted(able[i].f.sim, m.to, now) {
+		if able[i].closed && !s.q.Texted(able[i].sim, m.to, now) {
 			able[i].month = 0
 		}
 	}
 	ahead := s.ahead(modems, able, work, m)
 	at, last := finish(able, ahead+m.parts, now)
-	o.At, o.Modem = at, last.f.name
+	o.At, o.Modem = at, last.name
 	if own := m.from.Add(time.Duration(m.parts) * last.air); m.from.After(now) && own.After(o.At) {
 		o.At = own
 	}
@@ -215,11 +221,11 @@ func reasons(m question, ahead int, last pacer, now time.Time) (all []string) {
 	if ahead > 0 {
 		all = append(all, fmt.Sprintf("about %d parts go before it", ahead))
 	}
-	all = append(all, fmt.Sprintf("a part takes %s about %.1f seconds", last.f.name, last.air.Seconds()))
-	if l := last.f.limits; l.PerMinute > 0 {
+	all = append(all, fmt.Sprintf("a part takes %s about %.1f seconds", last.name, last.air.Seconds()))
+	if l := last.limits; l.PerMinute > 0 {
 		all = append(all, fmt.Sprintf("its SIM may send %d parts a minute", l.PerMinute))
 	}
-	if last.f.limits.walls() {
+	if last.limits.walls() {
 		all = append(all, "its SIM has limits of the day or the month")
 	}
 	if m.from.After(now) {
@@ -238,7 +244,7 @@ func (s foresight) ahead(modems, able []pacer, work workload, m question) int {
 		switch {
 		case name.pin == "":
 			free += float64(n)
-		case slices.ContainsFunc(able, func(p pacer) bool { return p.f.name == name.pin }):
+		case slices.ContainsFunc(able, func(p pacer) bool { return p.name == name.pin }):
 			own += n
 		}
 	}
@@ -246,7 +252,7 @@ func (s foresight) ahead(modems, able []pacer, work workload, m question) int {
 		switch {
 		case name.priority > m.priority:
 			of(name, n)
-		case name.priority == m.priority && name.key != m.key && (name.pin == "" || slices.ContainsFunc(able, func(p pacer) bool { return p.f.name == name.pin })):
+		case name.priority == m.priority && name.key != m.key && (name.pin == "" || slices.ContainsFunc(able, func(p pacer) bool { return p.name == name.pin })):
 			others[name.key] += n
 		}
 	}
@@ -269,7 +275,7 @@ func (s foresight) ahead(modems, able []pacer, work workload, m question) int {
 func rate(modems []pacer) (sum float64) {
 	for _, p := range modems {
 		r := 1 / p.air.Seconds()
-		if n := p.f.limits.PerMinute; n > 0 {
+		if n := p.limits.PerMinute; n > 0 {
 			r = min(r, float64(n)/60)
 		}
 		sum += r
@@ -280,7 +286,7 @@ func rate(modems []pacer) (sum float64) {
 // by is how many parts a modem sends within some time, of today.
 func (p pacer) by(t time.Duration) int {
 	n := int(t / p.air)
-	if pace := p.f.limits.PerMinute; pace > 0 {
+	if pace := p.limits.PerMinute; pace > 0 {
 		full := 0
 		if t >= p.start {
 			full = p.left + pace*int((t-p.start)/(61*time.Second))
@@ -292,18 +298,18 @@ func (p pacer) by(t time.Duration) int {
 
 // tomorrow is the modem on the next day.
 func (p pacer) tomorrow(sent int, month bool) pacer {
-	p.start, p.left = 0, max(p.left, p.f.limits.PerMinute)
+	p.start, p.left = 0, max(p.left, p.limits.PerMinute)
 	if p.month != math.MaxInt {
 		p.month -= sent
 	}
 	if month {
 		p.closed = false
-		if p.month = math.MaxInt; p.f.limits.PerMonth > 0 {
-			p.month = p.f.limits.PerMonth
+		if p.month = math.MaxInt; p.limits.PerMonth > 0 {
+			p.month = p.limits.PerMonth
 		}
 	}
-	if p.f.limits.PerDay > 0 {
-		p.day = p.f.limits.PerDay
+	if p.limits.PerDay > 0 {
+		p.day = p.limits.PerDay
 	}
 	return p
 }
@@ -344,7 +350,7 @@ func finish(modems []pacer, parts int, now time.Time) (at time.Time, last pacer)
 		}
 		last = modems[0]
 		for _, p := range modems[1:] { // it sends one more in that very moment, or has most room
-			if a, b := p.by(high)-p.by(low), last.by(high)-last.by(low); a > b || a == b && (len(p.f.inHand) < len(last.f.inHand) && p.day > 0) {
+			if a, b := p.by(high)-p.by(low), last.by(high)-last.by(low); a > b || a == b && (p.hand < last.hand && p.day > 0) {
 				last = p
 			}
 		}

@@ -221,8 +221,7 @@ func BenchmarkForesee(b *testing.B) {
 	var modems []pacer
 	work := workload{}
 	for i := range 4 {
-		f := &feed{name: fmt.Sprint(i), limits: Limits{PerMinute: 15, PerDay: 1000}}
-		modems = append(modems, pacer{f: f, air: airTime, left: 15, day: 1000, month: math.MaxInt})
+		modems = append(modems, pacer{name: fmt.Sprint(i), limits: Limits{PerMinute: 15, PerDay: 1000}, air: airTime, left: 15, day: 1000, month: math.MaxInt})
 	}
 	for i := range 10 {
 		work[backlogName{4, fmt.Sprint(i), ""}] = 10_000
