@@ -62,7 +62,7 @@ func (q *Queue) Redact(ctx context.Context, id string) (*sms.Message, error) {
 		r.Text, r.Data, r.Redacted = "", nil, true
 		r.Push, r.MMS, r.Waiting = nil, nil, nil
 		m = r.Message
-		return eraseText(tx, r.Row)
+		return q.eraseText(tx, r.Row)
 	})
 	if err != nil {
 		return nil, err
@@ -81,6 +81,14 @@ func (q *Queue) scrub(ctx context.Context) {
 }
 
 // eraseText erases what a message says, wherever it is kept.
+func (q *Queue) eraseText(tx *db.Tx, row int64) error {
+	if err := q.eraseJoinedRow(tx, row); err != nil {
+		return err
+	}
+	return eraseText(tx, row)
+}
+
+// eraseText is for a database that nobody else has joined yet.
 func eraseText(tx *db.Tx, row int64) error {
 	if _, err := tx.Exec(`UPDATE messages SET text = NULL, data = NULL, details = NULL, redacted = 1 WHERE row = ?`, row); err != nil {
 		return err
@@ -129,6 +137,11 @@ func (q *Queue) eraseMessages(tx *db.Tx, of string, now time.Time) (int64, error
 	found, err := collect(tx, `SELECT `+recordColumns+` FROM messages m WHERE m.number = ? ORDER BY m.row LIMIT ?`, of, slice)
 	if err != nil {
 		return 0, err
+	}
+	if len(found) > 0 {
+		if err := q.eraseJoined(tx, of, found...); err != nil {
+			return 0, err
+		}
 	}
 	for _, r := range found {
 		if r.Direction == sms.Inbound {
@@ -225,7 +238,7 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 	for rows := range slices.Chunk(told, slice) {
 		err := q.db.Write(func(tx *db.Tx) error {
 			for _, row := range rows {
-				if err := eraseText(tx, row); err != nil {
+				if err := q.eraseText(tx, row); err != nil {
 					return err
 				}
 			}
@@ -250,6 +263,9 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 			}
 		}
 		if err := forgetRecipient(tx, of); err != nil {
+			return err
+		}
+		if err := q.eraseJoined(tx, of); err != nil {
 			return err
 		}
 		return execEach(tx, `DELETE FROM early_reports WHERE row = ?`, reports)

@@ -37,13 +37,16 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 			if err != nil {
 				return err
 			}
+			if err := q.eraseJoinedRow(tx, row); err != nil {
+				return err
+			}
 			return q.eraseMessage(tx, row, last)
 		})
 	if err != nil {
 		return err
 	}
 	err = q.pruneMessages(ctx, now, keep.Texts, `SELECT row FROM messages WHERE row > ? AND row <= ? AND redacted = 0`+finished+` ORDER BY row LIMIT ?`,
-		eraseText)
+		q.eraseText)
 	if err != nil {
 		return err
 	}
