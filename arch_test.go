@@ -41,7 +41,7 @@ var rooms = map[string]room{
 	"modem":                 {"failpoint modem/at sms sms/pdu", "a sibling of api and webhook; it reaches the queue through Outbox and Inbox, so it is tested without SQLite"},
 	"webhook":               {"db failpoint queue sms", "a sibling of api and modem: it reads the event log as any reader does"},
 	"intake":                {"clock failpoint queue sms sms/number sms/pdu", "what may be sent, for every door; how a door is spoken to is the door's affair"},
-	"auth":                  {"db", "keys have nothing to do with messages"},
+	"auth":                  {"db sms/number", "keys have nothing to do with messages; where they may send is written as numbers are"},
 	"api":                   {"auth clock failpoint intake queue sms sms/number sms/pdu", "a sibling of modem and webhook; it sees them through interfaces of its own"},
 	"gateway":               {"api auth clock db failpoint intake modem modem/ports modem/transcript queue sms sms/number sms/pdu webhook", "it builds the daemon from values: no configuration file, no simulator, so tests and the demo build the same"},
 	"config":                {"sms", "the file is read before anything is built"},

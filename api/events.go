@@ -117,6 +117,11 @@ func (a *API) stream(c echo.Context, after int64, beatEvents bool) error {
 		}
 		cursor = newest
 	}
+	leave, err := a.streams.enter(keyOf(c))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	s := newStream(c)
 	a.listeners.Add(1)
 	defer a.listeners.Add(-1)

@@ -80,7 +80,9 @@ func newBox(t testing.TB, s settings) *box {
 	if s.change != nil {
 		s.change(&o)
 	}
-	o.Desk = intake.New(intake.Options{Queue: q, Modems: o.Modems, Region: o.Region, Clock: o.Clock, Now: o.Now})
+	if o.Desk == nil {
+		o.Desk = intake.New(intake.Options{Queue: q, Modems: o.Modems, Region: o.Region, Clock: o.Clock, Now: o.Now})
+	}
 	b.API = New(o)
 	b.handler = b.Handler()
 	return b

@@ -52,11 +52,11 @@ func ParseScopes(list string) ([]Scope, error) {
 
 func checkScopes(scopes []Scope) error {
 	if len(scopes) == 0 {
-		return errors.New("a key needs a scope: send, read or admin")
+		return &WrongError{"scopes", "must name at least one of send, read and admin"}
 	}
 	for _, s := range scopes {
 		if s != Send && s != Read && s != Admin {
-			return fmt.Errorf("scope %q is not known: use send, read or admin", string(s))
+			return &WrongError{"scopes", fmt.Sprintf("has %.20q, which is none of send, read and admin", string(s))}
 		}
 	}
 	return nil
@@ -143,11 +143,10 @@ func (k *Keys) Create(ctx context.Context, name string, scopes []Scope, expires 
 // CreateLimited is Create of a key with limits.
 func (k *Keys) CreateLimited(ctx context.Context, name string, scopes []Scope, expires time.Time, limits Limits) (token string, key Key, err error) {
 	now := k.now()
-	if err := errors.Join(checkName(name), checkScopes(scopes), limits.check()); err != nil {
-		return "", Key{}, &WrongError{err}
-	}
-	if !expires.IsZero() && !expires.After(now) {
-		return "", Key{}, &WrongError{errors.New("a key that expires in the past could never be used")}
+	for _, err := range []error{checkName(name), checkScopes(scopes), limits.check(), checkExpiry(expires, now)} {
+		if err != nil {
+			return "", Key{}, err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return "", Key{}, err
@@ -159,11 +158,11 @@ func (k *Keys) CreateLimited(ctx context.Context, name string, scopes []Scope, e
 	return token, key, nil
 }
 
-// WrongError means that a key can't be as it was asked for.
-type WrongError struct{ cause error }
+// WrongError means that a key can't be as it was asked for. Its detail reads on
+// from the field's name.
+type WrongError struct{ Field, Detail string }
 
-func (e *WrongError) Error() string { return e.cause.Error() }
-func (e *WrongError) Unwrap() error { return e.cause }
+func (e *WrongError) Error() string { return e.Field + " " + e.Detail }
 
 // issue gives a key its id and its token.
 func issue(tx *db.Tx, key *Key) (token string, err error) {
@@ -177,12 +176,19 @@ func issue(tx *db.Tx, key *Key) (token string, err error) {
 
 func checkName(name string) error {
 	if name == "" || len(name) > 100 || strings.TrimSpace(name) != name {
-		return errors.New("a key needs a name of 1 to 100 characters that does not begin or end with a space")
+		return &WrongError{"name", "must have 1 to 100 bytes and not begin or end with a space"}
 	}
 	for _, r := range name {
 		if !unicode.IsPrint(r) {
-			return fmt.Errorf("the name of a key can't contain the character %U", r)
+			return &WrongError{"name", fmt.Sprintf("can't contain the character %U", r)}
 		}
+	}
+	return nil
+}
+
+func checkExpiry(expires, now time.Time) error {
+	if !expires.IsZero() && !expires.After(now) {
+		return &WrongError{"expires_at", "is in the past: the key could never be used"}
 	}
 	return nil
 }
@@ -226,8 +232,8 @@ func (k *Keys) Revoke(ctx context.Context, idOrName string) (Key, error) {
 // old key goes on for the overlap, so that its users can change over; with none it
 // ends at once.
 func (k *Keys) Rotate(ctx context.Context, idOrName string, overlap time.Duration) (token string, key, old Key, err error) {
-	if overlap < 0 || overlap > maxOverlap {
-		return "", Key{}, Key{}, &WrongError{fmt.Errorf("the overlap is how long the old key goes on: from 0 to %d days", int(maxOverlap/(24*time.Hour)))}
+	if overlap < 0 || overlap > MaxOverlap {
+		return "", Key{}, Key{}, &WrongError{"overlap", "must be from 0 to 8760h: it is how long the old key goes on"}
 	}
 	if err := ctx.Err(); err != nil {
 		return "", Key{}, Key{}, err
@@ -272,8 +278,8 @@ func (k *Keys) Rotate(ctx context.Context, idOrName string, overlap time.Duratio
 	return token, key, old, err
 }
 
-// maxOverlap bounds how long two keys go on side by side.
-const maxOverlap = 365 * 24 * time.Hour
+// MaxOverlap bounds how long two keys go on side by side.
+const MaxOverlap = 365 * 24 * time.Hour
 
 // find returns the key with an id or a prefix, or those that have the name, the
 // newest first: those that are valid, if any is.

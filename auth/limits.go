@@ -3,7 +3,6 @@ package auth
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -22,20 +21,20 @@ type Limits struct {
 	Premium bool                 // to numbers that cost extra too, where the gateway does
 }
 
-// maxLimit is more than any modem sends.
-const maxLimit = 10_000_000
+// MaxLimit is the largest limit; more than any modem sends.
+const MaxLimit = 10_000_000
 
 func (l *Limits) check() error {
 	for _, n := range []struct {
 		name  string
 		value int
 	}{{"rate", l.Rate}, {"burst", l.Burst}, {"quota", l.Quota}} {
-		if n.value < 0 || n.value > maxLimit {
-			return fmt.Errorf("the %s of a key is a number of messages from 0, no limit, to %d", n.name, maxLimit)
+		if n.value < 0 || n.value > MaxLimit {
+			return &WrongError{n.name, fmt.Sprintf("must be a number of messages from 0, no limit, to %d", MaxLimit)}
 		}
 	}
 	if l.Burst > 0 && l.Rate == 0 {
-		return errors.New("the burst of a key is nothing without a rate")
+		return &WrongError{"burst", "is nothing without a rate"}
 	}
 	return nil
 }
@@ -45,6 +44,14 @@ func (l *Limits) Rules() number.Rules { return number.Rules{Allow: l.Allow, Prem
 
 // burst is how many messages may go at once.
 func (l *Limits) burst() int { return cmp.Or(l.Burst, l.Rate) }
+
+// Window is how long it takes until all that may go at once is there again.
+func (l *Limits) Window() time.Duration {
+	if l.Rate == 0 {
+		return 0
+	}
+	return time.Duration(l.burst()) * time.Minute / time.Duration(l.Rate)
+}
 
 // The limits by name.
 const (

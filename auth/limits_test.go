@@ -214,7 +214,7 @@ func TestRotation(t *testing.T) {
 		if _, _, _, err := k.Rotate(ctx, "nobody", 0); !errors.Is(err, ErrNotFound) {
 			t.Error(err)
 		}
-		for _, bad := range []time.Duration{-1, maxOverlap + 1} {
+		for _, bad := range []time.Duration{-1, MaxOverlap + 1} {
 			if _, _, _, err := k.Rotate(ctx, "shop", bad); err == nil {
 				t.Errorf("an overlap of %v", bad)
 			}
@@ -228,7 +228,7 @@ func TestRotation(t *testing.T) {
 
 func TestLimitsAreChecked(t *testing.T) {
 	k := open(t, t.TempDir(), false)
-	for _, l := range []Limits{{Rate: -1}, {Quota: -1}, {Burst: 5}, {Rate: 1, Burst: -1}, {Quota: maxLimit + 1}} {
+	for _, l := range []Limits{{Rate: -1}, {Quota: -1}, {Burst: 5}, {Rate: 1, Burst: -1}, {Quota: MaxLimit + 1}} {
 		var wrong *WrongError
 		if _, _, err := k.CreateLimited(ctx, "a", []Scope{Send}, time.Time{}, l); !errors.As(err, &wrong) {
 			t.Errorf("%+v: %v", l, err)

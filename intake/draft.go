@@ -34,6 +34,7 @@ type Message struct {
 // reading is a message that is being read, and what is wrong with it.
 type reading struct {
 	*Desk
+	who  Caller
 	m    Message
 	d    queue.Draft
 	errs []FieldError
@@ -46,7 +47,7 @@ func (r *reading) wrong(field, format string, args ...any) {
 // Draft makes a message ready for Submit. The errors are all that is wrong with
 // it; their fields have the names of the API.
 func (d *Desk) Draft(who Caller, m Message) (queue.Draft, []FieldError) {
-	r := reading{Desk: d, m: m, d: queue.Draft{KeyID: who.KeyID, Message: sms.Message{
+	r := reading{Desk: d, who: who, m: m, d: queue.Draft{KeyID: who.KeyID, Message: sms.Message{
 		Direction: sms.Outbound, Priority: sms.DefaultPriority, Flash: m.Flash, DeliveryReport: true, OnUnconfirmed: m.OnUnconfirmed,
 		CallbackURL: m.CallbackURL, ClientID: m.ClientID, Metadata: m.Metadata, SendAt: m.SendAt, ExpiresAt: m.ExpiresAt,
 	}}}
@@ -76,6 +77,8 @@ func (r *reading) recipient() {
 	n, err := number.Parse(r.m.To, r.o.Region)
 	if err != nil {
 		r.wrong("to", "%s", err)
+	} else if why := r.Refuses(r.who, n); why != "" {
+		r.wrong("to", "%s", why)
 	}
 	r.d.To = n
 }

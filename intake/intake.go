@@ -5,6 +5,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"gatewayd/failpoint"
 	"gatewayd/queue"
 	"gatewayd/sms"
+	"gatewayd/sms/number"
 	"gatewayd/sms/pdu"
 )
 
@@ -30,8 +32,10 @@ type Options struct {
 	Modems   Modems // nil: none
 	Region   string // ISO country whose national numbers are accepted; "": none
 	MaxParts int    // of a message; 0: pdu.MaxParts
-	Clock    *clock.Clock
-	Now      func() time.Time
+	// Destinations are where the gateway sends at all: what a caller may narrows it.
+	Destinations number.Rules
+	Clock        *clock.Clock
+	Now          func() time.Time
 }
 
 // Desk takes messages in.
@@ -53,7 +57,19 @@ func New(o Options) *Desk {
 
 // Caller is who hands messages in.
 type Caller struct {
-	KeyID string // of its API key, or what stands for one
+	KeyID  string       // of its API key, or what stands for one: whose Idempotency-Keys and client_ids these are
+	Rules  number.Rules // where it may send, as far as the gateway does; the zero value: all but numbers that cost extra
+	Charge queue.Charge // what its messages are charged to, in the commit that accepts them; nil: nothing
+}
+
+// Destinations are where the gateway sends at all.
+func (d *Desk) Destinations() number.Rules { return d.o.Destinations }
+
+// Refuses tells in words why a caller may not send to a normalised number; "":
+// he may.
+func (d *Desk) Refuses(who Caller, normalised string) string {
+	t := number.Look(normalised, d.o.Region)
+	return cmp.Or(d.o.Destinations.Refuses(t, "this gateway"), who.Rules.Refuses(t, "this API key"))
 }
 
 // FieldError says what is wrong with one field. Its detail reads on from the
@@ -76,13 +92,14 @@ func (r Refused) Error() string {
 
 // Submit queues all drafts or none and returns them once they are durable, as
 // queue.Queue.Submit does. A caller that hangs up does not leave it open whether
-// they were taken: they are. Errors: Refused, and those of the queue.
+// they were taken: they are. Errors: Refused, those of the
+// queue and those of who.Charge.
 func (d *Desk) Submit(ctx context.Context, who Caller, drafts []queue.Draft, once *queue.Idempotency) (accepted []sms.Message, replayed bool, err error) {
 	for i := range drafts {
 		drafts[i].KeyID = who.KeyID
 	}
 	failpoint.Hit("api.before-commit")
-	accepted, replayed, err = d.o.Queue.Submit(context.WithoutCancel(ctx), drafts, once)
+	accepted, replayed, err = d.o.Queue.SubmitCharged(context.WithoutCancel(ctx), drafts, once, who.Charge)
 	var bad *queue.DraftError
 	if errors.As(err, &bad) {
 		return nil, false, Refused{{bad.Field, strings.TrimPrefix(bad.Detail, bad.Field+": ")}}

@@ -1,0 +1,202 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"gatewayd/auth"
+	"gatewayd/sms/number"
+)
+
+// keyJSON is an API key as clients see it.
+type keyJSON struct {
+	ID         string               `json:"id"`
+	Prefix     string               `json:"prefix"`
+	Principal  string               `json:"principal"`
+	Name       string               `json:"name"`
+	Scopes     []auth.Scope         `json:"scopes"`
+	Rate       *int                 `json:"rate"`
+	Burst      *int                 `json:"burst"`
+	Quota      *int                 `json:"quota"`
+	Allow      []number.Destination `json:"allow"`
+	Premium    bool                 `json:"premium"`
+	Valid      bool                 `json:"valid"`
+	CreatedAt  time.Time            `json:"created_at"`
+	LastUsedAt *time.Time           `json:"last_used_at"`
+	ExpiresAt  *time.Time           `json:"expires_at"`
+	RevokedAt  *time.Time           `json:"revoked_at"`
+	Token      string               `json:"token,omitempty"` // when it is made, never again
+}
+
+func (a *API) keyJSON(k *auth.Key) keyJSON {
+	return keyJSON{
+		ID: k.ID, Prefix: k.Prefix(), Principal: k.Principal, Name: k.Name, Scopes: k.Scopes,
+		Rate: positive(k.Rate), Burst: positive(k.Burst), Quota: positive(k.Quota), Allow: orEmpty(k.Allow), Premium: k.Premium,
+		Valid: k.Valid(a.now()), CreatedAt: k.CreatedAt.UTC(),
+		LastUsedAt: utc(k.LastUsedAt), ExpiresAt: utc(k.ExpiresAt), RevokedAt: utc(k.RevokedAt),
+	}
+}
+
+func positive(n int) *int {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+func utc(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// listKeys is GET /v1/keys.
+func (a *API) listKeys(c echo.Context) error {
+	keys, err := a.o.Keys.List(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	all := make([]keyJSON, len(keys))
+	for i := range keys {
+		all[i] = a.keyJSON(&keys[i])
+	}
+	return a.json(c, http.StatusOK, map[string]any{"keys": all})
+}
+
+// createKey is POST /v1/keys.
+func (a *API) createKey(c echo.Context) error {
+	var errs []FieldError
+	f, err := a.body(c, &errs)
+	if err != nil {
+		return err
+	}
+	name, _ := f.text("name")
+	var scopes []auth.Scope
+	for _, word := range f.words("scopes") {
+		scopes = append(scopes, auth.Scope(word))
+	}
+	limits := auth.Limits{
+		Rate: f.integer("rate", 1, auth.MaxLimit, 0), Burst: f.integer("burst", 1, auth.MaxLimit, 0), Quota: f.integer("quota", 1, auth.MaxLimit, 0),
+		Premium: f.boolean("premium", false),
+	}
+	for i, word := range f.words("allow") {
+		d, err := number.ParseDestination(word)
+		if err != nil {
+			f.wrong(fmt.Sprintf("allow[%d]", i), "%s", err)
+		}
+		limits.Allow = append(limits.Allow, d)
+	}
+	expires := f.instant("expires_at")
+	f.done()
+	if len(errs) > 0 {
+		return wrong(errs...)
+	}
+	token, key, err := a.o.Keys.CreateLimited(c.Request().Context(), name, scopes, expires, limits)
+	if err != nil {
+		return err
+	}
+	return a.newKey(c, token, &key)
+}
+
+// newKey answers with a key that was just made, and its token.
+func (a *API) newKey(c echo.Context, token string, key *auth.Key) error {
+	made := a.keyJSON(key)
+	made.Token = token
+	c.Response().Header().Set("Location", "/v1/keys")
+	return a.json(c, http.StatusCreated, made)
+}
+
+// body reads a JSON object of a small request.
+func (a *API) body(c echo.Context, errs *[]FieldError) (*fields, error) {
+	v, err := readJSON(c.Response(), c.Request(), maxMessageBody)
+	if err != nil {
+		return nil, err
+	}
+	o, ok := v.(*object)
+	if !ok {
+		return nil, wrong(FieldError{Field: "body", Detail: "must be a JSON object"})
+	}
+	return newFields(o, "", errs), nil
+}
+
+// defaultOverlap is how long a rotated key goes on: a day's deployment.
+const defaultOverlap = 24 * time.Hour
+
+// rotateKey is POST /v1/keys/{id}/rotate.
+func (a *API) rotateKey(c echo.Context) error {
+	overlap := defaultOverlap
+	if c.Request().ContentLength != 0 {
+		var errs []FieldError
+		f, err := a.body(c, &errs)
+		if err != nil {
+			return err
+		}
+		overlap = time.Duration(f.integer("overlap", 0, int(auth.MaxOverlap/time.Second), int(defaultOverlap/time.Second))) * time.Second
+		f.done()
+		if len(errs) > 0 {
+			return wrong(errs...)
+		}
+	}
+	ctx := c.Request().Context()
+	old, err := a.o.Keys.Get(ctx, param(c, "id"))
+	if err != nil {
+		return err
+	}
+	// A caller that hangs up must not leave a key that nobody has.
+	token, key, _, err := a.o.Keys.Rotate(context.WithoutCancel(ctx), old.ID, overlap)
+	if err != nil {
+		return err
+	}
+	return a.newKey(c, token, &key)
+}
+
+// revokeKey is DELETE /v1/keys/{id}.
+func (a *API) revokeKey(c echo.Context) error {
+	ctx := c.Request().Context()
+	key, err := a.o.Keys.Get(ctx, param(c, "id"))
+	if err != nil {
+		return err
+	}
+	revoked, err := a.o.Keys.Revoke(context.WithoutCancel(ctx), key.ID)
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, a.keyJSON(&revoked))
+}
+
+// leftJSON is what is left of one limit.
+type leftJSON struct {
+	Limit    int       `json:"limit"`
+	Left     int       `json:"left"`
+	ResetsAt time.Time `json:"resets_at"`
+}
+
+// getOwnKey is GET /v1/key: what the caller's key is, may do and has left.
+func (a *API) getOwnKey(c echo.Context) error {
+	key := keyOf(c)
+	use, err := a.o.Keys.Use(c.Request().Context(), key)
+	if err != nil {
+		return err
+	}
+	left := func(l *auth.Left) *leftJSON {
+		if l == nil {
+			return nil
+		}
+		return &leftJSON{l.Most, l.Left, a.now().Add(l.Resets).UTC().Truncate(time.Second)}
+	}
+	rules := a.o.Desk.Destinations()
+	return a.json(c, http.StatusOK, struct {
+		keyJSON
+		Minute  *leftJSON `json:"minute"`
+		Day     *leftJSON `json:"day"`
+		Gateway any       `json:"gateway"`
+	}{a.keyJSON(key), left(use.Rate), left(use.Day), map[string]any{
+		"allow": orEmpty(rules.Allow), "deny": orEmpty(rules.Deny), "premium": rules.Premium,
+	}})
+}
