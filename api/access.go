@@ -42,7 +42,7 @@ func (a *API) guard(scope auth.Scope, next echo.HandlerFunc) echo.HandlerFunc {
 			return foreignOrigin.because("The request came from another site's page, or from no page of this address.")
 		}
 		if scope != anyScope && !key.Can(scope) {
-			return wrongScope.because("This needs the scope %q; the key %q has: %s.", scope, key.Name, scopesOf(key))
+			return wrongScope.because("This needs the scope %q; the key %q has: %s.", scope, key.Name, strings.ReplaceAll(auth.Scopes(key.Scopes), ",", ", "))
 		}
 		c.Set(contextKey, key)
 		if scope == auth.Send && r.Method == http.MethodPost {
@@ -50,14 +50,6 @@ func (a *API) guard(scope auth.Scope, next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		return next(c)
 	}
-}
-
-func scopesOf(key *auth.Key) string {
-	words := make([]string, len(key.Scopes))
-	for i, s := range key.Scopes {
-		words[i] = string(s)
-	}
-	return strings.Join(words, ", ")
 }
 
 // identify finds the API key that a request comes with: in its Authorization

@@ -12,59 +12,15 @@ import (
 	"gatewayd/sms/number"
 )
 
-// keyJSON is an API key as clients see it.
-type keyJSON struct {
-	ID         string               `json:"id"`
-	Prefix     string               `json:"prefix"`
-	Principal  string               `json:"principal"`
-	Name       string               `json:"name"`
-	Scopes     []auth.Scope         `json:"scopes"`
-	Rate       *int                 `json:"rate"`
-	Burst      *int                 `json:"burst"`
-	Quota      *int                 `json:"quota"`
-	Allow      []number.Destination `json:"allow"`
-	Premium    bool                 `json:"premium"`
-	Valid      bool                 `json:"valid"`
-	CreatedAt  time.Time            `json:"created_at"`
-	LastUsedAt *time.Time           `json:"last_used_at"`
-	ExpiresAt  *time.Time           `json:"expires_at"`
-	RevokedAt  *time.Time           `json:"revoked_at"`
-	Token      string               `json:"token,omitempty"` // when it is made, never again
-}
-
-func (a *API) keyJSON(k *auth.Key) keyJSON {
-	return keyJSON{
-		ID: k.ID, Prefix: k.Prefix(), Principal: k.Principal, Name: k.Name, Scopes: k.Scopes,
-		Rate: positive(k.Rate), Burst: positive(k.Burst), Quota: positive(k.Quota), Allow: orEmpty(k.Allow), Premium: k.Premium,
-		Valid: k.Valid(a.now()), CreatedAt: k.CreatedAt.UTC(),
-		LastUsedAt: utc(k.LastUsedAt), ExpiresAt: utc(k.ExpiresAt), RevokedAt: utc(k.RevokedAt),
-	}
-}
-
-func positive(n int) *int {
-	if n == 0 {
-		return nil
-	}
-	return &n
-}
-
-func utc(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
-}
-
 // listKeys is GET /v1/keys.
 func (a *API) listKeys(c echo.Context) error {
 	keys, err := a.o.Keys.List(c.Request().Context())
 	if err != nil {
 		return err
 	}
-	all := make([]keyJSON, len(keys))
+	all := make([]auth.View, len(keys))
 	for i := range keys {
-		all[i] = a.keyJSON(&keys[i])
+		all[i] = keys[i].View(a.now())
 	}
 	return a.json(c, http.StatusOK, map[string]any{"keys": all})
 }
@@ -106,7 +62,7 @@ func (a *API) createKey(c echo.Context) error {
 
 // newKey answers with a key that was just made, and its token.
 func (a *API) newKey(c echo.Context, token string, key *auth.Key) error {
-	made := a.keyJSON(key)
+	made := key.View(a.now())
 	made.Token = token
 	c.Response().Header().Set("Location", "/v1/keys")
 	return a.json(c, http.StatusCreated, made)
@@ -125,19 +81,16 @@ func (a *API) body(c echo.Context, errs *[]FieldError) (*fields, error) {
 	return newFields(o, "", errs), nil
 }
 
-// defaultOverlap is how long a rotated key goes on: a day's deployment.
-const defaultOverlap = 24 * time.Hour
-
 // rotateKey is POST /v1/keys/{id}/rotate.
 func (a *API) rotateKey(c echo.Context) error {
-	overlap := defaultOverlap
+	overlap := auth.DefaultOverlap
 	if c.Request().ContentLength != 0 {
 		var errs []FieldError
 		f, err := a.body(c, &errs)
 		if err != nil {
 			return err
 		}
-		overlap = time.Duration(f.integer("overlap", 0, int(auth.MaxOverlap/time.Second), int(defaultOverlap/time.Second))) * time.Second
+		overlap = time.Duration(f.integer("overlap", 0, int(auth.MaxOverlap/time.Second), int(auth.DefaultOverlap/time.Second))) * time.Second
 		f.done()
 		if len(errs) > 0 {
 			return wrong(errs...)
@@ -167,7 +120,7 @@ func (a *API) revokeKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.json(c, http.StatusOK, a.keyJSON(&revoked))
+	return a.json(c, http.StatusOK, revoked.View(a.now()))
 }
 
 // leftJSON is what is left of one limit.
@@ -192,11 +145,11 @@ func (a *API) getOwnKey(c echo.Context) error {
 	}
 	rules := a.o.Desk.Destinations()
 	return a.json(c, http.StatusOK, struct {
-		keyJSON
+		auth.View
 		Minute  *leftJSON `json:"minute"`
 		Day     *leftJSON `json:"day"`
 		Gateway any       `json:"gateway"`
-	}{a.keyJSON(key), left(use.Rate), left(use.Day), map[string]any{
+	}{key.View(a.now()), left(use.Rate), left(use.Day), map[string]any{
 		"allow": orEmpty(rules.Allow), "deny": orEmpty(rules.Deny), "premium": rules.Premium,
 	}})
 }

@@ -278,8 +278,12 @@ func (k *Keys) Rotate(ctx context.Context, idOrName string, overlap time.Duratio
 	return token, key, old, err
 }
 
-// MaxOverlap bounds how long two keys go on side by side.
-const MaxOverlap = 365 * 24 * time.Hour
+const (
+	// DefaultOverlap is how long a rotated key goes on: a day to change over in.
+	DefaultOverlap = 24 * time.Hour
+	// MaxOverlap bounds how long two keys go on side by side.
+	MaxOverlap = 365 * 24 * time.Hour
+)
 
 // find returns the key with an id or a prefix, or those that have the name, the
 // newest first: those that are valid, if any is.

@@ -14,13 +14,9 @@ import (
 const keyColumns = `id, principal, name, scopes, rate, burst, quota, allow, premium, created_at, last_used_at, expires_at, revoked_at`
 
 func insertKey(tx *db.Tx, key *Key, hash []byte) error {
-	scopes := make([]string, len(key.Scopes))
-	for i, s := range key.Scopes {
-		scopes[i] = string(s)
-	}
 	_, err := tx.Exec(`INSERT INTO api_keys (id, principal, name, hash, scopes, rate, burst, quota, allow, premium, created_at, expires_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		key.ID, key.Principal, key.Name, hash, strings.Join(scopes, ","), orNull(key.Rate), orNull(key.Burst), orNull(key.Quota),
+		key.ID, key.Principal, key.Name, hash, Scopes(key.Scopes), orNull(key.Rate), orNull(key.Burst), orNull(key.Quota),
 		number.Listed(key.Allow), key.Premium, key.CreatedAt.UnixMilli(), millis(key.ExpiresAt))
 	return err
 }

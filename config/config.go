@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/viper"
+
+	numbers "gatewayd/sms/number"
 )
 
 // Config is a configuration that was checked.
@@ -22,6 +24,7 @@ type Config struct {
 	DefaultRegion string // ISO 3166-1 alpha-2, "" none
 	HTTP          HTTP
 	Queue         Queue
+	Destinations  numbers.Rules // where messages may go, whoever sends them
 	Disk          Disk
 	Clock         Clock
 	History       History
@@ -37,6 +40,7 @@ type HTTP struct {
 	TLSCertificate string // path, "" for plain HTTP
 	TLSKey         string
 	MetricsOpen    bool // /metrics needs no key
+	MaxConnections int
 }
 
 // Queue sets the two rings and their waits.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"gatewayd/api"
@@ -28,29 +29,32 @@ import (
 	"gatewayd/modem"
 	"gatewayd/queue"
 	"gatewayd/sms"
+	numbers "gatewayd/sms/number"
 	"gatewayd/webhook"
 )
 
 // Options are everything that a gateway is made of.
 type Options struct {
-	DataDir     string
-	Region      string // default_region
-	Queue       queue.Options
-	Retention   queue.Retention
-	Disk        Disk
-	Modems      []ModemOptions
-	CallsRing   bool       // incoming calls are left to ring; else they are hung up
-	Limits      Limits     // of modems that are found and not among Modems
-	Discovery   *Discovery // nil: modems are where Modems says, or nowhere
-	Canary      Canary
-	Webhooks    []webhook.Endpoint
-	Listener    net.Listener // where HTTP is served
-	Certificate *tls.Certificate
-	MetricsOpen bool                    // /metrics without a key
-	Pages       map[string]http.Handler // further pages behind the sign-in
-	Version     string
-	Log         *slog.Logger
-	Clock       *clock.Clock // nil: the machine's clock is right
+	DataDir        string
+	Region         string // default_region
+	Queue          queue.Options
+	Retention      queue.Retention
+	Disk           Disk
+	Modems         []ModemOptions
+	CallsRing      bool       // incoming calls are left to ring; else they are hung up
+	Limits         Limits     // of modems that are found and not among Modems
+	Discovery      *Discovery // nil: modems are where Modems says, or nowhere
+	Canary         Canary
+	Webhooks       []webhook.Endpoint
+	Destinations   numbers.Rules // where messages may go
+	Listener       net.Listener  // where HTTP is served
+	MaxConnections int           // of HTTP, at once; 0: no limit
+	Certificate    *tls.Certificate
+	MetricsOpen    bool                    // /metrics without a key
+	Pages          map[string]http.Handler // further pages behind the sign-in
+	Version        string
+	Log            *slog.Logger
+	Clock          *clock.Clock // nil: the machine's clock is right
 	// For tests in virtual time: see db.Options and webhook.Options.
 	SingleConn bool
 	PollEvery  time.Duration // of modems; 0: as often as they are
@@ -152,7 +156,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
-	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now})
+	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Destinations: o.Destinations, Clock: g.clock, Now: now})
 	a := api.New(api.Options{
 		Queue: g.queue, Desk: g.desk, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
@@ -287,12 +291,16 @@ func (g *Gateway) serve(ctx context.Context) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	g.server.BaseContext = func(net.Listener) context.Context { return base }
+	listener := g.o.Listener
+	if g.o.MaxConnections > 0 {
+		listener = netutil.LimitListener(listener, g.o.MaxConnections)
+	}
 	go func() {
 		if g.server.TLSConfig != nil {
-			failed <- g.server.ServeTLS(g.o.Listener, "", "")
+			failed <- g.server.ServeTLS(listener, "", "")
 			return
 		}
-		failed <- g.server.Serve(g.o.Listener)
+		failed <- g.server.Serve(listener)
 	}()
 	select {
 	case err := <-failed:
