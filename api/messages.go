@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"unicode"
 
 	"github.com/labstack/echo/v4"
 
@@ -221,22 +220,4 @@ func (a *API) change(c echo.Context, how func(context.Context, string) (*sms.Mes
 		return err
 	}
 	return a.json(c, http.StatusOK, m)
-}
-
-// eraseNumber is DELETE /v1/numbers/{number}.
-func (a *API) eraseNumber(c echo.Context) error {
-	n, err := number.Parse(param(c, "number"), a.o.Region)
-	if err != nil {
-		// Companies send under names, which are kept as they came.
-		name := param(c, "number")
-		if !strings.ContainsFunc(name, unicode.IsLetter) || checkLine(name, 20) != "" {
-			return wrong(FieldError{Field: "number", Detail: err.Error()})
-		}
-		n = name
-	}
-	erased, err := a.o.Queue.EraseNumber(context.WithoutCancel(c.Request().Context()), n)
-	if err != nil {
-		return err
-	}
-	return a.json(c, http.StatusOK, map[string]any{"number": n, "erased": erased})
 }

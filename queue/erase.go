@@ -10,8 +10,6 @@ import (
 
 	"gatewayd/db"
 	"gatewayd/sms"
-	"gatewayd/sms/number"
-	"gatewayd/sms/pdu"
 )
 
 // Cancel cancels a message that no modem was handed yet; else ErrConflict.
@@ -188,54 +186,16 @@ func (q *Queue) freeInbound(tx *db.Tx, event int64, now time.Time) error {
 // messages: PDUs of texts that are not complete, repeated ones, reports of
 // nothing, calls, and that somebody else's message, the network's, told of an MMS.
 func (q *Queue) eraseLoose(ctx context.Context, of string) error {
-	var pdus, reports, calls, told []int64
-	err := q.db.Read(ctx, func(r db.Querier) error {
-		for _, query := range []string{
-			`SELECT row, pdu FROM received_pdus WHERE message IS NULL AND set_key IS NULL`,
-			`SELECT row, pdu FROM received_pdus WHERE message IS NULL AND set_key IS NOT NULL`,
-		} {
-			err := each(r, query, func(row int64, raw []byte) {
-				deliver, report, err := pdu.Decode(raw)
-				if err == nil && (deliver != nil && q.sender(deliver) == of || report != nil && number.Same(report.To, of)) {
-					pdus = append(pdus, row)
-				}
-			})
-			if err != nil {
-				return err
-			}
-		}
-		err := each(r, `SELECT seq, state FROM events WHERE type = '`+sms.EventCall+`'`, func(seq int64, state []byte) {
-			if from, err := callerOf(&sms.Event{Type: sms.EventCall, Data: state}); err == nil && number.Same(from, of) {
-				calls = append(calls, seq)
-			}
-		})
-		if err != nil {
-			return err
-		}
-		err = each(r, `SELECT row, details FROM messages WHERE details IS NOT NULL`, func(row int64, details []byte) {
-			var m record
-			if err := m.setDetails(string(details)); err == nil && m.MMS != nil && number.Same(m.MMS.From, of) {
-				told = append(told, row)
-			}
-		})
-		if err != nil {
-			return err
-		}
-		return each(r, `SELECT row, number FROM early_reports`, func(row int64, to []byte) {
-			if number.Same(string(to), of) {
-				reports = append(reports, row)
-			}
-		})
-	})
+	l, err := q.looseOf(ctx, of)
 	if err != nil {
 		return err
 	}
-	for rows := range slices.Chunk(pdus, slice) {
+	for rows := range slices.Chunk(l.pdus, slice) {
 		if err := q.db.Write(func(tx *db.Tx) error { return execEach(tx, `DELETE FROM received_pdus WHERE row = ?`, rows) }); err != nil {
 			return err
 		}
 	}
-	for rows := range slices.Chunk(told, slice) {
+	for rows := range slices.Chunk(l.told, slice) {
 		err := q.db.Write(func(tx *db.Tx) error {
 			for _, row := range rows {
 				if err := q.eraseText(tx, row); err != nil {
@@ -248,7 +208,7 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 			return err
 		}
 	}
-	for rows := range slices.Chunk(calls, slice) {
+	for rows := range slices.Chunk(l.calls, slice) {
 		err := q.db.Write(func(tx *db.Tx) error {
 			return errors.Join(execEach(tx, `DELETE FROM events WHERE seq = ?`, rows), q.keepSequence(tx))
 		})
@@ -268,7 +228,7 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 		if err := q.eraseJoined(tx, of); err != nil {
 			return err
 		}
-		return execEach(tx, `DELETE FROM early_reports WHERE row = ?`, reports)
+		return execEach(tx, `DELETE FROM early_reports WHERE row = ?`, l.reports)
 	})
 }
 
