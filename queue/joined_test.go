@@ -1,9 +1,11 @@
 package queue_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -139,5 +141,39 @@ func TestOnlyWhatIsNewIsCharged(t *testing.T) {
 				t.Errorf("charged %v, want %v", charged, []int{size, 1})
 			}
 		})
+	}
+}
+
+// What the history forgets is in no file either.
+func TestForgottenTextsAreInNoFile(t *testing.T) {
+	for _, keep := range []queue.Retention{{Texts: time.Hour}, {Messages: time.Hour}} {
+		b := open(t, queue.Options{})
+		ctx := context.Background()
+		const secret = "the secret sentence"
+		old := b.submit("+491701234567", secret)
+		if _, err := b.q.Cancel(ctx, old.ID); err != nil {
+			t.Fatal(err)
+		}
+		there := func() (n int) {
+			for _, name := range []string{b.db.Path(), b.db.Path() + "-wal"} {
+				file, err := os.ReadFile(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n += bytes.Count(file, []byte(secret))
+			}
+			return n
+		}
+		if there() == 0 {
+			t.Fatal("the text is in no file before it is forgotten")
+		}
+		b.now = b.now.Add(24 * time.Hour)
+		b.submit("+491703333333", "new")
+		if err := b.q.Prune(ctx, b.now, keep); err != nil {
+			t.Fatal(err)
+		}
+		if n := there(); n != 0 {
+			t.Errorf("with %+v the text is still there %d times", keep, n)
+		}
 	}
 }
