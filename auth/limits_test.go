@@ -179,7 +179,7 @@ func TestRotation(t *testing.T) {
 			got.Rate != 60 || got.Burst != 2 || got.Quota != 10 || number.Listed(got.Allow) != "DE,+43" || !got.Premium {
 			t.Errorf("the new key: %+v", got)
 		}
-		if d := got.ExpiresAt.Sub(time.Now()); d != 100*time.Hour {
+		if d := time.Until(got.ExpiresAt); d != 100*time.Hour {
 			t.Errorf("the new key lives for %v", d)
 		}
 		if old.ID != first.ID || !old.ExpiresAt.Equal(time.Now().Add(24*time.Hour)) {

@@ -23,6 +23,7 @@ type Config struct {
 	DataDir       string
 	DefaultRegion string // ISO 3166-1 alpha-2, "" none
 	HTTP          HTTP
+	Twilio        Twilio
 	Queue         Queue
 	Destinations  numbers.Rules // where messages may go, whoever sends them
 	Disk          Disk
@@ -41,6 +42,13 @@ type HTTP struct {
 	TLSKey         string
 	MetricsOpen    bool // /metrics needs no key
 	MaxConnections int
+}
+
+// Twilio says where programs are answered that take the gateway for
+// api.twilio.com; "" is nowhere.
+type Twilio struct {
+	ProxyListen string // by CONNECT
+	TLSListen   string // by name
 }
 
 // Queue sets the two rings and their waits.
