@@ -132,6 +132,18 @@ func TestRateOfAKey(t *testing.T) {
 	})
 }
 
+// Both limits stand in one line each, as lists of structured fields.
+func TestLimitsAreToldInOneLine(t *testing.T) {
+	inBubble(t, queue.Options{}, func(t *testing.T, b *box) {
+		h := b.post("/v1/messages", b.key(auth.Limits{Rate: 60, Quota: 10}), text(german)).want(http.StatusAccepted).Header()
+		policy, left := h.Values("RateLimit-Policy"), h.Values("RateLimit")
+		if len(policy) != 1 || policy[0] != `"minute";q=60;w=60;qu="messages", "day";q=10;w=86400;qu="messages"` ||
+			len(left) != 1 || !strings.HasPrefix(left[0], `"minute";r=59;t=1, "day";r=9;t=`) {
+			t.Errorf("%q %q", policy, left)
+		}
+	})
+}
+
 func TestQuotaOfAKey(t *testing.T) {
 	inBubble(t, queue.Options{}, func(t *testing.T, b *box) {
 		token := b.key(auth.Limits{Quota: 4})

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,17 +28,20 @@ func (a *API) tellLimits(c echo.Context, key *auth.Key) {
 			a.log.Debug("the rest of a key's limits is not told", "error", err)
 			return
 		}
-		h := c.Response().Header()
+		var policy, left []string // in one line each: many clients read but the first
 		tell := func(name string, l *auth.Left, window time.Duration) {
 			if l == nil {
 				return
 			}
-			h.Add("RateLimit-Policy", fmt.Sprintf(`"%s";q=%d;w=%d;qu="messages"`, name, l.Most, seconds(window)))
-			h.Add("RateLimit", fmt.Sprintf(`"%s";r=%d;t=%d`, name, l.Left, seconds(l.Resets)))
+			policy = append(policy, fmt.Sprintf(`"%s";q=%d;w=%d;qu="messages"`, name, l.Most, seconds(window)))
+			left = append(left, fmt.Sprintf(`"%s";r=%d;t=%d`, name, l.Left, seconds(l.Resets)))
 		}
 		// What may go at once comes back within this time.
 		tell(auth.PerMinute, use.Rate, key.Window())
 		tell(auth.PerDay, use.Day, 24*time.Hour)
+		h := c.Response().Header()
+		h.Set("RateLimit-Policy", strings.Join(policy, ", "))
+		h.Set("RateLimit", strings.Join(left, ", "))
 	})
 }
 

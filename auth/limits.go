@@ -63,6 +63,7 @@ const (
 type LimitError struct {
 	Limit string        // PerMinute or PerDay
 	Most  int           // how many the limit grants
+	Burst int           // of PerMinute: how many of them at once
 	Left  int           // how many of them are left
 	Asked int           // how many it was to be
 	Wait  time.Duration // until it may be tried again
@@ -71,7 +72,7 @@ type LimitError struct {
 func (e *LimitError) Error() string {
 	switch {
 	case e.Limit == PerMinute:
-		return fmt.Sprintf("this key may send %d messages a minute, and they are used up", e.Most)
+		return fmt.Sprintf("this key may send %d messages a minute, up to %d of them at once, and has sent too many just now", e.Most, e.Burst)
 	case e.Asked > e.Most:
 		return fmt.Sprintf("this key may send %d messages a day, and these are %d", e.Most, e.Asked)
 	case e.Left > 0:
@@ -111,7 +112,7 @@ func (k *Keys) Charge(key *Key) func(tx *db.Tx, messages int) error {
 			return nil
 		}
 		if wait := k.take(key, messages); wait > 0 {
-			return &LimitError{Limit: PerMinute, Most: key.Rate, Asked: messages, Wait: wait}
+			return &LimitError{Limit: PerMinute, Most: key.Rate, Burst: key.burst(), Asked: messages, Wait: wait}
 		}
 		tx.OnRollback(func() { k.giveBack(key, messages) })
 		return nil
