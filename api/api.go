@@ -131,6 +131,7 @@ func (a *API) routes() []route {
 		{"GET", "/v1/keys", auth.Admin, a.listKeys},
 		{"POST", "/v1/keys", auth.Admin, a.createKey},
 		{"POST", "/v1/keys/:id/rotate", auth.Admin, a.rotateKey},
+		{"PATCH", "/v1/keys/:id", auth.Admin, a.limitKey},
 		{"DELETE", "/v1/keys/:id", auth.Admin, a.revokeKey},
 		{"GET", "/v1/modems", auth.Read, a.listModems},
 		{"GET", "/v1/modems/:name", auth.Read, a.getModem},

@@ -41,13 +41,7 @@ func (a *API) createKey(c echo.Context) error {
 		Rate: f.integer("rate", 1, auth.MaxLimit, 0), Burst: f.integer("burst", 1, auth.MaxLimit, 0), Quota: f.integer("quota", 1, auth.MaxLimit, 0),
 		Premium: f.boolean("premium", false),
 	}
-	for i, word := range f.words("allow") {
-		d, err := number.ParseDestination(word)
-		if err != nil {
-			f.wrong(fmt.Sprintf("allow[%d]", i), "%s", err)
-		}
-		limits.Allow = append(limits.Allow, d)
-	}
+	limits.Allow = destinationsOf(f, "allow")
 	expires := f.instant("expires_at")
 	f.done()
 	if len(errs) > 0 {
@@ -58,6 +52,63 @@ func (a *API) createKey(c echo.Context) error {
 		return err
 	}
 	return a.newKey(c, token, &key)
+}
+
+// destinationsOf reads a list of destinations; nil: there is none.
+func destinationsOf(f *fields, name string) []number.Destination {
+	words := f.words(name)
+	if words == nil {
+		return nil
+	}
+	all := make([]number.Destination, 0, len(words))
+	for i, word := range words {
+		d, err := number.ParseDestination(word)
+		if err != nil {
+			f.wrong(fmt.Sprintf("%s[%d]", name, i), "%s", err)
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+// limitKey is PATCH /v1/keys/{id}: what is left out stays.
+func (a *API) limitKey(c echo.Context) error {
+	ctx := c.Request().Context()
+	key, err := a.o.Keys.Get(ctx, param(c, "id"))
+	if err != nil {
+		return err
+	}
+	var errs []FieldError
+	f, err := a.body(c, &errs)
+	if err != nil {
+		return err
+	}
+	const stays = -1
+	rate, burst, quota := f.integer("rate", 0, auth.MaxLimit, stays), f.integer("burst", 0, auth.MaxLimit, stays), f.integer("quota", 0, auth.MaxLimit, stays)
+	allow := destinationsOf(f, "allow")
+	_, hasPremium := f.take("premium")
+	premium := f.boolean("premium", false)
+	f.done()
+	if len(errs) > 0 {
+		return wrong(errs...)
+	}
+	changed, err := a.o.Keys.Limit(context.WithoutCancel(ctx), key.ID, func(l *auth.Limits) {
+		for limit, value := range map[*int]int{&l.Rate: rate, &l.Burst: burst, &l.Quota: quota} {
+			if value != stays {
+				*limit = value
+			}
+		}
+		if allow != nil {
+			l.Allow = allow
+		}
+		if hasPremium {
+			l.Premium = premium
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return a.json(c, http.StatusOK, changed.View(a.now()))
 }
 
 // newKey answers with a key that was just made, and its token.

@@ -252,6 +252,13 @@ func TestKeysThroughTheAPI(t *testing.T) {
 		if len(all.Keys) != 5 || strings.Contains(list.Body.String(), token[20:]) {
 			t.Errorf("%d keys listed: %s", len(all.Keys), list.Body)
 		}
+		b.ask("PATCH", "/v1/keys/"+next["id"].(string), bearer(b.admin), `{"quota":1,"rate":0,"allow":["AT"]}`).want(http.StatusOK)
+		b.post("/v1/messages", next["token"].(string), text(german)).problem(invalidFields, "to")
+		b.post("/v1/messages", next["token"].(string), text(austrian)).problem(quotaExceeded)
+		b.ask("PATCH", "/v1/keys/"+next["id"].(string), bearer(b.admin), `{"quota":0,"allow":[]}`).want(http.StatusOK)
+		b.post("/v1/messages", next["token"].(string), text(german)).want(http.StatusAccepted)
+		b.ask("PATCH", "/v1/keys/"+next["id"].(string), bearer(b.admin), `{"name":"x","burst":2}`).problem(invalidFields, "name")
+		b.ask("PATCH", "/v1/keys/nobody", bearer(b.admin), `{}`).problem(notFound)
 		b.ask("DELETE", "/v1/keys/"+next["id"].(string), bearer(b.admin), "").want(http.StatusOK)
 		b.ask("GET", "/v1/key", bearer(next["token"].(string)), "").problem(noKey)
 		b.post("/v1/keys/"+next["id"].(string)+"/rotate", b.admin, "").problem(conflict)

@@ -285,6 +285,33 @@ const (
 	MaxOverlap = 365 * 24 * time.Hour
 )
 
+// Limit changes the limits of whom a key, named by its id, its prefix or its
+// name, stands for: of all keys that were rotated into each other.
+func (k *Keys) Limit(ctx context.Context, idOrName string, change func(*Limits)) (changed Key, err error) {
+	if err := ctx.Err(); err != nil {
+		return Key{}, err
+	}
+	err = k.db.Write(func(tx *db.Tx) error {
+		named, err := k.find(tx, idOrName)
+		if err != nil {
+			return err
+		}
+		for _, other := range named {
+			if other.Principal != named[0].Principal {
+				return ambiguous("limit", idOrName, named)
+			}
+		}
+		changed = named[0]
+		change(&changed.Limits)
+		if err := changed.Limits.check(); err != nil {
+			return err
+		}
+		return setLimits(tx, changed.Principal, &changed.Limits)
+	})
+	k.forget()
+	return changed, err
+}
+
 // find returns the key with an id or a prefix, or those that have the name, the
 // newest first: those that are valid, if any is.
 func (k *Keys) find(tx *db.Tx, idOrName string) ([]Key, error) {

@@ -235,3 +235,39 @@ func TestLimitsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestLimitsAreChanged(t *testing.T) {
+	k := open(t, t.TempDir(), false)
+	key := limited(t, k, Limits{Quota: 10, Rate: 60, Burst: 5, Allow: []number.Destination{"DE"}})
+	if err := charge(k, key, 4); err != nil {
+		t.Fatal(err)
+	}
+	token, next, _, err := k.Rotate(ctx, "shop", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Check(ctx, token); err != nil {
+		t.Fatal(err)
+	}
+	changed, err := k.Limit(ctx, "shop", func(l *Limits) { l.Quota, l.Burst, l.Allow = 5, 2, nil })
+	if err != nil || changed.Principal != key.ID {
+		t.Fatal(changed, err)
+	}
+	now, err := k.Check(ctx, token) // at once in this process
+	if err != nil || now.Quota != 5 || now.Rate != 60 || now.Burst != 2 || len(now.Allow) != 0 {
+		t.Errorf("%+v, %v", now, err)
+	}
+	if old, err := k.Get(ctx, key.ID); err != nil || old.Quota != 5 {
+		t.Errorf("the other key of the principal: %+v, %v", old, err)
+	}
+	if u := use(t, k, now); u.Day.Left != 1 || u.Rate.Left > 2 {
+		t.Errorf("left: %+v %+v", u.Day, u.Rate)
+	}
+	var wrong *WrongError
+	if _, err := k.Limit(ctx, next.ID, func(l *Limits) { l.Quota = -1 }); !errors.As(err, &wrong) {
+		t.Error(err)
+	}
+	if _, err := k.Limit(ctx, "nobody", func(*Limits) {}); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+}

@@ -89,6 +89,12 @@ func setExpiry(tx *db.Tx, id string, expires time.Time) error {
 	return err
 }
 
+func setLimits(tx *db.Tx, principal string, l *Limits) error {
+	_, err := tx.Exec(`UPDATE api_keys SET rate = ?, burst = ?, quota = ?, allow = ?, premium = ? WHERE principal = ?`,
+		orNull(l.Rate), orNull(l.Burst), orNull(l.Quota), number.Listed(l.Allow), l.Premium, principal)
+	return err
+}
+
 // addDay counts messages of a day and returns how many there are now.
 func addDay(tx *db.Tx, principal string, day, messages int) (all int, err error) {
 	err = tx.QueryRow(`INSERT INTO key_days (principal, day, messages) VALUES (?, ?, ?)

@@ -25,13 +25,13 @@ import (
 func keysCommand() *cobra.Command {
 	keys := &cobra.Command{
 		Use:   "keys",
-		Short: "Create, list, rotate and revoke API keys",
+		Short: "Create, list, limit, rotate and revoke API keys",
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return usageError{errors.New("keys: say create, list, rotate or revoke; gatewayd keys --help tells more")}
+			return usageError{errors.New("keys: say create, list, limit, rotate or revoke; gatewayd keys --help tells more")}
 		},
 	}
-	keys.AddCommand(keysCreate(), keysList(), keysRotate(), keysRevoke())
+	keys.AddCommand(keysCreate(), keysList(), keysLimit(), keysRotate(), keysRevoke())
 	return keys
 }
 
@@ -80,11 +80,66 @@ func keysCreate() *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "who uses it: shown in lists and logs")
 	cmd.Flags().StringVar(&scopes, "scope", "", "send, read or admin, or several with commas; admin may do all")
 	cmd.Flags().DurationVar(&expires, "expires", 0, "how long it is valid, for example 8760h; 0: until revoked")
+	limitFlags(cmd, &limits, &allow)
+	return cmd
+}
+
+// limitFlags are what a key is held to.
+func limitFlags(cmd *cobra.Command, limits *auth.Limits, allow *string) {
 	cmd.Flags().IntVar(&limits.Rate, "rate", 0, "messages a minute; 0: no limit")
 	cmd.Flags().IntVar(&limits.Burst, "burst", 0, "how many of them may go at once; 0: a minute's")
 	cmd.Flags().IntVar(&limits.Quota, "quota", 0, "messages a day; 0: no limit")
-	cmd.Flags().StringVar(&allow, "allow", "", "where it may send, for example DE,+43,12345 or short-codes; left out: wherever the gateway does")
+	cmd.Flags().StringVar(allow, "allow", "", "where it may send, for example DE,+43,12345 or short-codes; left out: wherever the gateway does")
 	cmd.Flags().BoolVar(&limits.Premium, "premium", false, "it may send to numbers that cost extra, if destinations.premium allows that")
+}
+
+func keysLimit() *cobra.Command {
+	var path, allow string
+	var limits auth.Limits
+	cmd := &cobra.Command{
+		Use:   "limit --config FILE ID-OR-NAME [--rate N] [--burst N] [--quota N] [--allow LIST] [--premium]",
+		Short: "Change what an API key is held to; what is left out stays",
+		Args:  exactly(1, "the key's id or name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := number.ParseDestinations(allow)
+			if err != nil {
+				return usageError{fmt.Errorf("keys limit: --allow: %w", err)}
+			}
+			given := func(name string) bool { return cmd.Flags().Changed(name) }
+			if !given("rate") && !given("burst") && !given("quota") && !given("allow") && !given("premium") {
+				return usageError{errors.New("keys limit: say what to change: --rate, --burst, --quota, --allow or --premium")}
+			}
+			return withKeys(cmd.Context(), path, func(k *auth.Keys) error {
+				key, err := k.Limit(cmd.Context(), args[0], func(l *auth.Limits) {
+					if given("rate") {
+						l.Rate = limits.Rate
+					}
+					if given("burst") {
+						l.Burst = limits.Burst
+					}
+					if given("quota") {
+						l.Quota = limits.Quota
+					}
+					if given("allow") {
+						l.Allow = list
+					}
+					if given("premium") {
+						l.Premium = limits.Premium
+					}
+				})
+				if wrong := (*auth.WrongError)(nil); errors.As(err, &wrong) {
+					return usageError{fmt.Errorf("keys limit: --%w", err)}
+				}
+				if err == nil {
+					fmt.Fprintf(cmd.ErrOrStderr(), "key %s (%s): %s, %s, to %s\n", key.ID, key.Name,
+						perTime(key.Rate, "min"), perTime(key.Quota, "day"), where(key.Limits))
+				}
+				return err
+			})
+		},
+	}
+	configFlag(cmd, &path)
+	limitFlags(cmd, &limits, &allow)
 	return cmd
 }
 

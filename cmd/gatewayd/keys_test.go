@@ -65,6 +65,9 @@ func TestKeysWithLimits(t *testing.T) {
 	if err != nil || !strings.Contains(table, "60/min  1000/day  DE,+43, premium") {
 		t.Errorf("%s (%v)", table, err)
 	}
+	if _, said, err := keys(t, dir, "limit", "shop", "--quota", "7", "--allow", "", "--premium=false"); err != nil || !strings.Contains(said, "60/min, 7/day, to all\n") {
+		t.Errorf("%q, %v", said, err)
+	}
 	for _, secret := range []string{made[14:], next[14:]} {
 		if strings.Contains(list+table+said, strings.TrimSpace(secret)) {
 			t.Error("a token is shown again")
@@ -75,6 +78,7 @@ func TestKeysWithLimits(t *testing.T) {
 		{"create", "--name", "a", "--scope", "send", "--rate", "-1"}, {"create", "--name", "a", "--scope", "send", "--burst", "3"},
 		{"create", "--name", "a", "--scope", "send", "--expires", "-1h"}, {"create", "--name", "a", "--scope", "write"},
 		{"rotate", "shop", "--overlap", "-1s"}, {"rotate"},
+		{"limit", "shop"}, {"limit", "shop", "--rate", "-1"}, {"limit", "shop", "--allow", "XX"},
 	} {
 		var usage usageError
 		if _, _, err := keys(t, dir, bad...); !errors.As(err, &usage) {
