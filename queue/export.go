@@ -95,27 +95,25 @@ func (q *Queue) ExportSections() []string {
 }
 
 // ExportNumber hands out all that is kept about a number, section by section and
-// row by row, so that no more of it is in memory than a few messages. What
-// changes meanwhile may be told as it was or as it is.
+// row by row, so that no more of it is in memory than belongs to some messages.
+// Nothing is held up while put waits, so what changes meanwhile may be told as it
+// was or as it is.
 func (q *Queue) ExportNumber(ctx context.Context, of string, put func(section string, row any) error) error {
 	if err := q.writeOut(everything); err != nil {
 		return err
 	}
-	rest := map[string][]any{} // of the others, who tell theirs message by message
-	for from := int64(0); ; {
-		page, found, err := q.exportPage(ctx, of, from, rest)
-		if err != nil {
-			return err
-		}
-		if len(page) == 0 {
-			break
-		}
-		for _, m := range page {
-			if err := put("messages", m); err != nil {
-				return err
+	err := q.exportPages(ctx, of, "messages", put, func(r db.Querier, found []*record) (rows []any, err error) {
+		for _, m := range found {
+			one, err := exportMessage(r, m)
+			if err != nil {
+				return nil, err
 			}
+			rows = append(rows, one)
 		}
-		from = found
+		return rows, nil
+	})
+	if err != nil {
+		return err
 	}
 	loose, err := q.looseOf(ctx, of)
 	if err != nil {
@@ -124,26 +122,47 @@ func (q *Queue) ExportNumber(ctx context.Context, of string, put func(section st
 	var rows []sectionRow
 	err = q.db.Read(ctx, func(r db.Querier) (err error) {
 		rows, err = exportLoose(r, of, loose)
-		if err != nil {
-			return err
-		}
-		return q.exportJoined(r, of, nil, rest)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	for _, s := range q.ExportSections()[1:] {
-		for _, row := range rows {
-			if row.section == s {
-				if err := put(s, row.row); err != nil {
-					return err
+	for _, row := range rows {
+		if err := put(row.section, row.row); err != nil {
+			return err
+		}
+	}
+	for _, e := range q.exporters {
+		tell := func(r db.Querier, found []*record) (rows []any, err error) {
+			var messages []ErasedMessage
+			for _, m := range found {
+				told, err := withEvents(r, m)
+				if err != nil {
+					return nil, err
 				}
+				messages = append(messages, told)
+			}
+			err = e.tell(r, of, messages, func(row any) error {
+				rows = append(rows, row)
+				return nil
+			})
+			return rows, err
+		}
+		if err := q.exportPages(ctx, of, e.section, put, tell); err != nil {
+			return err
+		}
+		var rest []any
+		err := q.db.Read(ctx, func(r db.Querier) (err error) {
+			rest, err = tell(r, nil) // what belongs to no message
+			return err
+		})
+		for _, row := range rest {
+			if err == nil {
+				err = put(e.section, row)
 			}
 		}
-		for _, row := range rest[s] {
-			if err := put(s, row); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -154,46 +173,31 @@ type sectionRow struct {
 	row     any
 }
 
-// exportPage reads some of a number's messages behind a row.
-func (q *Queue) exportPage(ctx context.Context, of string, from int64, rest map[string][]any) (page []ExportedMessage, last int64, err error) {
+// exportPages puts what tell says of a number's messages, some at a time.
+func (q *Queue) exportPages(ctx context.Context, of, section string, put func(string, any) error,
+	tell func(db.Querier, []*record) ([]any, error)) error {
 	const messages = 50
-	err = q.db.Read(ctx, func(r db.Querier) error {
-		found, err := collect(r, `SELECT `+recordColumns+` FROM messages m WHERE m.number = ? AND m.row > ? ORDER BY m.row LIMIT ?`, of, from, messages)
-		if err != nil {
-			return err
-		}
-		var told []ErasedMessage
-		for _, m := range found {
-			one, err := exportMessage(r, m)
-			if err != nil {
+	for from := int64(0); ; {
+		var rows []any
+		more := false
+		err := q.db.Read(ctx, func(r db.Querier) error {
+			found, err := collect(r, `SELECT `+recordColumns+` FROM messages m WHERE m.number = ? AND m.row > ? ORDER BY m.row LIMIT ?`, of, from, messages)
+			if err != nil || len(found) == 0 {
 				return err
 			}
-			page, last = append(page, one), m.Row
-			e := ErasedMessage{Row: m.Row, ID: m.ID}
-			for _, event := range one.Events {
-				e.Events = append(e.Events, event.ID)
-			}
-			told = append(told, e)
-		}
-		if len(told) == 0 {
-			return nil
-		}
-		return q.exportJoined(r, of, told, rest)
-	})
-	return page, last, err
-}
-
-func (q *Queue) exportJoined(r db.Querier, of string, messages []ErasedMessage, into map[string][]any) error {
-	for _, e := range q.exporters {
-		err := e.tell(r, of, messages, func(row any) error {
-			into[e.section] = append(into[e.section], row)
-			return nil
+			more, from = true, found[len(found)-1].Row
+			rows, err = tell(r, found)
+			return err
 		})
-		if err != nil {
+		if err != nil || !more {
 			return err
 		}
+		for _, row := range rows {
+			if err := put(section, row); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
 }
 
 func exportMessage(r db.Querier, m *record) (ExportedMessage, error) {
