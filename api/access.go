@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,7 +23,10 @@ const contextKey = "gatewayd.key"
 func keyOf(c echo.Context) *auth.Key { return c.Get(contextKey).(*auth.Key) }
 
 // callerOf is who hands messages in.
-func callerOf(c echo.Context) intake.Caller { return intake.Caller{KeyID: keyOf(c).ID} }
+func (a *API) callerOf(c echo.Context) intake.Caller {
+	key := keyOf(c)
+	return intake.Caller{KeyID: key.Principal, Rules: key.Rules(), Charge: a.o.Keys.Charge(key)}
+}
 
 // guard lets a request through that comes with a key that has the scope.
 func (a *API) guard(scope auth.Scope, next echo.HandlerFunc) echo.HandlerFunc {
@@ -37,20 +41,15 @@ func (a *API) guard(scope auth.Scope, next echo.HandlerFunc) echo.HandlerFunc {
 		if byCookie && a.foreign(r) {
 			return foreignOrigin.because("The request came from another site's page, or from no page of this address.")
 		}
-		if !key.Can(scope) {
-			return wrongScope.because("This needs the scope %q; the key %q has: %s.", scope, key.Name, scopesOf(key))
+		if scope != anyScope && !key.Can(scope) {
+			return wrongScope.because("This needs the scope %q; the key %q has: %s.", scope, key.Name, strings.ReplaceAll(auth.Scopes(key.Scopes), ",", ", "))
 		}
 		c.Set(contextKey, key)
+		if scope == auth.Send && r.Method == http.MethodPost {
+			a.tellLimits(c, key)
+		}
 		return next(c)
 	}
-}
-
-func scopesOf(key *auth.Key) string {
-	words := make([]string, len(key.Scopes))
-	for i, s := range key.Scopes {
-		words[i] = string(s)
-	}
-	return strings.Join(words, ", ")
 }
 
 // identify finds the API key that a request comes with: in its Authorization
@@ -62,6 +61,9 @@ func (a *API) identify(r *http.Request) (key *auth.Key, byCookie bool, err error
 			return nil, false, noKey.because("The header Authorization must be “Bearer KEY”.")
 		}
 		key, err = a.o.Keys.Check(r.Context(), strings.TrimSpace(token))
+		if errors.Is(err, auth.ErrInvalid) {
+			err = a.wrongKey(r, err)
+		}
 		return key, false, err
 	}
 	cookie, err := r.Cookie(cookieName)

@@ -63,7 +63,9 @@ type API struct {
 	attempts  *auth.Attempts
 	templates *template.Template
 	document  func() ([]byte, error) // the OpenAPI document as JSON
-	listeners atomic.Int64           // event streams that are open
+	wrongKeys *auth.Attempts
+	listeners atomic.Int64 // event streams that are open
+	streams   streams      // the same, of each key
 
 	once     sync.Once
 	stopping chan struct{}
@@ -84,7 +86,10 @@ func New(o Options) *API {
 		o: o, log: o.Log, now: o.Now,
 		origins: http.NewCrossOriginProtection(),
 		// Far more tries than a person needs, far fewer than a program wants.
-		attempts:  auth.NewAttempts(10, 30*time.Second),
+		attempts: auth.NewAttempts(10, 30*time.Second),
+		// A program with a wrong key in its configuration goes on trying.
+		wrongKeys: auth.NewAttempts(200, time.Second),
+		streams:   streams{open: map[string]int{}},
 		templates: parseTemplates(),
 		document:  sync.OnceValues(documentJSON),
 		stopping:  make(chan struct{}),
@@ -103,6 +108,9 @@ type route struct {
 	h      echo.HandlerFunc
 }
 
+// anyScope is for what a key may do whatever its scopes are.
+const anyScope auth.Scope = "any"
+
 func (a *API) routes() []route {
 	metrics := auth.Read
 	if a.o.MetricsOpen {
@@ -117,7 +125,15 @@ func (a *API) routes() []route {
 		{"GET", "/v1/messages/:id/pdus", auth.Read, a.listPDUs},
 		{"DELETE", "/v1/messages/:id", auth.Send, a.cancelMessage},
 		{"POST", "/v1/messages/:id/redact", auth.Admin, a.redactMessage},
+		{"GET", "/v1/numbers/:number", auth.Admin, a.countNumber},
 		{"DELETE", "/v1/numbers/:number", auth.Admin, a.eraseNumber},
+		{"GET", "/v1/numbers/:number/export", auth.Admin, a.exportNumber},
+		{"GET", "/v1/key", anyScope, a.getOwnKey},
+		{"GET", "/v1/keys", auth.Admin, a.listKeys},
+		{"POST", "/v1/keys", auth.Admin, a.createKey},
+		{"POST", "/v1/keys/:id/rotate", auth.Admin, a.rotateKey},
+		{"PATCH", "/v1/keys/:id", auth.Admin, a.limitKey},
+		{"DELETE", "/v1/keys/:id", auth.Admin, a.revokeKey},
 		{"GET", "/v1/modems", auth.Read, a.listModems},
 		{"GET", "/v1/modems/:name", auth.Read, a.getModem},
 		{"GET", "/v1/modems/:name/transcript", auth.Admin, a.transcribeModem},
@@ -178,10 +194,12 @@ func (a *API) Server() *http.Server {
 		Handler:           a.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30 * time.Second, // event streams set their own
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		// Longer, or nobody whose body came too slowly could be told so. Event
+		// streams and exports set their own.
+		WriteTimeout:   45 * time.Second,
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: 16 << 10,
+		ErrorLog:       slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	s.RegisterOnShutdown(a.Stop)
 	return s

@@ -185,6 +185,11 @@ func (a *API) stream(c echo.Context, after int64, wanted func(string) bool, beat
 		}
 		cursor = newest
 	}
+	leave, err := a.streams.enter(keyOf(c))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	s := newStream(c)
 	s.told = cursor
 	a.listeners.Add(1)

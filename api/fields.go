@@ -152,6 +152,29 @@ func (f *fields) oneOf(name string, allowed ...string) string {
 	return ""
 }
 
+// words reads a list of strings.
+func (f *fields) words(name string) []string {
+	v, ok := f.take(name)
+	if !ok {
+		return nil
+	}
+	list, ok := v.([]any)
+	if !ok || len(list) > 1000 {
+		f.wrong(name, "must be an array of at most 1000 strings")
+		return nil
+	}
+	words := make([]string, 0, len(list))
+	for i, v := range list {
+		word, ok := v.(string)
+		if !ok {
+			f.wrong(fmt.Sprintf("%s[%d]", name, i), "must be a string")
+			continue
+		}
+		words = append(words, word)
+	}
+	return words
+}
+
 func (f *fields) instant(name string) time.Time {
 	s, ok := f.text(name)
 	if !ok {

@@ -85,7 +85,9 @@ func newBox(t testing.TB, s settings) *box {
 	if s.desk != nil {
 		s.desk(&desk)
 	}
-	o.Desk = intake.New(desk)
+	if o.Desk == nil {
+		o.Desk = intake.New(desk)
+	}
 	b.API = New(o)
 	b.handler = b.Handler()
 	return b
@@ -243,13 +245,23 @@ var document = sync.OnceValues(func() (*openapi3.T, error) {
 
 var pathParameter = regexp.MustCompile(`\\\{\w+\\\}`)
 
+// pathPatterns are compiled once: every answer of every test asks for them.
+var pathPatterns sync.Map
+
+func pathPattern(template string) *regexp.Regexp {
+	p, ok := pathPatterns.Load(template)
+	if !ok {
+		p, _ = pathPatterns.LoadOrStore(template, regexp.MustCompile("^"+pathParameter.ReplaceAllString(regexp.QuoteMeta(template), `[^/]+`)+"$"))
+	}
+	return p.(*regexp.Regexp)
+}
+
 // operation finds what the document says about a request; nil: nothing.
 func operation(doc *openapi3.T, r *http.Request) *routers.Route {
 	var best *routers.Route
 	for template, item := range doc.Paths.Map() {
-		pattern := "^" + pathParameter.ReplaceAllString(regexp.QuoteMeta(template), `[^/]+`) + "$"
 		op := item.GetOperation(r.Method)
-		if op == nil || !regexp.MustCompile(pattern).MatchString(r.URL.EscapedPath()) {
+		if op == nil || !pathPattern(template).MatchString(r.URL.EscapedPath()) {
 			continue
 		}
 		if best == nil || strings.Count(template, "{") < strings.Count(best.Path, "{") {

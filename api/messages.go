@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"unicode"
 
 	"github.com/labstack/echo/v4"
 
@@ -21,7 +20,7 @@ import (
 // sendMessage is POST /v1/messages.
 func (a *API) sendMessage(c echo.Context) error {
 	accepted, err := a.submit(c, maxMessageBody, func(body *object, errs *[]FieldError) []queue.Draft {
-		return []queue.Draft{a.draft(callerOf(c), newFields(body, "", errs))}
+		return []queue.Draft{a.draft(a.callerOf(c), newFields(body, "", errs))}
 	})
 	if err != nil {
 		return err
@@ -33,7 +32,7 @@ func (a *API) sendMessage(c echo.Context) error {
 // sendBatch is POST /v1/messages/batch: all messages are accepted or none.
 func (a *API) sendBatch(c echo.Context) error {
 	accepted, err := a.submit(c, maxBatchBody, func(body *object, errs *[]FieldError) []queue.Draft {
-		return a.batch(callerOf(c), body, errs)
+		return a.batch(a.callerOf(c), body, errs)
 	})
 	if err != nil {
 		return err
@@ -98,7 +97,7 @@ func (a *API) submit(c echo.Context, limit int64, read func(*object, *[]FieldErr
 	if len(errs) > 0 {
 		return nil, wrong(errs...)
 	}
-	accepted, replayed, err := a.o.Desk.Submit(r.Context(), callerOf(c), drafts, once)
+	accepted, replayed, err := a.o.Desk.Submit(r.Context(), a.callerOf(c), drafts, once)
 	if replayed || err != nil {
 		return a.replayed(c, accepted, err)
 	}
@@ -134,7 +133,7 @@ func idempotency(c echo.Context, body *object) (*queue.Idempotency, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n", c.Path())
 	h.Write(canonical(body))
-	return &queue.Idempotency{KeyID: keyOf(c).ID, Key: key, Body: h.Sum(nil)}, nil
+	return &queue.Idempotency{KeyID: keyOf(c).Principal, Key: key, Body: h.Sum(nil)}, nil
 }
 
 // getMessage is GET /v1/messages/{id}.
@@ -232,22 +231,4 @@ func (a *API) change(c echo.Context, how func(context.Context, string) (*sms.Mes
 		return err
 	}
 	return a.json(c, http.StatusOK, m)
-}
-
-// eraseNumber is DELETE /v1/numbers/{number}.
-func (a *API) eraseNumber(c echo.Context) error {
-	n, err := number.Parse(param(c, "number"), a.o.Region)
-	if err != nil {
-		// Companies send under names, which are kept as they came.
-		name := param(c, "number")
-		if !strings.ContainsFunc(name, unicode.IsLetter) || checkLine(name, 20) != "" {
-			return wrong(FieldError{Field: "number", Detail: err.Error()})
-		}
-		n = name
-	}
-	erased, err := a.o.Queue.EraseNumber(context.WithoutCancel(c.Request().Context()), n)
-	if err != nil {
-		return err
-	}
-	return a.json(c, http.StatusOK, map[string]any{"number": n, "erased": erased})
 }

@@ -36,11 +36,11 @@ func (a *API) previewMessage(c echo.Context) error {
 		return wrong(FieldError{Field: "body", Detail: "must be a JSON object"})
 	}
 	var errs []FieldError
-	m := a.message(callerOf(c), newFields(body, "", &errs))
+	m := a.message(a.callerOf(c), newFields(body, "", &errs))
 	if len(errs) > 0 {
 		return wrong(errs...)
 	}
-	p, errs := a.o.Desk.Preview(c.Request().Context(), callerOf(c), m)
+	p, errs := a.o.Desk.Preview(c.Request().Context(), a.callerOf(c), m)
 	if len(errs) > 0 {
 		return wrong(errs...)
 	}

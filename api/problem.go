@@ -56,8 +56,14 @@ var (
 		"errors lists every field that is wrong and says what is allowed. Nothing was queued."}
 	keyReused = &kind{"key-reused", 422, "The key came with another body before",
 		"An Idempotency-Key or a client_id belongs to one request. Use a new one for a new message, and the same body to repeat the old."}
+	rateExceeded = &kind{"rate-exceeded", 429, "The API key sends too fast",
+		"Nothing was queued. Wait as many seconds as the header Retry-After says; RateLimit-Policy and RateLimit tell the limits of the key before they are reached."}
+	quotaExceeded = &kind{"quota-exceeded", 429, "The API key's messages of today are used up",
+		"Nothing was queued. They begin anew at midnight of the gateway, which Retry-After tells in seconds. A batch goes as a whole or not at all: a smaller one may still fit."}
+	tooManyListeners = &kind{"too-many-listeners", 429, "The API key listens too often",
+		"Close event streams that nobody reads, or make another key. Many readers are better served by one that hands on."}
 	tooManyAttempts = &kind{"too-many-attempts", 429, "Too many wrong keys",
-		"Wait as many seconds as the header Retry-After says."}
+		"Wait as many seconds as the header Retry-After says. A valid key is answered all the while."}
 	internal = &kind{"internal", 500, "Something went wrong inside gatewayd",
 		"This is a defect. The log has the details; please report it with them."}
 	queueFull = &kind{"queue-full", 503, "The outbound queue is full",
@@ -74,7 +80,7 @@ var (
 )
 
 var catalogue = []*kind{damaged, notJSON, badRequest, noKey, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict, tooLate,
-	tooLarge, wrongMediaType, invalidFields, keyReused, tooManyAttempts, internal, queueFull, diskFull, storage, notReady}
+	tooLarge, wrongMediaType, invalidFields, keyReused, rateExceeded, quotaExceeded, tooManyListeners, tooManyAttempts, internal, queueFull, diskFull, storage, notReady}
 
 // FieldError says what is wrong with one field.
 type FieldError = intake.FieldError
@@ -122,6 +128,8 @@ func problemOf(err error) *problem {
 	var he *echo.HTTPError
 	var refused intake.Refused
 	var late *intake.Late
+	var limit *auth.LimitError
+	var key *auth.WrongError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -131,6 +139,14 @@ func problemOf(err error) *problem {
 		return tooLate.because("%s.", capital(late.Error()))
 	case errors.As(err, &refused):
 		return wrong(refused...)
+	case errors.As(err, &limit):
+		p = rateExceeded.because("%s.", capital(limit.Error()))
+		if limit.Limit == auth.PerDay {
+			p = quotaExceeded.because("%s.", capital(limit.Error()))
+		}
+		p.retry = limit.Wait
+	case errors.As(err, &key):
+		return wrong(FieldError{Field: key.Field, Detail: key.Detail})
 	case errors.As(err, &he):
 		return problemOfEcho(he)
 	case errors.Is(err, queue.ErrFull):
@@ -141,12 +157,12 @@ func problemOf(err error) *problem {
 		p.retry = 30 * time.Second
 	case errors.Is(err, queue.ErrKeyReused):
 		p = keyReused.because("%s.", capital(err.Error()))
-	case errors.Is(err, queue.ErrNotFound):
+	case errors.Is(err, queue.ErrNotFound), errors.Is(err, auth.ErrNotFound):
 		p = notFound.because("%s.", capital(err.Error()))
 	case errors.Is(err, queue.ErrDamaged):
 		p = damaged.because("The file contradicts itself. Stop gatewayd and restore a backup: gatewayd restore FILE.")
 		p.retry = 10 * time.Minute
-	case errors.Is(err, queue.ErrConflict):
+	case errors.Is(err, queue.ErrConflict), errors.Is(err, auth.ErrEnded):
 		p = conflict.because("%s.", capital(err.Error()))
 	case errors.Is(err, queue.ErrBadCursor):
 		return wrong(FieldError{Field: "cursor", Detail: "is not one that this list gave; begin again without it"})

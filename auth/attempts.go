@@ -34,8 +34,8 @@ func (a *Attempts) Take(who string) (wait time.Duration) {
 	defer a.mu.Unlock()
 	now := time.Now()
 	b := a.bucket(who, now)
-	if b.tries < 1 {
-		return time.Duration((1 - b.tries) * float64(a.every))
+	if wait := b.until(1, a.every); wait > 0 {
+		return wait
 	}
 	b.tries--
 	return 0
@@ -64,22 +64,28 @@ func (a *Attempts) bucket(who string, now time.Time) *bucket {
 		b = &bucket{tries: float64(a.burst), at: now}
 		a.buckets[who] = b
 	}
-	b.refill(now, a)
+	b.refill(now, float64(a.burst), a.every)
 	return b
 }
 
-func (b *bucket) refill(now time.Time, a *Attempts) {
+// refill adds what has come since, one every so often, up to most.
+func (b *bucket) refill(now time.Time, most float64, every time.Duration) {
 	if d := now.Sub(b.at); d > 0 {
-		b.tries = min(b.tries+float64(d)/float64(a.every), float64(a.burst))
+		b.tries = min(b.tries+float64(d)/float64(every), most)
 	}
 	b.at = now
+}
+
+// until is how long it takes until so many are there.
+func (b *bucket) until(wanted float64, every time.Duration) time.Duration {
+	return max(0, time.Duration((wanted-b.tries)*float64(every)))
 }
 
 // forgetFull drops the buckets that say nothing any more.
 func (a *Attempts) forgetFull(now time.Time) {
 	a.swept = now
 	for who, b := range a.buckets {
-		if b.refill(now, a); b.tries >= float64(a.burst) {
+		if b.refill(now, float64(a.burst), a.every); b.tries >= float64(a.burst) {
 			delete(a.buckets, who)
 		}
 	}

@@ -34,6 +34,8 @@ var (
 	ErrInvalid = errors.New("not a valid API key: unknown, expired or revoked")
 	// ErrNotFound means that there is no such key to revoke.
 	ErrNotFound = errors.New("no such API key")
+	// ErrEnded means that a key is not valid any more.
+	ErrEnded = errors.New("the API key has ended")
 )
 
 // ParseScopes reads a comma-separated list of scopes.
@@ -50,11 +52,11 @@ func ParseScopes(list string) ([]Scope, error) {
 
 func checkScopes(scopes []Scope) error {
 	if len(scopes) == 0 {
-		return errors.New("a key needs a scope: send, read or admin")
+		return &WrongError{"scopes", "must name at least one of send, read and admin"}
 	}
 	for _, s := range scopes {
 		if s != Send && s != Read && s != Admin {
-			return fmt.Errorf("scope %q is not known: use send, read or admin", string(s))
+			return &WrongError{"scopes", fmt.Sprintf("has %.20q, which is none of send, read and admin", string(s))}
 		}
 	}
 	return nil
@@ -62,9 +64,14 @@ func checkScopes(scopes []Scope) error {
 
 // Key is what is known of an API key; its token is not.
 type Key struct {
-	ID         string
-	Name       string
-	Scopes     []Scope
+	ID string
+	// Principal is whom the key stands for: the id of the first key of those that
+	// were rotated into each other. What a key has done, its Idempotency-Keys,
+	// client_ids and quota, belongs to it.
+	Principal string
+	Name      string
+	Scopes    []Scope
+	Limits
 	CreatedAt  time.Time
 	LastUsedAt time.Time // to within some minutes; zero: never
 	ExpiresAt  time.Time // zero: never
@@ -110,6 +117,7 @@ type Keys struct {
 	mu    sync.Mutex
 	fresh map[[sha256.Size]byte]found // by the hash of the whole token
 	used  map[string]time.Time        // when last_used_at was last written, by id
+	paces map[string]*bucket          // what is left of each rate, by principal
 }
 
 type found struct {
@@ -119,45 +127,68 @@ type found struct {
 
 // New returns the keys of d.
 func New(d *db.DB) *Keys {
-	return &Keys{db: d, now: time.Now, fresh: map[[sha256.Size]byte]found{}, used: map[string]time.Time{}}
+	return &Keys{db: d, now: time.Now, fresh: map[[sha256.Size]byte]found{}, used: map[string]time.Time{}, paces: map[string]*bucket{}}
 }
 
 // UseClock makes keys and sessions expire by another clock than the machine's.
 // It is to be called before anything else.
 func (k *Keys) UseClock(now func() time.Time) { k.now = now }
 
-// Create makes a key and returns its token, which can't be shown again.
-// expires may be zero: never.
+// Create makes a key without limits and returns its token, which can't be shown
+// again. expires may be zero: never.
 func (k *Keys) Create(ctx context.Context, name string, scopes []Scope, expires time.Time) (token string, key Key, err error) {
-	if err := checkName(name); err != nil {
-		return "", Key{}, err
-	}
-	if err := checkScopes(scopes); err != nil {
-		return "", Key{}, err
-	}
-	now := time.Now()
-	if !expires.IsZero() && !expires.After(now) {
-		return "", Key{}, errors.New("a key that expires in the past could never be used")
+	return k.CreateLimited(ctx, name, scopes, expires, Limits{})
+}
+
+// CreateLimited is Create of a key with limits.
+func (k *Keys) CreateLimited(ctx context.Context, name string, scopes []Scope, expires time.Time, limits Limits) (token string, key Key, err error) {
+	now := k.now()
+	for _, err := range []error{checkName(name), checkScopes(scopes), limits.check(), checkExpiry(expires, now)} {
+		if err != nil {
+			return "", Key{}, err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return "", Key{}, err
 	}
-	key = Key{ID: random(idLength), Name: name, Scopes: scopes, CreatedAt: now, ExpiresAt: expires}
-	secret := random(secretLength)
-	if err := k.db.Write(func(tx *db.Tx) error { return insertKey(tx, &key, digest(secret)) }); err != nil {
+	key = Key{Name: name, Scopes: scopes, Limits: limits, CreatedAt: now, ExpiresAt: expires}
+	if err := k.db.Write(func(tx *db.Tx) (err error) { token, err = issue(tx, &key); return err }); err != nil {
 		return "", Key{}, fmt.Errorf("storing the API key: %w", err)
 	}
-	return tokenPrefix + key.ID + "_" + secret, key, nil
+	return token, key, nil
+}
+
+// WrongError means that a key can't be as it was asked for. Its detail reads on
+// from the field's name.
+type WrongError struct{ Field, Detail string }
+
+func (e *WrongError) Error() string { return e.Field + " " + e.Detail }
+
+// issue gives a key its id and its token.
+func issue(tx *db.Tx, key *Key) (token string, err error) {
+	key.ID = random(idLength)
+	if key.Principal == "" {
+		key.Principal = key.ID
+	}
+	secret := random(secretLength)
+	return tokenPrefix + key.ID + "_" + secret, insertKey(tx, key, digest(secret))
 }
 
 func checkName(name string) error {
 	if name == "" || len(name) > 100 || strings.TrimSpace(name) != name {
-		return errors.New("a key needs a name of 1 to 100 characters that does not begin or end with a space")
+		return &WrongError{"name", "must have 1 to 100 bytes and not begin or end with a space"}
 	}
 	for _, r := range name {
 		if !unicode.IsPrint(r) {
-			return fmt.Errorf("the name of a key can't contain the character %U", r)
+			return &WrongError{"name", fmt.Sprintf("can't contain the character %U", r)}
 		}
+	}
+	return nil
+}
+
+func checkExpiry(expires, now time.Time) error {
+	if !expires.IsZero() && !expires.After(now) {
+		return &WrongError{"expires_at", "is in the past: the key could never be used"}
 	}
 	return nil
 }
@@ -178,43 +209,41 @@ func (k *Keys) Revoke(ctx context.Context, idOrName string) (Key, error) {
 	if err := ctx.Err(); err != nil {
 		return Key{}, err
 	}
-	id := strings.TrimPrefix(idOrName, tokenPrefix)
 	var revoked Key
 	err := k.db.Write(func(tx *db.Tx) error {
-		keys, err := selectKeys(tx)
+		named, err := k.find(tx, idOrName)
 		if err != nil {
 			return err
 		}
-		var named []Key
-		for _, key := range keys {
-			if key.ID == id {
-				named = []Key{key}
-				break
-			}
-			if key.Name == idOrName && key.RevokedAt.IsZero() {
-				named = append(named, key)
-			}
+		if len(named) > 1 {
+			return ambiguous("revoke", idOrName, named)
 		}
-		switch len(named) {
-		case 0:
-			return fmt.Errorf("%w: %q", ErrNotFound, idOrName)
-		case 1:
-			revoked = named[0]
-			if revoked.RevokedAt.IsZero() {
-				revoked.RevokedAt = time.Now()
-			}
-			return revokeKey(tx, &revoked)
+		if revoked = named[0]; revoked.RevokedAt.IsZero() {
+			revoked.RevokedAt = k.now()
 		}
-		prefixes := make([]string, len(named))
-		for i := range named {
-			prefixes[i] = named[i].Prefix()
-		}
-		return fmt.Errorf("%d keys are named %q: revoke one of %s", len(named), idOrName, strings.Join(prefixes, ", "))
+		return revokeKey(tx, &revoked)
 	})
+	k.forget()
+	return revoked, err
+}
+
+// forget has every key looked up again.
+func (k *Keys) forget() {
 	k.mu.Lock()
 	clear(k.fresh)
 	k.mu.Unlock()
-	return revoked, err
+}
+
+// Get returns the key with an id or a prefix, valid or not, or ErrNotFound.
+func (k *Keys) Get(ctx context.Context, id string) (key *Key, err error) {
+	err = k.db.Read(ctx, func(q db.Querier) error {
+		key, _, err = selectKey(q, strings.TrimPrefix(id, tokenPrefix))
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNotFound
+	}
+	return key, err
 }
 
 // Check returns the key that a token belongs to, or ErrInvalid.

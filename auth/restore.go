@@ -15,7 +15,11 @@ func Restore(tx *db.Tx, replaced bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT OR IGNORE INTO api_keys (id, name, hash, scopes, created_at, last_used_at, expires_at, revoked_at)
-		SELECT id, name, hash, scopes, created_at, last_used_at, expires_at, revoked_at FROM replaced.api_keys`)
+	_, err = tx.Exec(`INSERT OR IGNORE INTO api_keys (` + keyColumns + `, hash) SELECT ` + keyColumns + `, hash FROM replaced.api_keys`)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO key_days (principal, day, messages) SELECT principal, day, messages FROM replaced.key_days WHERE true
+		ON CONFLICT DO UPDATE SET messages = max(messages, excluded.messages)`)
 	return err
 }

@@ -2,21 +2,22 @@ package auth
 
 import (
 	"database/sql"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"gatewayd/db"
+	"gatewayd/sms/number"
 )
 
-const keyColumns = `id, name, scopes, created_at, last_used_at, expires_at, revoked_at`
+const keyColumns = `id, principal, name, scopes, rate, burst, quota, allow, premium, created_at, last_used_at, expires_at, revoked_at`
 
 func insertKey(tx *db.Tx, key *Key, hash []byte) error {
-	scopes := make([]string, len(key.Scopes))
-	for i, s := range key.Scopes {
-		scopes[i] = string(s)
-	}
-	_, err := tx.Exec(`INSERT INTO api_keys (id, name, hash, scopes, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)`,
-		key.ID, key.Name, hash, strings.Join(scopes, ","), key.CreatedAt.UnixMilli(), millis(key.ExpiresAt))
+	_, err := tx.Exec(`INSERT INTO api_keys (id, principal, name, hash, scopes, rate, burst, quota, allow, premium, created_at, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		key.ID, key.Principal, key.Name, hash, Scopes(key.Scopes), orNull(key.Rate), orNull(key.Burst), orNull(key.Quota),
+		number.Listed(key.Allow), key.Premium, key.CreatedAt.UnixMilli(), millis(key.ExpiresAt))
 	return err
 }
 
@@ -51,14 +52,19 @@ func selectSession(q db.Querier, hash []byte, now time.Time) (*Key, error) {
 
 func scanKey(scan func(...any) error) (*Key, error) {
 	var key Key
-	var scopes string
+	var scopes, allow string
 	var created int64
-	var used, expires, revoked sql.NullInt64
-	if err := scan(&key.ID, &key.Name, &scopes, &created, &used, &expires, &revoked); err != nil {
+	var rate, burst, quota, used, expires, revoked sql.NullInt64
+	if err := scan(&key.ID, &key.Principal, &key.Name, &scopes, &rate, &burst, &quota, &allow, &key.Premium, &created, &used, &expires, &revoked); err != nil {
 		return nil, err
 	}
 	for _, s := range strings.Split(scopes, ",") {
 		key.Scopes = append(key.Scopes, Scope(s))
+	}
+	key.Rate, key.Burst, key.Quota = int(rate.Int64), int(burst.Int64), int(quota.Int64)
+	var err error
+	if key.Allow, err = number.ParseDestinations(allow); err != nil {
+		return nil, fmt.Errorf("the destinations of API key %s: %w", key.ID, err)
 	}
 	key.CreatedAt = time.UnixMilli(created)
 	key.LastUsedAt, key.ExpiresAt, key.RevokedAt = instant(used), instant(expires), instant(revoked)
@@ -75,6 +81,37 @@ func revokeKey(tx *db.Tx, key *Key) error {
 
 func setUsed(tx *db.Tx, id string, now time.Time) error {
 	_, err := tx.Exec(`UPDATE api_keys SET last_used_at = ? WHERE id = ?`, now.UnixMilli(), id)
+	return err
+}
+
+func setExpiry(tx *db.Tx, id string, expires time.Time) error {
+	_, err := tx.Exec(`UPDATE api_keys SET expires_at = ? WHERE id = ?`, millis(expires), id)
+	return err
+}
+
+func setLimits(tx *db.Tx, principal string, l *Limits) error {
+	_, err := tx.Exec(`UPDATE api_keys SET rate = ?, burst = ?, quota = ?, allow = ?, premium = ? WHERE principal = ?`,
+		orNull(l.Rate), orNull(l.Burst), orNull(l.Quota), number.Listed(l.Allow), l.Premium, principal)
+	return err
+}
+
+// addDay counts messages of a day and returns how many there are now.
+func addDay(tx *db.Tx, principal string, day, messages int) (all int, err error) {
+	err = tx.QueryRow(`INSERT INTO key_days (principal, day, messages) VALUES (?, ?, ?)
+		ON CONFLICT DO UPDATE SET messages = messages + excluded.messages RETURNING messages`, principal, day, messages).Scan(&all)
+	return all, err
+}
+
+func selectDay(q db.Querier, principal string, day int) (messages int, err error) {
+	err = q.QueryRow(`SELECT messages FROM key_days WHERE principal = ? AND day = ?`, principal, day).Scan(&messages)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return messages, err
+}
+
+func deleteDays(tx *db.Tx, before int) error {
+	_, err := tx.Exec(`DELETE FROM key_days WHERE day < ?`, before)
 	return err
 }
 
@@ -104,4 +141,11 @@ func instant(n sql.NullInt64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(n.Int64)
+}
+
+func orNull(n int) any {
+	if n == 0 {
+		return nil
+	}
+	return n
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/viper"
+
+	numbers "gatewayd/sms/number"
 )
 
 // Config is a configuration that was checked.
@@ -23,6 +25,7 @@ type Config struct {
 	HTTP          HTTP
 	Twilio        Twilio
 	Queue         Queue
+	Destinations  numbers.Rules // where messages may go, whoever sends them
 	Disk          Disk
 	Clock         Clock
 	History       History
@@ -39,6 +42,7 @@ type HTTP struct {
 	TLSCertificate string // path, "" for plain HTTP
 	TLSKey         string
 	MetricsOpen    bool // /metrics needs no key
+	MaxConnections int
 }
 
 // Twilio says where programs are answered that take the gateway for

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/nyaruka/phonenumbers"
+
+	numbers "gatewayd/sms/number"
 )
 
 const secret = "whsec_bm90IGEgc2VjcmV0LCBtYWtlIHlvdXIgb3duIG9uZSE="
@@ -42,7 +44,7 @@ func mustLoad(t *testing.T, content string, env ...string) *Config {
 func defaults() *Config {
 	return &Config{
 		DataDir:  "/var/lib/gatewayd",
-		HTTP:     HTTP{Listen: "127.0.0.1:8080"},
+		HTTP:     HTTP{Listen: "127.0.0.1:8080", MaxConnections: 4096},
 		Queue:    Queue{OutboundCapacity: 100000, InboundCapacity: 100000, UnconfirmedWait: 2 * time.Minute, ReportWait: 24 * time.Hour, AssemblyWait: 24 * time.Hour},
 		Disk:     Disk{Reserve: 64e6, Ballast: 16e6},
 		Clock:    Clock{Trust: TrustAuto},
@@ -162,7 +164,7 @@ webhooks:
 func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	values := map[string]string{
 		"data_dir": "/tmp", "default_region": "DE", "http.listen": "0.0.0.0:1", "http.tls.certificate": "", "http.tls.key": "",
-		"http.metrics_open": "true", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
+		"http.metrics_open": "true", "http.max_connections": "16", "destinations.premium": "true", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
 		"queue.report_wait": "4s", "queue.assembly_wait": "5s", "clock.trust": "always", "messages.unicode": "reject", "history.keep": "5h", "disk.reserve": "5MB", "disk.ballast": "6MiB", "history.keep_texts": "4h", "modems.discover": "false",
 		"modems.calls": "ring", "modems.canary.every": "6h", "modems.canary.wait": "7m",
 		"twilio.proxy_listen": "127.0.0.1:2", "twilio.tls_listen": "127.0.0.1:3",
@@ -178,14 +180,13 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	c := mustLoad(t, "http: {listen: 127.0.0.1:9}\nqueue: {report_wait: 9h}\n", append(env, "PATH=/bin", "GATEWAYD_KEY=gw_1", "GATEWAYD_SERVICE_HOST=10.0.0.1")...)
 	want := &Config{
 		DataDir: "/tmp", DefaultRegion: "DE",
-		HTTP:     HTTP{Listen: "0.0.0.0:1", MetricsOpen: true},
-		Twilio:   Twilio{"127.0.0.1:2", "127.0.0.1:3"},
-		Queue:    Queue{1, 2, 3 * time.Second, 4 * time.Second, 5 * time.Second},
-		Disk:     Disk{5e6, 6 << 20},
-		Clock:    Clock{TrustAlways},
-		Messages: Messages{Reject},
-		History:  History{5 * time.Hour, 4 * time.Hour},
-		Modems:   Modems{Calls: Ring, CanaryEvery: 6 * time.Hour, CanaryWait: 7 * time.Minute},
+		HTTP: HTTP{Listen: "0.0.0.0:1", MetricsOpen: true, MaxConnections: 16}, Destinations: numbers.Rules{Premium: true},
+		Twilio: Twilio{"127.0.0.1:2", "127.0.0.1:3"},
+		Queue:  Queue{1, 2, 3 * time.Second, 4 * time.Second, 5 * time.Second},
+		Disk:   Disk{5e6, 6 << 20},
+		Clock:  Clock{TrustAlways}, Messages: Messages{Reject},
+		History: History{5 * time.Hour, 4 * time.Hour},
+		Modems:  Modems{Calls: Ring, CanaryEvery: 6 * time.Hour, CanaryWait: 7 * time.Minute},
 	}
 	want.Warnings = c.Warnings
 	same(t, c, want)
@@ -208,7 +209,7 @@ var mistakes = []struct {
 	{"unknown key, elsewhere", "listen: 127.0.0.1:8080\n", nil,
 		[]string{"listen: unknown key, did you mean http.listen? (line 1)"}},
 	{"unknown key, far from all", "http:\n  colour: red\n", nil,
-		[]string{"http.colour: unknown key; known here: listen, tls, metrics_open (line 2)"}},
+		[]string{"http.colour: unknown key; known here: listen, tls, metrics_open, max_connections (line 2)"}},
 	{"unknown key without a value", "quue:\n", nil,
 		[]string{"quue: unknown key, did you mean queue? (line 1)"}},
 	{"unknown key in a list", "modems:\n  list:\n    - name: a\n      port: /dev/a\n      prt: x\n", nil,
@@ -216,16 +217,16 @@ var mistakes = []struct {
 	{"upper case", "HTTP:\n  listen: 127.0.0.1:1\n", nil,
 		[]string{"HTTP: unknown key, did you mean http? (line 1)"}},
 	{"a flat key", "http.listen: 127.0.0.1:1\n", nil,
-		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, twilio, queue, disk, clock, history, messages, modems, webhooks, hub (line 1)"}},
+		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, webhooks, hub (line 1)"}},
 	{"twice", "data_dir: /a\ndata_dir: /b\n", nil,
 		[]string{"data_dir: this key stands here twice (line 2)"}},
 	{"shapes", "http: 8080\nqueue: [1]\nmodems: {list: {name: a}}\ndata_dir: {a: b}\n", nil, []string{
-		"http: a section is expected here, with the keys listen, tls, metrics_open (line 1)",
+		"http: a section is expected here, with the keys listen, tls, metrics_open, max_connections (line 1)",
 		"queue: a section is expected here, with the keys outbound_capacity, inbound_capacity, unconfirmed_wait, report_wait, assembly_wait (line 2)",
 		"modems.list: a list is expected here, each entry behind a dash (line 3)",
 		"data_dir: one value is expected here, not a list or a section (line 4)"}},
 	{"not a mapping", "- a\n", nil,
-		[]string{"a section is expected here, with the keys data_dir, default_region, http, twilio, queue, disk, clock, history, messages, modems, webhooks, hub"}},
+		[]string{"a section is expected here, with the keys data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, webhooks, hub"}},
 	{"every mistake at once", "http:\n  listen: \"8080\"\nqueue:\n  outbound_capacity: many\n  report_wait: 60\ndefault_region: UK\nmodems:\n  discover: perhaps\n", nil, []string{
 		`http.listen: "8080" is not allowed: an address and a port from 0 to 65535, such as 127.0.0.1:8080, [::1]:8080 or :8080 (line 2)`,
 		`queue.outbound_capacity: "many" is not allowed: a whole number from 1 to 10000000 (line 4)`,
@@ -443,6 +444,18 @@ func TestEnvironmentLeavesListsAlone(t *testing.T) {
 	c := mustLoad(t, "modems: {discover: true, list: [{name: a, port: /dev/a}]}\n", "GATEWAYD_MODEMS_DISCOVER=false")
 	if c.Modems.Discover || len(c.Modems.List) != 1 {
 		t.Errorf("%+v", c.Modems)
+	}
+}
+
+func TestDestinations(t *testing.T) {
+	c := mustLoad(t, "destinations: {allow: [de, +43, 12345, no], deny: [+4366, short-codes], premium: true}\n")
+	if got := fmt.Sprintf("%v", c.Destinations); got != "{[DE +43 12345 NO] [+4366 short-codes] true}" {
+		t.Error(got)
+	}
+	_, err := load(t, "destinations:\n  allow: [Germany, 49]\n  deny: [+0]\n")
+	want := `destinations.allow[0]: "Germany" is not allowed: must be a country such as DE, the first digits of numbers such as +43, a short code such as 12345, or short-codes`
+	if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "allow[1]") || !strings.Contains(err.Error(), "deny[0]") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -25,6 +25,7 @@ func scalarFields(c *Config) []field {
 		{path: "http.tls.certificate", read: text(&c.HTTP.TLSCertificate)},
 		{path: "http.tls.key", read: text(&c.HTTP.TLSKey)},
 		{path: "http.metrics_open", def: "false", read: boolean(&c.HTTP.MetricsOpen)},
+		{path: "http.max_connections", def: "4096", read: number(&c.HTTP.MaxConnections, 16, 1_000_000)},
 		{path: "twilio.proxy_listen", read: optional(address(&c.Twilio.ProxyListen))},
 		{path: "twilio.tls_listen", read: optional(address(&c.Twilio.TLSListen))},
 		{path: "queue.outbound_capacity", def: "100000", read: number(&c.Queue.OutboundCapacity, 1, maxCapacity)},
@@ -32,6 +33,7 @@ func scalarFields(c *Config) []field {
 		{path: "queue.unconfirmed_wait", def: "2m", read: duration(&c.Queue.UnconfirmedWait, minWait, maxWait)},
 		{path: "queue.report_wait", def: "24h", read: duration(&c.Queue.ReportWait, minWait, maxWait)},
 		{path: "queue.assembly_wait", def: "24h", read: duration(&c.Queue.AssemblyWait, minWait, maxWait)},
+		{path: "destinations.premium", def: "false", read: boolean(&c.Destinations.Premium)},
 		{path: "disk.reserve", def: "64MB", read: size(&c.Disk.Reserve)},
 		{path: "disk.ballast", def: "16MB", read: size(&c.Disk.Ballast)},
 		{path: "clock.trust", def: TrustAuto, read: oneOf(&c.Clock.Trust, TrustAuto, TrustAlways)},
@@ -138,6 +140,8 @@ func section(fields []field) *shape {
 // document is the shape of the whole file.
 func document() *shape {
 	s := section(scalarFields(&Config{}))
+	s.at("destinations.allow").item = &shape{}
+	s.at("destinations.deny").item = &shape{}
 	s.at("modems.list").item = section(modemFields(&Modem{}))
 	w := section(webhookFields(&Webhook{}))
 	w.at("events").item = &shape{}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/viper"
 
 	"gatewayd/sms"
+	numbers "gatewayd/sms/number"
 )
 
 // ClientVariables are the GATEWAYD_… variables that belong to the commands
@@ -65,7 +66,7 @@ func (l *loader) unknownVariable(name string, known map[string]string) {
 	case strings.HasPrefix(name, "GATEWAYD_MODEMS_LIST"), strings.HasPrefix(name, "GATEWAYD_WEBHOOKS"):
 		l.errs = append(l.errs, Error{Key: printable(name), Allowed: "lists are set in the file, not in the environment"})
 	default:
-		for _, top := range []string{"HTTP", "QUEUE", "HISTORY", "MODEMS"} {
+		for _, top := range []string{"HTTP", "QUEUE", "DESTINATIONS", "HISTORY", "MODEMS"} {
 			if strings.HasPrefix(name, "GATEWAYD_"+top+"_") {
 				l.errs = append(l.errs, Error{Key: printable(name), Allowed: "unknown variable; they are named like the keys: GATEWAYD_HTTP_LISTEN is http.listen"})
 			}
@@ -96,6 +97,8 @@ func (l *loader) read(f field, path, raw string) {
 }
 
 func (l *loader) lists(v *viper.Viper) {
+	l.c.Destinations.Allow = l.destinations(v, "destinations.allow")
+	l.c.Destinations.Deny = l.destinations(v, "destinations.deny")
 	for i, entry := range entries(v, "modems.list") {
 		m := Modem{}
 		at := fmt.Sprintf("modems.list[%d]", i)
@@ -114,6 +117,22 @@ func (l *loader) lists(v *viper.Viper) {
 		l.webhook(at, &w, entry)
 		l.c.Webhooks = append(l.c.Webhooks, w)
 	}
+}
+
+// destinations reads a list of countries, prefixes and short codes.
+func (l *loader) destinations(v *viper.Viper, key string) []numbers.Destination {
+	list, _ := v.Get(key).([]any)
+	var all []numbers.Destination
+	for i := range list {
+		word, _ := list[i].(string)
+		d, err := numbers.ParseDestination(word)
+		if err != nil {
+			l.fail(fmt.Sprintf("%s[%d]", key, i), word, err.Error())
+			continue
+		}
+		all = append(all, d)
+	}
+	return all
 }
 
 func entries(v *viper.Viper, key string) []map[string]any {

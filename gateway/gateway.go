@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"gatewayd/api"
@@ -29,6 +30,7 @@ import (
 	"gatewayd/modem"
 	"gatewayd/queue"
 	"gatewayd/sms"
+	numbers "gatewayd/sms/number"
 	"gatewayd/twilio/standin"
 	"gatewayd/webhook"
 )
@@ -49,6 +51,10 @@ type Options struct {
 	Webhooks    []webhook.Endpoint
 	Listener    net.Listener // where HTTP is served
 	Certificate *tls.Certificate
+	// Where messages may go, whoever sends them.
+	Destinations numbers.Rules
+	// Connections of HTTP at once; 0: no limit.
+	MaxConnections int
 	// Where programs are answered that take the gateway for api.twilio.com; nil: nowhere.
 	TwilioProxy, TwilioTLS net.Listener
 	MetricsOpen            bool                    // /metrics without a key
@@ -158,7 +164,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
-	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now,
+	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Destinations: o.Destinations, Clock: g.clock, Now: now,
 		Unicode: intake.Unicode(o.Unicode), Foreseer: foresight{g.dispatch, g.queue}})
 	if err := g.standIn(); err != nil {
 		return nil, errors.Join(err, g.database.Close())
@@ -320,12 +326,16 @@ func (g *Gateway) serve(ctx context.Context) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	g.server.BaseContext = func(net.Listener) context.Context { return base }
+	listener := g.o.Listener
+	if g.o.MaxConnections > 0 {
+		listener = netutil.LimitListener(listener, g.o.MaxConnections)
+	}
 	go func() {
 		if g.server.TLSConfig != nil {
-			failed <- g.server.ServeTLS(g.o.Listener, "", "")
+			failed <- g.server.ServeTLS(listener, "", "")
 			return
 		}
-		failed <- g.server.Serve(g.o.Listener)
+		failed <- g.server.Serve(listener)
 	}()
 	select {
 	case err := <-failed:

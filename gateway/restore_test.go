@@ -58,6 +58,21 @@ func TestRestoreKeepsWhatWasRevoked(t *testing.T) {
 	a := &archive{t: t, dir: t.TempDir()}
 	tokens := map[string]string{}
 	var cookie string
+	// send charges messages to a key and returns how many are left to it today.
+	send := func(d *db.DB, k *auth.Keys, token string, messages int) int {
+		key, err := k.Check(ctx, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Write(func(tx *db.Tx) error { return k.Charge(key)(tx, messages) }); err != nil {
+			t.Fatal(err)
+		}
+		use, err := k.Use(ctx, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return use.Day.Left
+	}
 	create := func(k *auth.Keys, name string) {
 		token, _, err := k.Create(ctx, name, []auth.Scope{auth.Read}, time.Time{})
 		if err != nil {
@@ -70,6 +85,10 @@ func TestRestoreKeepsWhatWasRevoked(t *testing.T) {
 		create(k, "kept")
 		create(k, "leaked")
 		var err error
+		if tokens["limited"], _, err = k.CreateLimited(ctx, "limited", []auth.Scope{auth.Send}, time.Time{}, auth.Limits{Quota: 10}); err != nil {
+			t.Fatal(err)
+		}
+		send(d, k, tokens["limited"], 2)
 		if cookie, err = k.Login(ctx, tokens["kept"]); err != nil {
 			t.Fatal(err)
 		}
@@ -77,6 +96,7 @@ func TestRestoreKeepsWhatWasRevoked(t *testing.T) {
 	a.back()
 	a.in(func(d *db.DB) {
 		k := auth.New(d)
+		send(d, k, tokens["limited"], 5)
 		create(k, "new")
 		if _, err := k.Revoke(ctx, "leaked"); err != nil {
 			t.Fatal(err)
@@ -95,6 +115,9 @@ func TestRestoreKeepsWhatWasRevoked(t *testing.T) {
 			if _, err := k.Check(ctx, tokens[name]); (err == nil) != good {
 				t.Errorf("key %s: %v", name, err)
 			}
+		}
+		if left := send(d, k, tokens["limited"], 0); left != 3 {
+			t.Errorf("%d messages of the day are left, want 3: a backup grants none anew", left)
 		}
 		if _, err := k.Session(ctx, cookie); !errors.Is(err, auth.ErrInvalid) {
 			t.Errorf("a browser is still signed in: %v", err)

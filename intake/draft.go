@@ -39,6 +39,7 @@ type Message struct {
 // reading is a message that is being read, and what is wrong with it.
 type reading struct {
 	*Desk
+	who  Caller
 	m    Message
 	d    queue.Draft
 	errs []FieldError
@@ -51,7 +52,7 @@ func (r *reading) wrong(field, format string, args ...any) {
 // Draft makes a message ready for Submit. The errors are all that is wrong with
 // it; their fields have the names of the API.
 func (d *Desk) Draft(who Caller, m Message) (queue.Draft, []FieldError) {
-	r := reading{Desk: d, m: m, d: queue.Draft{KeyID: who.KeyID, RejectIfLate: m.RejectIfLate, Message: sms.Message{
+	r := reading{Desk: d, who: who, m: m, d: queue.Draft{KeyID: who.KeyID, RejectIfLate: m.RejectIfLate, Message: sms.Message{
 		Direction: sms.Outbound, Priority: sms.DefaultPriority, Flash: m.Flash, DeliveryReport: true, OnUnconfirmed: m.OnUnconfirmed,
 		CallbackURL: m.CallbackURL, ClientID: m.ClientID, Metadata: m.Metadata, SendAt: m.SendAt, ExpiresAt: m.ExpiresAt,
 	}}}
@@ -86,6 +87,8 @@ func (r *reading) recipient() {
 	n, err := number.Parse(r.m.To, r.o.Region)
 	if err != nil {
 		r.wrong("to", "%s", err)
+	} else if why := r.Refuses(r.who, n); why != "" {
+		r.wrong("to", "%s", why)
 	}
 	r.d.To = n
 }

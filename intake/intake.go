@@ -5,6 +5,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"gatewayd/failpoint"
 	"gatewayd/queue"
 	"gatewayd/sms"
+	"gatewayd/sms/number"
 	"gatewayd/sms/pdu"
 )
 
@@ -33,8 +35,10 @@ type Options struct {
 	MaxParts int      // of a message; 0: pdu.MaxParts
 	Unicode  Unicode  // of messages that don't say; "": Allow
 	Foreseer Foreseer // nil: nothing is foreseen
-	Clock    *clock.Clock
-	Now      func() time.Time
+	// Destinations are where the gateway sends at all: what a caller may narrows it.
+	Destinations number.Rules
+	Clock        *clock.Clock
+	Now          func() time.Time
 }
 
 // Desk takes messages in.
@@ -70,7 +74,19 @@ func New(o Options) *Desk {
 
 // Caller is who hands messages in.
 type Caller struct {
-	KeyID string // of its API key, or what stands for one
+	KeyID  string       // of its API key, or what stands for one: whose Idempotency-Keys and client_ids these are
+	Rules  number.Rules // where it may send, as far as the gateway does; the zero value: all but numbers that cost extra
+	Charge queue.Charge // what its messages are charged to, in the commit that accepts them; nil: nothing
+}
+
+// Destinations are where the gateway sends at all.
+func (d *Desk) Destinations() number.Rules { return d.o.Destinations }
+
+// Refuses tells in words why a caller may not send to a normalised number; "":
+// he may.
+func (d *Desk) Refuses(who Caller, normalised string) string {
+	t := number.Look(normalised, d.o.Region)
+	return cmp.Or(d.o.Destinations.Refuses(t, "this gateway"), who.Rules.Refuses(t, "this API key"))
 }
 
 // Unicode says what becomes of a text that the GSM 7-bit alphabet lacks characters for.
@@ -104,7 +120,7 @@ func (r Refused) Error() string {
 // Submit queues all drafts or none and returns them once they are durable, as
 // queue.Queue.Submit does. A caller that hangs up does not leave it open whether
 // they were taken: they are. A repetition waits for the first a while. Errors: Refused,
-// *Late, ErrUnderWay, and those of the queue.
+// *Late, ErrUnderWay, those of the queue and those of who.Charge.
 func (d *Desk) Submit(ctx context.Context, who Caller, drafts []queue.Draft, once *queue.Idempotency) (accepted []sms.Message, replayed bool, err error) {
 	for i := range drafts {
 		drafts[i].KeyID = who.KeyID
@@ -125,7 +141,7 @@ func (d *Desk) Submit(ctx context.Context, who Caller, drafts []queue.Draft, onc
 		return nil, false, err
 	}
 	failpoint.Hit("api.before-commit")
-	accepted, replayed, err = d.o.Queue.Submit(context.WithoutCancel(ctx), drafts, once)
+	accepted, replayed, err = d.o.Queue.SubmitCharged(context.WithoutCancel(ctx), drafts, once, who.Charge)
 	var bad *queue.DraftError
 	if errors.As(err, &bad) {
 		return nil, false, Refused{{bad.Field, strings.TrimPrefix(bad.Detail, bad.Field+": ")}}

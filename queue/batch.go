@@ -86,7 +86,7 @@ type promised struct {
 }
 
 // submitBatch is Submit of a batch that is written out slice by slice.
-func (q *Queue) submitBatch(records []*record, once *Idempotency) (accepted []sms.Message, replayed bool, err error) {
+func (q *Queue) submitBatch(records []*record, once *Idempotency, charge Charge) (accepted []sms.Message, replayed bool, err error) {
 	drafts := make([][]byte, len(records))
 	for i, r := range records {
 		// To the millisecond, as they are read again.
@@ -102,7 +102,7 @@ func (q *Queue) submitBatch(records []*record, once *Idempotency) (accepted []sm
 				return err
 			}
 		}
-		accepted, err = q.acceptBatch(tx, records, drafts, once)
+		accepted, err = q.acceptBatch(tx, records, drafts, once, charge)
 		return err
 	})
 	if err != nil {
@@ -114,7 +114,7 @@ func (q *Queue) submitBatch(records []*record, once *Idempotency) (accepted []sm
 }
 
 // acceptBatch makes sure that there is room for a batch, and keeps it.
-func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts [][]byte, once *Idempotency) ([]sms.Message, error) {
+func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts [][]byte, once *Idempotency, charge Charge) ([]sms.Message, error) {
 	now := fromMS(toMS(q.o.Now()))
 	used, err := usedClientIDs(tx, records)
 	if err != nil {
@@ -164,6 +164,9 @@ func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts [][]byte, once 
 			return nil, err
 		}
 		q.out.promise(tx, len(fresh))
+		if err := charge(tx, len(fresh)); err != nil {
+			return nil, err
+		}
 	}
 	for n := min(batchRow, q.o.BatchSlice); len(fresh) > 0; {
 		n = min(n, len(fresh))

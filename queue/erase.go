@@ -10,8 +10,6 @@ import (
 
 	"gatewayd/db"
 	"gatewayd/sms"
-	"gatewayd/sms/number"
-	"gatewayd/sms/pdu"
 )
 
 // Cancel cancels a message that no modem was handed yet; else ErrConflict.
@@ -62,7 +60,7 @@ func (q *Queue) Redact(ctx context.Context, id string) (*sms.Message, error) {
 		r.Text, r.Data, r.Redacted = "", nil, true
 		r.Push, r.MMS, r.Waiting = nil, nil, nil
 		m = r.Message
-		return eraseText(tx, r.Row)
+		return q.eraseText(tx, r.Row)
 	})
 	if err != nil {
 		return nil, err
@@ -81,6 +79,14 @@ func (q *Queue) scrub(ctx context.Context) {
 }
 
 // eraseText erases what a message says, wherever it is kept.
+func (q *Queue) eraseText(tx *db.Tx, row int64) error {
+	if err := q.eraseJoinedRow(tx, row); err != nil {
+		return err
+	}
+	return eraseText(tx, row)
+}
+
+// eraseText is for a database that nobody else has joined yet.
 func eraseText(tx *db.Tx, row int64) error {
 	if _, err := tx.Exec(`UPDATE messages SET text = NULL, data = NULL, udh = NULL, details = NULL, redacted = 1 WHERE row = ?`, row); err != nil {
 		return err
@@ -130,6 +136,11 @@ func (q *Queue) eraseMessages(tx *db.Tx, of string, now time.Time) (int64, error
 	if err != nil {
 		return 0, err
 	}
+	if len(found) > 0 {
+		if err := q.eraseJoined(tx, of, found...); err != nil {
+			return 0, err
+		}
+	}
 	for _, r := range found {
 		if r.Direction == sms.Inbound {
 			err = q.freeInbound(tx, r.lastEvent, now)
@@ -175,57 +186,19 @@ func (q *Queue) freeInbound(tx *db.Tx, event int64, now time.Time) error {
 // messages: PDUs of texts that are not complete, repeated ones, reports of
 // nothing, calls, and that somebody else's message, the network's, told of an MMS.
 func (q *Queue) eraseLoose(ctx context.Context, of string) error {
-	var pdus, reports, calls, told []int64
-	err := q.db.Read(ctx, func(r db.Querier) error {
-		for _, query := range []string{
-			`SELECT row, pdu FROM received_pdus WHERE message IS NULL AND set_key IS NULL`,
-			`SELECT row, pdu FROM received_pdus WHERE message IS NULL AND set_key IS NOT NULL`,
-		} {
-			err := each(r, query, func(row int64, raw []byte) {
-				deliver, report, err := pdu.Decode(raw)
-				if err == nil && (deliver != nil && q.sender(deliver) == of || report != nil && number.Same(report.To, of)) {
-					pdus = append(pdus, row)
-				}
-			})
-			if err != nil {
-				return err
-			}
-		}
-		err := each(r, `SELECT seq, state FROM events WHERE type = '`+sms.EventCall+`'`, func(seq int64, state []byte) {
-			if from, err := callerOf(&sms.Event{Type: sms.EventCall, Data: state}); err == nil && number.Same(from, of) {
-				calls = append(calls, seq)
-			}
-		})
-		if err != nil {
-			return err
-		}
-		err = each(r, `SELECT row, details FROM messages WHERE details IS NOT NULL`, func(row int64, details []byte) {
-			var m record
-			if err := m.setDetails(string(details)); err == nil && m.MMS != nil && number.Same(m.MMS.From, of) {
-				told = append(told, row)
-			}
-		})
-		if err != nil {
-			return err
-		}
-		return each(r, `SELECT row, number FROM early_reports`, func(row int64, to []byte) {
-			if number.Same(string(to), of) {
-				reports = append(reports, row)
-			}
-		})
-	})
+	l, err := q.looseOf(ctx, of)
 	if err != nil {
 		return err
 	}
-	for rows := range slices.Chunk(pdus, slice) {
+	for rows := range slices.Chunk(l.pdus, slice) {
 		if err := q.db.Write(func(tx *db.Tx) error { return execEach(tx, `DELETE FROM received_pdus WHERE row = ?`, rows) }); err != nil {
 			return err
 		}
 	}
-	for rows := range slices.Chunk(told, slice) {
+	for rows := range slices.Chunk(l.told, slice) {
 		err := q.db.Write(func(tx *db.Tx) error {
 			for _, row := range rows {
-				if err := eraseText(tx, row); err != nil {
+				if err := q.eraseText(tx, row); err != nil {
 					return err
 				}
 			}
@@ -235,7 +208,7 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 			return err
 		}
 	}
-	for rows := range slices.Chunk(calls, slice) {
+	for rows := range slices.Chunk(l.calls, slice) {
 		err := q.db.Write(func(tx *db.Tx) error {
 			return errors.Join(execEach(tx, `DELETE FROM events WHERE seq = ?`, rows), q.keepSequence(tx))
 		})
@@ -252,7 +225,10 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 		if err := forgetRecipient(tx, of); err != nil {
 			return err
 		}
-		return execEach(tx, `DELETE FROM early_reports WHERE row = ?`, reports)
+		if err := q.eraseJoined(tx, of); err != nil {
+			return err
+		}
+		return execEach(tx, `DELETE FROM early_reports WHERE row = ?`, l.reports)
 	})
 }
 

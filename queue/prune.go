@@ -27,7 +27,7 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 	}
 	// Rows to erase are found by a reader, so the writer only erases.
 	const finished = ` AND slot IS NULL AND queued_seq IS NULL AND status NOT IN ('scheduled', 'unconfirmed')`
-	err := q.pruneMessages(ctx, now, keep.Messages, `SELECT row FROM messages WHERE row > ? AND row <= ?`+finished+` ORDER BY row LIMIT ?`,
+	gone, err := q.pruneMessages(ctx, now, keep.Messages, `SELECT row FROM messages WHERE row > ? AND row <= ?`+finished+` ORDER BY row LIMIT ?`,
 		func(tx *db.Tx, row int64) error {
 			var last int64
 			err := tx.QueryRow(`SELECT last_event FROM messages WHERE row = ?`+finished, row).Scan(&last)
@@ -37,15 +37,21 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 			if err != nil {
 				return err
 			}
+			if err := q.eraseJoinedRow(tx, row); err != nil {
+				return err
+			}
 			return q.eraseMessage(tx, row, last)
 		})
 	if err != nil {
 		return err
 	}
-	err = q.pruneMessages(ctx, now, keep.Texts, `SELECT row FROM messages WHERE row > ? AND row <= ? AND redacted = 0`+finished+` ORDER BY row LIMIT ?`,
-		eraseText)
+	erased, err := q.pruneMessages(ctx, now, keep.Texts, `SELECT row FROM messages WHERE row > ? AND row <= ? AND redacted = 0`+finished+` ORDER BY row LIMIT ?`,
+		q.eraseText)
 	if err != nil {
 		return err
+	}
+	if gone || erased {
+		defer q.scrub(ctx) // the log may have a picture of each page from before
 	}
 	for _, j := range []struct {
 		keep  time.Duration
@@ -105,14 +111,14 @@ func (q *Queue) eventBefore(ctx context.Context, at int64) (seq int64, err error
 }
 
 // pruneMessages applies erase to the rows that find selects among those older
-// than keep.
-func (q *Queue) pruneMessages(ctx context.Context, now time.Time, keep time.Duration, find string, erase func(*db.Tx, int64) error) error {
+// than keep, and tells whether there were any.
+func (q *Queue) pruneMessages(ctx context.Context, now time.Time, keep time.Duration, find string, erase func(*db.Tx, int64) error) (some bool, err error) {
 	if keep <= 0 {
-		return nil
+		return false, nil
 	}
 	last, err := q.rowBefore(ctx, now.Add(-keep))
 	if err != nil || last == 0 {
-		return err
+		return false, err
 	}
 	for from := int64(0); ctx.Err() == nil; {
 		var found []int64
@@ -131,7 +137,7 @@ func (q *Queue) pruneMessages(ctx context.Context, now time.Time, keep time.Dura
 			return rows.Err()
 		})
 		if err != nil || len(found) == 0 {
-			return err
+			return some, err
 		}
 		err = q.db.Write(func(tx *db.Tx) error {
 			for _, row := range found {
@@ -142,10 +148,11 @@ func (q *Queue) pruneMessages(ctx context.Context, now time.Time, keep time.Dura
 			return nil
 		})
 		if err != nil {
-			return err
+			return some, err
 		}
+		some = true
 	}
-	return ctx.Err()
+	return some, ctx.Err()
 }
 
 // rowBefore finds the last message accepted before t. Rows are in the order of

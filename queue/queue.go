@@ -102,6 +102,10 @@ type Queue struct {
 	out, in *ring
 	usage   usage
 
+	// Other packages' tables that hold something about messages and numbers.
+	erasers   []Eraser
+	exporters []exporter
+
 	// Only functions that run on the database's writer touch these.
 	queuedSeq atomic.Int64           // the order of waiting messages, last given; anybody may read it
 	lastRow   int64                  // of messages, last given

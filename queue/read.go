@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"maps"
 	"strconv"
@@ -144,29 +143,28 @@ type Part struct {
 }
 
 // Parts returns the parts of a message that were handed to a modem so far.
-func (q *Queue) Parts(ctx context.Context, row int64) ([]Part, error) {
-	var all []Part
-	err := q.db.Read(ctx, func(x db.Querier) error {
-		rows, err := x.Query(`SELECT number, modem, tp_mr, sent_at, confirmed_at, reported_at, tp_st, attempts
-			FROM parts WHERE message = ? ORDER BY number`, row)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var p Part
-			var mr, at, reported, st sql.NullInt64
-			var sent int64
-			if err := rows.Scan(&p.Number, &p.Modem, &mr, &sent, &at, &reported, &st, &p.Attempts); err != nil {
-				return err
-			}
-			p.StartedAt = fromMS(sent)
-			p.MR, p.Report = intOrNil(mr), intOrNil(st)
-			p.ConfirmedAt, p.ReportedAt = timeOrNil(at), timeOrNil(reported)
-			all = append(all, p)
-		}
-		return rows.Err()
+func (q *Queue) Parts(ctx context.Context, row int64) (all []Part, err error) {
+	err = q.db.Read(ctx, func(r db.Querier) error {
+		all, err = partsOf(r, row)
+		return err
 	})
+	return all, err
+}
+
+func partsOf(r db.Querier, row int64) ([]Part, error) {
+	all := []Part{}
+	err := eachRow(r, `SELECT number, modem, tp_mr, sent_at, confirmed_at, reported_at, tp_st, attempts
+		FROM parts WHERE message = ? ORDER BY number`, func(scan func(...any) error) error {
+		var p Part
+		var mr, at, reported, st sql.NullInt64
+		var sent int64
+		err := scan(&p.Number, &p.Modem, &mr, &sent, &at, &reported, &st, &p.Attempts)
+		p.StartedAt = fromMS(sent)
+		p.MR, p.Report = intOrNil(mr), intOrNil(st)
+		p.ConfirmedAt, p.ReportedAt = timeOrNil(at), timeOrNil(reported)
+		all = append(all, p)
+		return err
+	}, row)
 	return all, err
 }
 
@@ -181,31 +179,10 @@ type PDU struct {
 
 // PDUs returns what a received message was made of, in the order of its parts;
 // none once it was erased.
-func (q *Queue) PDUs(ctx context.Context, row int64) ([]PDU, error) {
-	all := []PDU{}
-	err := q.db.Read(ctx, func(x db.Querier) error {
-		rows, err := x.Query(`SELECT pdu, modem, storage, position, at FROM received_pdus
-			WHERE message = ? AND length(pdu) > 0 ORDER BY coalesce(seq, 0), row`, row)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var p PDU
-			var raw []byte
-			var storage string
-			var index int
-			var at int64
-			if err := rows.Scan(&raw, &p.Modem, &storage, &index, &at); err != nil {
-				return err
-			}
-			p.PDU, p.ReceivedAt = strings.ToUpper(hex.EncodeToString(raw)), fromMS(at)
-			if storage != "" {
-				p.Storage, p.Index = &storage, &index
-			}
-			all = append(all, p)
-		}
-		return rows.Err()
+func (q *Queue) PDUs(ctx context.Context, row int64) (all []PDU, err error) {
+	err = q.db.Read(ctx, func(r db.Querier) error {
+		all, err = pdusOf(r, row)
+		return err
 	})
 	return all, err
 }

@@ -58,6 +58,15 @@ type given struct {
 // What is too much for one transaction is accepted in one and written out in others
 // (batch.go). Errors: ErrFull, ErrDiskFull, ErrKeyReused, *DraftError.
 func (q *Queue) Submit(ctx context.Context, drafts []Draft, once *Idempotency) (accepted []sms.Message, replayed bool, err error) {
+	return q.SubmitCharged(ctx, drafts, once, nil)
+}
+
+// SubmitCharged is Submit of messages that somebody has only so many of: what is
+// accepted and charged is one commit, and what is refused is not charged.
+func (q *Queue) SubmitCharged(ctx context.Context, drafts []Draft, once *Idempotency, charge Charge) (accepted []sms.Message, replayed bool, err error) {
+	if charge == nil {
+		charge = func(*db.Tx, int) error { return nil }
+	}
 	records := make([]*record, len(drafts))
 	for i, d := range drafts {
 		if records[i], err = q.draft(i, d); err != nil {
@@ -65,7 +74,7 @@ func (q *Queue) Submit(ctx context.Context, drafts []Draft, once *Idempotency) (
 		}
 	}
 	if len(records) > q.o.BatchSlice {
-		return q.submitBatch(records, once)
+		return q.submitBatch(records, once, charge)
 	}
 	var older int64 // the last row before
 	err = q.write(func(tx *db.Tx) error {
@@ -76,15 +85,23 @@ func (q *Queue) Submit(ctx context.Context, drafts []Draft, once *Idempotency) (
 				return err
 			}
 		}
-		now := q.o.Now()
+		now, fresh := q.o.Now(), 0
 		answer := make([]given, 0, len(records))
 		for _, r := range records {
 			m, state, err := q.accept(tx, r, now)
 			if err != nil {
 				return err
 			}
+			if m.Row > older {
+				fresh++
+			}
 			accepted = append(accepted, m)
 			answer = append(answer, given{m.Row, json.RawMessage(state)})
+		}
+		if fresh > 0 {
+			if err := charge(tx, fresh); err != nil {
+				return err
+			}
 		}
 		if once == nil {
 			return nil

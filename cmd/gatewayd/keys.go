@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,24 +19,26 @@ import (
 	"gatewayd/auth"
 	"gatewayd/config"
 	"gatewayd/db"
+	"gatewayd/sms/number"
 )
 
 func keysCommand() *cobra.Command {
 	keys := &cobra.Command{
 		Use:   "keys",
-		Short: "Create, list and revoke API keys",
+		Short: "Create, list, limit, rotate and revoke API keys",
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return usageError{errors.New("keys: say create, list or revoke; gatewayd keys --help tells more")}
+			return usageError{errors.New("keys: say create, list, limit, rotate or revoke; gatewayd keys --help tells more")}
 		},
 	}
-	keys.AddCommand(keysCreate(), keysList(), keysRevoke())
+	keys.AddCommand(keysCreate(), keysList(), keysLimit(), keysRotate(), keysRevoke())
 	return keys
 }
 
 func keysCreate() *cobra.Command {
-	var path, name, scopes string
+	var path, name, scopes, allow string
 	var expires time.Duration
+	var limits auth.Limits
 	cmd := &cobra.Command{
 		Use:   "create --config FILE --name NAME --scope send,read,admin",
 		Short: "Print a new API key, and nothing else; it is not shown again",
@@ -47,12 +51,24 @@ func keysCreate() *cobra.Command {
 			if err != nil {
 				return usageError{fmt.Errorf("keys create: --scope: %w", err)}
 			}
+			if limits.Allow, err = number.ParseDestinations(allow); err != nil {
+				return usageError{fmt.Errorf("keys create: --allow: %w", err)}
+			}
+			if cmd.Flags().Changed("allow") && len(limits.Allow) == 0 {
+				return usageError{errors.New("keys create: --allow is empty; leave it out for everywhere")}
+			}
+			if expires < 0 {
+				return usageError{errors.New("keys create: --expires must not be negative")}
+			}
 			var until time.Time
 			if expires > 0 {
 				until = time.Now().Add(expires)
 			}
 			return withKeys(cmd.Context(), path, func(k *auth.Keys) error {
-				token, _, err := k.Create(cmd.Context(), name, list, until)
+				token, _, err := k.CreateLimited(cmd.Context(), name, list, until, limits)
+				if wrong := (*auth.WrongError)(nil); errors.As(err, &wrong) {
+					return usageError{fmt.Errorf("keys create: --%w", err)}
+				}
 				if err == nil {
 					fmt.Fprintln(cmd.OutOrStdout(), token)
 				}
@@ -64,11 +80,72 @@ func keysCreate() *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "who uses it: shown in lists and logs")
 	cmd.Flags().StringVar(&scopes, "scope", "", "send, read or admin, or several with commas; admin may do all")
 	cmd.Flags().DurationVar(&expires, "expires", 0, "how long it is valid, for example 8760h; 0: until revoked")
+	limitFlags(cmd, &limits, &allow)
+	return cmd
+}
+
+// limitFlags are what a key is held to.
+func limitFlags(cmd *cobra.Command, limits *auth.Limits, allow *string) {
+	cmd.Flags().IntVar(&limits.Rate, "rate", 0, "messages a minute; 0: no limit")
+	cmd.Flags().IntVar(&limits.Burst, "burst", 0, "how many of them may go at once; 0: a minute's")
+	cmd.Flags().IntVar(&limits.Quota, "quota", 0, "messages a day; 0: no limit")
+	cmd.Flags().StringVar(allow, "allow", "", "where it may send, for example DE,+43,12345 or short-codes; left out: wherever the gateway does")
+	cmd.Flags().BoolVar(&limits.Premium, "premium", false, "it may send to numbers that cost extra, if destinations.premium allows that")
+}
+
+func keysLimit() *cobra.Command {
+	var path, allow string
+	var limits auth.Limits
+	cmd := &cobra.Command{
+		Use:   "limit --config FILE ID-OR-NAME [--rate N] [--burst N] [--quota N] [--allow LIST] [--premium]",
+		Short: "Change what an API key is held to; what is left out stays",
+		Args:  exactly(1, "the key's id or name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := number.ParseDestinations(allow)
+			if err != nil {
+				return usageError{fmt.Errorf("keys limit: --allow: %w", err)}
+			}
+			given := func(name string) bool { return cmd.Flags().Changed(name) }
+			if !given("rate") && !given("burst") && !given("quota") && !given("allow") && !given("premium") {
+				return usageError{errors.New("keys limit: say what to change: --rate, --burst, --quota, --allow or --premium")}
+			}
+			return withKeys(cmd.Context(), path, func(k *auth.Keys) error {
+				key, err := k.Limit(cmd.Context(), args[0], func(l *auth.Limits) {
+					if given("rate") {
+						l.Rate = limits.Rate
+					}
+					if given("burst") {
+						l.Burst = limits.Burst
+					}
+					if given("quota") {
+						l.Quota = limits.Quota
+					}
+					if given("allow") {
+						l.Allow = list
+					}
+					if given("premium") {
+						l.Premium = limits.Premium
+					}
+				})
+				if wrong := (*auth.WrongError)(nil); errors.As(err, &wrong) {
+					return usageError{fmt.Errorf("keys limit: --%w", err)}
+				}
+				if err == nil {
+					fmt.Fprintf(cmd.ErrOrStderr(), "key %s (%s): %s, %s, to %s\n", key.ID, key.Name,
+						perTime(key.Rate, "min"), perTime(key.Quota, "day"), where(key.Limits))
+				}
+				return err
+			})
+		},
+	}
+	configFlag(cmd, &path)
+	limitFlags(cmd, &limits, &allow)
 	return cmd
 }
 
 func keysList() *cobra.Command {
 	var path string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list --config FILE",
 		Short: "List the API keys (never the keys themselves)",
@@ -79,14 +156,14 @@ func keysList() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if asJSON {
+					return printKeys(cmd.OutOrStdout(), all)
+				}
 				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-				fmt.Fprintln(w, "ID\tNAME\tSCOPES\tCREATED\tLAST USED\tEXPIRES\tREVOKED")
+				fmt.Fprintln(w, "ID\tNAME\tSCOPES\tRATE\tQUOTA\tALLOW\tCREATED\tLAST USED\tEXPIRES\tREVOKED")
 				for _, key := range all {
-					var scopes []string
-					for _, s := range key.Scopes {
-						scopes = append(scopes, string(s))
-					}
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", key.ID, key.Name, strings.Join(scopes, ","),
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", key.ID, key.Name, auth.Scopes(key.Scopes),
+						perTime(key.Rate, "min"), perTime(key.Quota, "day"), where(key.Limits),
 						day(key.CreatedAt), day(key.LastUsedAt), day(key.ExpiresAt), day(key.RevokedAt))
 				}
 				return w.Flush()
@@ -94,6 +171,69 @@ func keysList() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as GET /v1/keys lists them")
+	return cmd
+}
+
+func printKeys(w io.Writer, all []auth.Key) error {
+	views := make([]auth.View, len(all))
+	for i := range all {
+		views[i] = all[i].View(time.Now())
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(map[string]any{"keys": views})
+}
+
+func perTime(n int, unit string) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d/%s", n, unit)
+}
+
+func where(l auth.Limits) string {
+	list := number.Listed(l.Allow)
+	if list == "" {
+		list = "all"
+	}
+	if l.Premium {
+		list += ", premium"
+	}
+	return list
+}
+
+func keysRotate() *cobra.Command {
+	var path string
+	var overlap time.Duration
+	cmd := &cobra.Command{
+		Use:   "rotate --config FILE ID-OR-NAME",
+		Short: "Print a new API key in place of one, which goes on for the overlap",
+		Long: "Print a new API key, and nothing else on stdout, with the name, scopes and limits of an old one.\n" +
+			"It is the same caller: what was sent under an Idempotency-Key is not sent again, and today's quota goes on.\n" +
+			"The old key ends after the overlap: change over to the new one before that.",
+		Args: exactly(1, "the key's id or name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withKeys(cmd.Context(), path, func(k *auth.Keys) error {
+				token, _, old, err := k.Rotate(cmd.Context(), args[0], overlap)
+				if wrong := (*auth.WrongError)(nil); errors.As(err, &wrong) {
+					return usageError{fmt.Errorf("keys rotate: --%w", err)}
+				}
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), token)
+				if old.RevokedAt.IsZero() {
+					fmt.Fprintf(cmd.ErrOrStderr(), "the old key %s (%s) ends at %s UTC\n", old.Prefix(), old.Name, day(old.ExpiresAt))
+				} else {
+					fmt.Fprintf(cmd.ErrOrStderr(), "the old key %s (%s) has ended\n", old.Prefix(), old.Name)
+				}
+				return nil
+			})
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.Flags().DurationVar(&overlap, "overlap", auth.DefaultOverlap, "how long the old key goes on; 0: it ends at once")
 	return cmd
 }
 

@@ -92,8 +92,9 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		Retention:   queue.Retention{Messages: c.History.Keep, Texts: c.History.KeepTexts, Events: eventsKept, Idempotency: idempotencyKept},
 		Disk:        gateway.Disk(c.Disk),
 		CallsRing:   c.Modems.Calls == config.Ring,
-		MetricsOpen: c.HTTP.MetricsOpen,
-		Version:     version, Log: log,
+		MetricsOpen: c.HTTP.MetricsOpen, MaxConnections: c.HTTP.MaxConnections,
+		Destinations: c.Destinations,
+		Version:      version, Log: log,
 		Clock: clock.New(clock.Options{Always: c.Clock.Trust == config.TrustAlways}),
 	}
 	o.Canary = gateway.Canary{Every: c.Modems.CanaryEvery, Wait: c.Modems.CanaryWait}
