@@ -294,9 +294,9 @@ func (s *store) remember(tx *db.Tx, j job) error {
 	if j.attempts == 0 {
 		return nil
 	}
-	_, err := tx.Exec(`UPDATE webhook_deliveries SET history = (SELECT json_group_array(json(value)) FROM (SELECT value FROM
+	_, err := tx.Exec(`UPDATE webhook_deliveries SET history = (SELECT json_group_array(json(value)) FROM (SELECT * FROM (SELECT key, value FROM
 			json_each(json_insert(coalesce(history, '[]'), '$[#]', json_object('at', attempt_at, 'status', last_status, 'ms', latency, 'error', last_error)))
-			ORDER BY key DESC LIMIT ?))
+			ORDER BY key DESC LIMIT ?) ORDER BY key))
 		WHERE row = ? AND last_error IS NOT NULL AND attempt_at IS NOT NULL`, historyKept, j.row)
 	return err
 }
