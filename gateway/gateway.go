@@ -162,7 +162,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
-	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now})
+	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now, Callback: g.webhooks.CheckCallback})
 	a := api.New(api.Options{
 		Queue: g.queue, Desk: g.desk, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
