@@ -231,6 +231,9 @@ func (s *store) settle(j job, e *endpoint, r result) (next time.Time, err error)
 		now := s.now()
 		status := sql.NullInt64{Int64: int64(r.status), Valid: r.status != 0}
 		answer := sql.NullString{String: r.answer, Valid: r.answer != ""}
+		if err := s.remember(tx, j); err != nil {
+			return err
+		}
 		if r.verdict == delivered {
 			if err := s.wasWell(tx, e); err != nil {
 				return err
@@ -240,9 +243,6 @@ func (s *store) settle(j job, e *endpoint, r result) (next time.Time, err error)
 		}
 		failing, err := s.wasIll(tx, e, now)
 		if err != nil {
-			return err
-		}
-		if err := s.remember(tx, j); err != nil {
 			return err
 		}
 		fail := func(exhausted bool) error {
