@@ -94,7 +94,7 @@ func TestCallbackRetriesSurviveRestartsAndAreErased(t *testing.T) {
 		id := r.got(of(bob))[0].id
 		r.restart()
 		settleDown(time.Minute)
-		if err := r.db.Write(func(tx *db.Tx) error { return r.w.EraseMessageTx(tx, m.ID) }); err != nil {
+		if err := r.db.Write(func(tx *db.Tx) error { return r.w.EraseTx(tx, m.ID, true) }); err != nil {
 			t.Fatal(err)
 		}
 		if n := r.count(`SELECT count(*) FROM webhook_deliveries WHERE message = ? AND (url IS NOT NULL OR answer IS NOT NULL)`, m.ID); n != 0 {

@@ -324,6 +324,7 @@ func (e *endpoint) failAll(ctx context.Context) error {
 
 // deliver makes one attempt and books its end.
 func (e *endpoint) deliver(ctx context.Context, j job) {
+	j.erasures = e.w.erasures.Load()
 	event, err := e.w.o.Queue.Event(ctx, j.seq)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):

@@ -484,9 +484,20 @@ func TestDeliveryLogTellsWhatHappened(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		// What a receiver echoes goes with the message.
-		err := r.db.Write(func(tx *db.Tx) error { return r.w.EraseTx(tx, m.ID) })
+		err := r.db.Write(func(tx *db.Tx) error { return r.w.EraseTx(tx, m.ID, false) })
 		if err != nil || r.only(sms.DeliveryPending).Response != nil {
 			t.Errorf("the answer is still there, %v", err)
+		}
+		// So does what comes while it is erased.
+		r.setAnswer(func(*http.Request, arrival) (int, http.Header) {
+			if err := r.db.Write(func(tx *db.Tx) error { return r.w.EraseTx(tx, m.ID, false) }); err != nil {
+				t.Error(err)
+			}
+			return 200, nil
+		})
+		settleDown(24 * time.Hour)
+		if d := r.only(sms.DeliveryDelivered); d.Response != nil {
+			t.Errorf("%+v", d)
 		}
 	})
 }
