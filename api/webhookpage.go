@@ -132,6 +132,9 @@ func whereTo(raw string) string {
 func viewDelivery(d sms.Delivery) deliveryView {
 	v := deliveryView{ID: d.ID, Endpoint: d.Endpoint, Type: d.Type, Pill: pill{string(d.Status), webhookKinds[string(d.Status)]}, At: d.CreatedAt,
 		Attempts: d.Attempts, Status: "–", Took: "–", Failed: d.Status == sms.DeliveryFailed}
+	if d.Webhook == nil {
+		v.Endpoint = "a callback URL at " + d.Endpoint
+	}
 	if d.LastAttemptAt != nil {
 		v.At = *d.LastAttemptAt
 	}
