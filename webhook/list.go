@@ -198,7 +198,7 @@ func (w *Webhooks) Retry(ctx context.Context, id string) (sms.Delivery, error) {
 		case e == nil && origin == 0:
 			return fmt.Errorf("its webhook is no longer in the configuration: %w", queue.ErrConflict)
 		case e != nil && e.is().paused:
-			return fmt.Errorf("its webhook is paused: %w", queue.ErrConflict)
+			return errPaused
 		case e != nil && e.disabled.Load():
 			if err := e.enableTx(tx, newest); err != nil {
 				return err

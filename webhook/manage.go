@@ -37,8 +37,9 @@ func (e *endpoint) kept(s *settings) (string, error) {
 	return string(b), err
 }
 
-// loadMade reads the endpoints that the API made.
-func (w *Webhooks) loadMade(newest int64) (all []*endpoint, err error) {
+// loadMade reads the endpoints that the API made. The configuration may have
+// taken a name of theirs since.
+func (w *Webhooks) loadMade(newest int64, configured []*endpoint) (all []*endpoint, err error) {
 	err = w.o.DB.Read(context.Background(), func(r db.Querier) error {
 		rows, err := r.Query(`SELECT id, name, identity, settings, created_at FROM webhook_endpoints WHERE kind = ? AND removed_at IS NULL ORDER BY id`, ofAPI)
 		if err != nil {
@@ -56,6 +57,7 @@ func (w *Webhooks) loadMade(newest int64) (all []*endpoint, err error) {
 			if err := json.Unmarshal([]byte(raw), &k); err != nil {
 				return fmt.Errorf("the settings of webhook %s: %w", name, err)
 			}
+			name = unique(name, nil, append(slices.Clone(configured), all...))
 			e := w.newEndpoint(ofAPI, name, settings{paused: k.Paused, position: k.Position, Endpoint: Endpoint{
 				Name: k.Name, Description: k.Description, URL: k.URL, Events: k.Events, Match: k.Match, Stop: k.Stop, Headers: k.Headers}})
 			e.id, e.identity, e.after, e.created = id, identity, k.After, moment(created.Int64)
@@ -171,11 +173,11 @@ func (w *Webhooks) show(ctx context.Context, endpoints ...*endpoint) ([]sms.Webh
 			h.CreatedAt = &e.created
 		}
 		switch {
-		case s.paused:
-			h.Status = sms.WebhookPaused
 		case e.disabled.Load():
 			words := e.reason()
 			h.Status, h.Reason, h.DisabledAt = sms.WebhookDisabled, &words, disabled[e.id]
+		case s.paused:
+			h.Status = sms.WebhookPaused
 		}
 		all = append(all, h)
 	}
@@ -204,6 +206,7 @@ func (refusal) Is(target error) bool { return target == queue.ErrConflict }
 const (
 	errReadOnly = refusal("the webhook stands in the configuration file; change it there and restart")
 	errOff      = refusal("the webhook is disabled or paused; enable it first")
+	errPaused   = refusal("its webhook is paused; enable that first")
 )
 
 // changeable finds an endpoint that the API may change.
@@ -359,11 +362,16 @@ func (w *Webhooks) shownName(s *settings, but *endpoint, all []*endpoint) string
 	if s.Name != "" {
 		return s.Name
 	}
-	name := hostOf(s.URL)
-	for n := 2; slices.ContainsFunc(all, func(o *endpoint) bool { return o != but && o.name() == name }); n++ {
-		name = fmt.Sprintf("%s-%d", hostOf(s.URL), n)
+	return unique(hostOf(s.URL), but, all)
+}
+
+// unique is a name, with a number behind it if another endpoint has it.
+func unique(name string, but *endpoint, all []*endpoint) string {
+	free := name
+	for n := 2; slices.ContainsFunc(all, func(o *endpoint) bool { return o != but && o.name() == free }); n++ {
+		free = fmt.Sprintf("%s-%d", name, n)
 	}
-	return name
+	return free
 }
 
 // Change changes an endpoint that the API made, at once. What waits for it goes

@@ -550,6 +550,40 @@ func TestEventIsToldByMail(t *testing.T) {
 	})
 }
 
+// What the owner permits counts at each attempt, not when the endpoint was made.
+func TestPermissionIsTakenBack(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		r.options = func(o *Options) { o.AllowPrivate = true }
+		r.restart()
+		h := r.make("app", func(c *sms.WebhookChange) { c.URL = p("http://app.example/") })
+		r.submitMany(alice, 0, 1)
+		synctest.Wait()
+		if len(r.got(nil)) != 1 || !h.AllowPrivate {
+			t.Fatalf("%+v arrived at %+v", r.got(nil), h)
+		}
+		r.options = nil
+		r.restart()
+		r.submitMany(alice, 1, 2)
+		settleDown(time.Minute)
+		if d := r.only(sms.DeliveryPending); len(r.got(nil)) != 1 || !strings.Contains(*d.Error, PrivateSwitch+": true in the configuration permits it") {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// A name that the configuration takes later is shown with a number.
+func TestNamesStayUnique(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		r.make("app", nil)
+		r.endpoints = []Endpoint{testEndpoint("app")}
+		r.restart()
+		all, err := r.w.Webhooks(context.Background())
+		if err != nil || len(all) != 2 || all[0].Name != "app" || all[1].Name != "app-2" {
+			t.Errorf("%+v, %v", all, err)
+		}
+	})
+}
+
 func FuzzPrintable(f *testing.F) {
 	f.Add([]byte("a\x00é\xff"), 0)
 	f.Fuzz(func(t *testing.T, b []byte, _ int) {

@@ -64,7 +64,8 @@ func restoreMade(tx *db.Tx, now time.Time) error {
 		{`UPDATE main.webhook_endpoints SET (name, settings, disabled_at, disabled_for, removed_at, failing_since, exhausted_at) =
 			(SELECT name, settings, disabled_at, disabled_for, removed_at, failing_since, exhausted_at FROM replaced.webhook_endpoints r
 			WHERE r.identity = main.webhook_endpoints.identity) WHERE kind = 'api' AND ` + known, nil},
-		{`UPDATE main.webhook_endpoints SET disabled_at = ?, disabled_for = 'it was restored from a backup, and the database that was replaced did not have it'
+		// Paused as well, so that releasing what is held does not enable it.
+		{`UPDATE main.webhook_endpoints SET settings = json_set(settings, '$.paused', json('true')), disabled_at = ?, disabled_for = 'it was restored from a backup, and the database that was replaced did not have it'
 			WHERE kind = 'api' AND removed_at IS NULL AND disabled_at IS NULL AND ? AND NOT ` + known, []any{ms(now), sameBox}},
 		{`INSERT INTO main.webhook_endpoints (` + columns + `) SELECT ` + columns + ` FROM replaced.webhook_endpoints
 			WHERE kind = 'api' AND removed_at IS NULL AND identity NOT IN (SELECT identity FROM main.webhook_endpoints)`, nil},
@@ -121,6 +122,16 @@ func (w *Webhooks) SettleHeld(ctx context.Context, release bool) error {
 		}
 		if release {
 			_, err = w.Retry(ctx, id)
+		}
+		if errors.Is(err, errPaused) { // it can be replayed once that is enabled
+			err = w.o.DB.Write(func(tx *db.Tx) error {
+				_, err := tx.Exec(`UPDATE webhook_deliveries SET last_error = ? WHERE row = ?`, string(errPaused), from)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			continue
 		}
 		if !release || errors.Is(err, queue.ErrConflict) { // its event, or its endpoint, is gone
 			err = w.store.drop(from, "dropped after a backup was restored")

@@ -89,6 +89,9 @@ func TestRestoreTakesTheEndpointsOfTheLater(t *testing.T) {
 		ctx := context.Background()
 		r.withCallbacks()
 		kept, deleted, forgotten := r.make("kept", nil), r.make("deleted", nil), r.make("forgotten", nil)
+		r.always(500)
+		r.submitMany(bob, 0, 1)
+		settleDown(time.Second)
 		path := filepath.Join(t.TempDir(), "backup")
 		r.stop()
 		if err := db.Backup(ctx, r.dir, path, false); err != nil {
@@ -115,6 +118,9 @@ func TestRestoreTakesTheEndpointsOfTheLater(t *testing.T) {
 		}
 		since := r.make("since", nil)
 		err = r.db.Write(func(tx *db.Tx) error { // as after a week
+			if _, err := tx.Exec(`DELETE FROM webhook_deliveries WHERE endpoint = (SELECT id FROM webhook_endpoints WHERE name = 'forgotten')`); err != nil {
+				return err
+			}
 			_, err := tx.Exec(`DELETE FROM webhook_endpoints WHERE name = 'forgotten'`)
 			return err
 		})
@@ -141,7 +147,16 @@ func TestRestoreTakesTheEndpointsOfTheLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.dir = stage
+		r.always(200)
+		r.forget()
+		r.secrets["later.example"] = *fresh.Secret
 		r.start()
+		if err := r.w.SettleHeld(ctx, true); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := Held(ctx, r.db); n != 0 || err != nil {
+			t.Errorf("%d are held, %v", n, err)
+		}
 		got := map[string]sms.Webhook{}
 		all, err := r.w.Webhooks(ctx)
 		if err != nil {
@@ -151,17 +166,16 @@ func TestRestoreTakesTheEndpointsOfTheLater(t *testing.T) {
 			got[h.Name] = h
 		}
 		if len(got) != 3 || got["kept"].URL != "https://later.example/" || got["kept"].ID != kept.ID || got["since"].ID != since.ID ||
-			got["since"].Status != sms.WebhookActive || got["forgotten"].Status != sms.WebhookDisabled || !strings.Contains(*got["forgotten"].Reason, "restored from a backup") {
+			got["since"].Status != sms.WebhookActive || got["forgotten"].Status != sms.WebhookDisabled || !strings.Contains(*got["forgotten"].Reason, "restored from a backup") || got["forgotten"].Enabled {
 			t.Errorf("%+v", got)
 		}
 		if s, err := r.w.CallbackSecret(ctx); err != nil || s.Secret != callbacks.Secret || s.OldUntil == nil {
 			t.Errorf("%+v, %v", s, err)
 		}
-		r.secrets["later.example"] = *fresh.Secret
 		r.submitMany(alice, 0, 1)
 		settleDown(time.Second)
-		if n := len(r.got(nil)); n != 2 {
-			t.Errorf("%d were told", n)
+		if n, m := len(r.got(of(alice))), len(r.got(at("forgotten"))); n != 2 || m != 0 {
+			t.Errorf("%d were told, and %d to the one that is not known any more", n, m)
 		}
 	})
 }

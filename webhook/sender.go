@@ -67,6 +67,9 @@ func (e *endpoint) try(ctx context.Context, d Delivery, format string) result {
 	if isMail(d.URL) {
 		return e.w.mail(ctx, d)
 	}
+	if reach := e.reach(); reach != anywhere && !strings.HasPrefix(strings.ToLower(d.URL), "https:") {
+		return result{verdict: again, words: fmt.Sprintf("refused: plain http:// shows texts and numbers to the network; %s permits it", permits[reach])}
+	}
 	var f Format = standard{keys: func() [][]byte { return s.secrets.keys(e.now()) }, now: e.now}
 	read := answerRead
 	if format != "" {

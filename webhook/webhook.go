@@ -178,7 +178,7 @@ func (w *Webhooks) open(configured []*endpoint) (err error) {
 	if w.store, err = openStore(w.o.DB, w.o.Now, w.o.Trusted, configured, newest); err != nil {
 		return err
 	}
-	made, err := w.loadMade(newest)
+	made, err := w.loadMade(newest, configured)
 	if err != nil {
 		return err
 	}
