@@ -112,6 +112,48 @@ func TestCallbackRetriesSurviveRestartsAndAreErased(t *testing.T) {
 	})
 }
 
+// Without endpoints nothing holds the log or a received message, and yet no
+// callback is lost with the process.
+func TestCallbackBeforeAKillIsTold(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		r.withCallbacks("shop.example")
+		r.callback(alice, "0", "https://shop.example/")
+		settleDown(time.Hour)
+		r.restart()
+		readers := func() int {
+			t.Helper()
+			all, err := r.q.Readers(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(all)
+		}
+		if n := readers(); n != 0 {
+			t.Errorf("%d readers while nothing waits", n)
+		}
+		r.cancel() // from here on nobody copies
+		<-r.ended
+		r.ended <- nil
+		for i := 1; i < 300; i++ {
+			r.callback(alice, fmt.Sprint(i), "https://shop.example/")
+		}
+		r.receive(bob, "nobody waits for this")
+		r.restart()
+		synctest.Wait()
+		r.wantInOrder("shop.example", alice, 300)
+		if n := readers(); n != 1 {
+			t.Errorf("%d readers after a callback", n)
+		}
+		r.restart()
+		settleDown(8 * 24 * time.Hour)
+		r.restart()
+		settleDown(time.Hour)
+		if n := len(r.got(nil)); n != 300 {
+			t.Errorf("%d attempts for 300 events", n)
+		}
+	})
+}
+
 func TestCallbackSecretRotates(t *testing.T) {
 	inBubble(t, nil, func(r *rig) {
 		ctx := context.Background()

@@ -34,11 +34,7 @@ func (w *Webhooks) follow(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	at, err := w.o.Queue.Cursor(reader)
-	if err != nil {
-		return err
-	}
-	f := follower{w: w, at: at, stored: at}
+	f := follower{w: w, at: w.start, stored: w.start}
 	var lazy <-chan time.Time
 	var faults trouble
 	for {
@@ -56,7 +52,7 @@ func (w *Webhooks) follow(ctx context.Context) error {
 			w.log.Info("events are taken over for the webhooks again", "failures", n)
 		}
 		switch {
-		case f.at == f.stored:
+		case f.at == f.stored || !w.reads.Load():
 			lazy = nil
 		case lazy == nil:
 			lazy = time.After(lazyAdvance)
@@ -96,11 +92,15 @@ func (f *follower) copyNew(ctx context.Context) error {
 		f.at = events[len(events)-1].Seq
 		// A received message keeps its slot in the ring until we are past it.
 		received := slices.ContainsFunc(events, func(e sms.Event) bool { return e.Type == sms.EventOf(sms.Received) })
-		if !any && !received {
+		f.w.followed.Store(was)
+		if !any && (!received || !f.w.reads.Load()) {
 			continue
 		}
 		if !any {
 			events = nil
+		} else if err := f.w.follows(); err != nil {
+			f.at = was
+			return err
 		}
 		if err := f.save(events); err != nil {
 			f.at = was
@@ -136,12 +136,21 @@ func (w *Webhooks) endpointsFor(events []sms.Event) (wanted []copied) {
 // targets are what the sources name for these events.
 func (w *Webhooks) targets(q db.Querier, events []sms.Event) (wanted []copied, err error) {
 	for i := range events {
+		again := events[i].Seq <= w.again // it was read by the last run
+		if again && w.o.Now().Sub(events[i].Time) > readAgainYoung {
+			continue
+		}
 		for _, source := range w.o.Sources {
 			found, err := source.Targets(q, &events[i])
 			if err != nil {
 				return nil, err
 			}
 			for _, t := range found {
+				if known, err := w.store.knows(q, &events[i], t, again); err != nil {
+					return nil, err
+				} else if known {
+					continue
+				}
 				wanted = append(wanted, copied{event: &events[i], target: t})
 			}
 		}
@@ -215,10 +224,8 @@ func (w *Webhooks) advance(tx *db.Tx, seq int64) error {
 // release tells the log which events are still needed, if that has changed: an
 // idle gateway writes nothing.
 func (w *Webhooks) release(ctx context.Context, held int64) (int64, error) {
-	select {
-	case <-w.wanted:
-	default:
-		return held, nil // nothing of the log is read
+	if !w.reads.Load() {
+		return held, nil // nothing of the log is held
 	}
 	var hold int64
 	err := w.o.DB.Read(ctx, func(r db.Querier) (err error) {

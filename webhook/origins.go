@@ -95,6 +95,31 @@ func (s *store) originRow(tx *db.Tx, t Target) (id int64, err error) {
 
 var errNoOrigin = errors.New("its url has no host")
 
+// knows reports whether an event that is read again has its delivery.
+func (s *store) knows(q db.Querier, e *sms.Event, t Target, again bool) (known bool, err error) {
+	if !again {
+		return false, nil
+	}
+	var id int64
+	origin, _ := originOf(t.URL)
+	err = q.QueryRow(`SELECT id FROM webhook_endpoints WHERE identity = ?`, "origin "+origin).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err == nil {
+		err = q.QueryRow(`SELECT EXISTS (SELECT 1 FROM webhook_deliveries WHERE id = ?)`, s.deliveryID(id, e, t)).Scan(&known)
+	}
+	return known, err
+}
+
+// callbacksWait reports whether anything is kept for what messages named.
+func (s *store) callbacksWait() (waits bool, err error) {
+	err = s.db.Read(context.Background(), func(r db.Querier) error {
+		return r.QueryRow(`SELECT EXISTS (SELECT 1 FROM webhook_deliveries WHERE state IN ('pending', 'failed') AND url IS NOT NULL)`).Scan(&waits)
+	})
+	return waits, err
+}
+
 // origin pokes the endpoint of an origin.
 func (w *Webhooks) origin(id int64, name string) {
 	for {

@@ -93,6 +93,10 @@ type Webhooks struct {
 	place     atomic.Int64
 	erasures  atomic.Int64  // so many there were
 	wanted    chan struct{} // closed once there is something to follow the log for
+	start     int64         // where following begins; set before wanted is closed
+	followed  atomic.Int64  // the follower is done with the events up to here
+	again     int64         // events up to here were there before this run
+	reads     atomic.Bool   // this package is a reader of the log, which holds it
 	want      sync.Once
 	client    [3]*http.Client  // by reach
 	slots     [2]chan struct{} // attempts at origins: that are well, that fail
@@ -192,18 +196,56 @@ func (w *Webhooks) open(configured []*endpoint) (err error) {
 			return err
 		}
 	}
-	if len(all) == 0 && len(w.o.Sources) == 0 {
-		// Nobody is left to read for: nothing of the log is held.
-		return w.o.Queue.DropReader(reader)
+	waiting, err := w.store.callbacksWait()
+	if err != nil {
+		return err
 	}
-	return w.follows()
+	others := len(w.o.Sources)
+	if w.o.Callbacks {
+		others--
+	}
+	if len(all) > 0 || others > 0 || waiting {
+		return w.follows()
+	}
+	// Nobody is left to read for: nothing of the log is held, and no received
+	// message waits for us. The log is followed all the same for callbacks; the first
+	// one makes this package a reader. What came right before the last run ended may
+	// not be copied yet, so the end of the log is read again: what is there stays.
+	if w.o.Callbacks {
+		w.start, w.again = max(newest-readAgain, 0), newest
+		w.want.Do(func() {
+			w.place.Store(newest)
+			w.followed.Store(w.start)
+			close(w.wanted)
+		})
+	}
+	return w.o.Queue.DropReader(reader)
 }
+
+// readAgain is how many events are read again at a start without a place in the
+// log, as far as they are young enough for their deliveries to be known still.
+const (
+	readAgain      = 10_000
+	readAgainYoung = kept - 24*time.Hour
+)
 
 // follows makes this package a reader of the event log.
 func (w *Webhooks) follows() error {
-	at, err := w.o.Queue.Cursor(reader)
+	if w.reads.Load() {
+		return nil
+	}
+	from := int64(-1)
+	select {
+	case <-w.wanted: // not as a reader yet
+		from = w.followed.Load()
+	default:
+	}
+	at, err := w.o.Queue.CursorFrom(reader, from)
 	if err == nil {
+		w.reads.Store(true)
 		w.want.Do(func() {
+			w.start = at
+			w.followed.Store(at)
 			w.place.Store(at)
 			close(w.wanted)
 		})
