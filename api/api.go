@@ -112,6 +112,7 @@ func (a *API) routes() []route {
 	return []route{
 		{"POST", "/v1/messages", auth.Send, a.sendMessage},
 		{"POST", "/v1/messages/batch", auth.Send, a.sendBatch},
+		{"POST", "/v1/messages/preview", auth.Send, a.previewMessage},
 		{"GET", "/v1/messages", auth.Read, a.listMessages},
 		{"GET", "/v1/messages/:id", auth.Read, a.getMessage},
 		{"GET", "/v1/messages/:id/pdus", auth.Read, a.listPDUs},

@@ -15,10 +15,29 @@ const maxBatch = 1000
 // inOrder is how the mistakes of one message are told; what it does not have
 // comes last.
 var inOrder = []string{"priority", "flash", "delivery_report", "on_unconfirmed", "callback_url", "metadata", "client_id", "to", "text",
-	"data", "port", "from", "send_at", "expires_at"}
+	"data", "port", "udh", "from", "send_at", "expires_at", "reject_if_late", "unicode"}
 
 // draft reads one message that is to be sent; what is wrong is in f.
-func (a *API) draft(who intake.Caller, f *fields) queue.Draft {
+func (a *API) draft(who intake.Caller, f *fields) (d queue.Draft) {
+	a.read(f, func(m intake.Message) (errs []FieldError) {
+		d, errs = a.o.Desk.Draft(who, m)
+		return errs
+	})
+	return d
+}
+
+// message reads one message as it was written.
+func (a *API) message(who intake.Caller, f *fields) (read intake.Message) {
+	a.read(f, func(m intake.Message) []FieldError {
+		_, errs := a.o.Desk.Draft(who, m)
+		read = m
+		return errs
+	})
+	return read
+}
+
+// read reads the fields of a message, and has it checked.
+func (a *API) read(f *fields, check func(intake.Message) []FieldError) {
 	first := len(*f.errs)
 	m := intake.Message{
 		Flash:         f.boolean("flash", false),
@@ -28,6 +47,9 @@ func (a *API) draft(who intake.Caller, f *fields) queue.Draft {
 		Port:          f.integer("port", 1, 65535, 0),
 		SendAt:        f.instant("send_at"),
 		ExpiresAt:     f.instant("expires_at"),
+		RejectIfLate:  f.boolean("reject_if_late", false),
+		Unicode:       intake.Unicode(f.oneOf("unicode", string(intake.Allow), string(intake.Transliterate), string(intake.Reject))),
+		UDH:           f.hex("udh"),
 	}
 	priority, report := f.integer("priority", 0, queue.Priorities-1, sms.DefaultPriority), f.boolean("delivery_report", true)
 	m.Priority, m.DeliveryReport = &priority, &report
@@ -46,8 +68,7 @@ func (a *API) draft(who intake.Caller, f *fields) queue.Draft {
 			m.Data = []byte{}
 		}
 	}
-	d, errs := a.o.Desk.Draft(who, m)
-	for _, e := range errs {
+	for _, e := range check(m) {
 		// Whoever wrote a field in a wrong way is told so once.
 		if !f.isWrong(e.Field) {
 			f.wrong(e.Field, "%s", e.Detail)
@@ -55,7 +76,6 @@ func (a *API) draft(who intake.Caller, f *fields) queue.Draft {
 	}
 	slices.SortStableFunc((*f.errs)[first:], func(x, y FieldError) int { return f.rank(x) - f.rank(y) })
 	f.done()
-	return d
 }
 
 // rank is where the mistake of a message stands among its others.

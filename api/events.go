@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ const (
 	writeWait = 30 * time.Second
 	// streamBatch is how many events are read from the log at once.
 	streamBatch = 100
+	// mostLooked is how many events one page looks at for those of some types.
+	mostLooked = 5000
 )
 
 // listEvents is GET /v1/events: the event log as it grows, or as pages.
@@ -31,12 +34,13 @@ func (a *API) listEvents(c echo.Context) error {
 	r := c.Request()
 	q := newQuery(c)
 	after := q.integer("after", 0, math.MaxInt64, -1)
-	stream := wantsStream(r)
+	stream, wait := wantsStream(r), time.Duration(0)
+	wanted := q.types()
 	limit, beat := 0, ""
 	if stream {
 		beat = q.oneOf("heartbeat", "comment", "event")
 	} else {
-		limit = q.limit()
+		limit, wait = q.limit(), q.wait()
 	}
 	if id := r.Header.Get("Last-Event-ID"); id != "" && stream {
 		// A browser that reconnects sends both; the header is the newer.
@@ -50,9 +54,36 @@ func (a *API) listEvents(c echo.Context) error {
 		return err
 	}
 	if stream {
-		return a.stream(c, after, beat == "event")
+		return a.stream(c, after, wanted, beat == "event")
 	}
-	return a.eventPage(c, after, limit)
+	return a.eventPage(c, after, limit, wanted, wait)
+}
+
+// types takes which types of events are wanted: names, or groups such as message.*;
+// nil: all.
+func (q *query) types() func(string) bool {
+	list := q.list("types")
+	if len(list) == 0 {
+		return nil
+	}
+	exact := map[string]bool{}
+	var groups []string
+	for _, t := range list {
+		group, isGroup := strings.CutSuffix(t, "*")
+		switch {
+		case t == "*":
+			return nil
+		case isGroup && strings.HasSuffix(group, "."):
+			groups = append(groups, group)
+		case t == "" || isGroup || checkLine(t, 64) != "":
+			q.wrong("types", "has %q, which is neither a type such as message.sent nor a group such as message.*", shorten(t))
+		default:
+			exact[t] = true
+		}
+	}
+	return func(kind string) bool {
+		return exact[kind] || slices.ContainsFunc(groups, func(g string) bool { return strings.HasPrefix(kind, g) })
+	}
 }
 
 // wantsStream reports whether the client wants server-sent events, which is
@@ -74,40 +105,77 @@ type eventJSON struct {
 	Data           json.RawMessage `json:"data"`
 }
 
-// eventPage answers with events of the log as JSON.
-func (a *API) eventPage(c echo.Context, after int64, limit int) error {
-	ctx := c.Request().Context()
-	oldest, newest, err := a.o.Queue.Span(ctx)
+type eventPageJSON struct {
+	Events    []eventJSON `json:"events"`
+	NextAfter int64       `json:"next_after"`
+	Reset     bool        `json:"reset"`
+}
+
+// eventPage answers with events of the log as JSON, once there is one or the wait
+// is over.
+func (a *API) eventPage(c echo.Context, after int64, limit int, wanted func(string) bool, wait time.Duration) error {
+	var page eventPageJSON
+	err := a.waitFor(c, wait, func(ctx context.Context) (found bool, err error) {
+		page, err = a.eventsAfter(ctx, after, limit, wanted)
+		if after >= 0 && !page.Reset {
+			after = page.NextAfter // what is not wanted is not looked at again
+		}
+		return len(page.Events) > 0 || page.Reset, err
+	})
 	if err != nil {
 		return err
+	}
+	return a.json(c, http.StatusOK, page)
+}
+
+func (a *API) eventsAfter(ctx context.Context, after int64, limit int, wanted func(string) bool) (page eventPageJSON, err error) {
+	oldest, newest, err := a.o.Queue.Span(ctx)
+	if err != nil {
+		return page, err
 	}
 	if after < 0 { // from the oldest that is kept
 		after = max(oldest-1, 0)
 	}
-	page := struct {
-		Events    []eventJSON `json:"events"`
-		NextAfter int64       `json:"next_after"`
-		Reset     bool        `json:"reset"`
-	}{Events: []eventJSON{}, NextAfter: after}
+	page = eventPageJSON{Events: []eventJSON{}, NextAfter: after}
 	if gone(after, oldest, newest) {
 		page.Reset, page.NextAfter = true, newest
-		return a.json(c, http.StatusOK, page)
+		return page, nil
 	}
-	events, err := a.o.Queue.EventsAfter(ctx, after, limit)
-	if err != nil {
-		return err
+	// Of a few types there may be none for long: a page looks so far and no further.
+	for looked := 0; len(page.Events) < limit && looked < mostLooked; looked += streamBatch {
+		n := limit - len(page.Events)
+		if wanted != nil {
+			n = streamBatch
+		}
+		events, upTo, err := a.o.Queue.EventsOf(ctx, page.NextAfter, n, wanted)
+		if err != nil {
+			return page, err
+		}
+		if upTo == page.NextAfter {
+			break
+		}
+		page.NextAfter = upTo
+		for _, e := range events {
+			if len(page.Events) == limit { // the rest is of the next page
+				break
+			}
+			page.Events = append(page.Events, eventJSON{e.Seq, e.Type, e.Time.UTC().Truncate(time.Millisecond), e.ClockUncertain, e.Data})
+			page.NextAfter = e.Seq
+		}
+		if len(page.Events) < limit {
+			page.NextAfter = upTo
+		}
+		if wanted == nil {
+			break
+		}
 	}
-	for _, e := range events {
-		page.Events = append(page.Events, eventJSON{e.Seq, e.Type, e.Time.UTC().Truncate(time.Millisecond), e.ClockUncertain, e.Data})
-		page.NextAfter = e.Seq
-	}
-	return a.json(c, http.StatusOK, page)
+	return page, nil
 }
 
 // stream sends the log as server-sent events until the client leaves, its key
 // ends, or the server stops. This goroutine is the only writer; a slow reader
 // lags in the log, not in memory.
-func (a *API) stream(c echo.Context, after int64, beatEvents bool) error {
+func (a *API) stream(c echo.Context, after int64, wanted func(string) bool, beatEvents bool) error {
 	ctx := c.Request().Context()
 	cursor := after
 	if after < 0 {
@@ -118,6 +186,7 @@ func (a *API) stream(c echo.Context, after int64, beatEvents bool) error {
 		cursor = newest
 	}
 	s := newStream(c)
+	s.told = cursor
 	a.listeners.Add(1)
 	defer a.listeners.Add(-1)
 	// The time after which a browser whose connection broke comes back.
@@ -129,7 +198,7 @@ func (a *API) stream(c echo.Context, after int64, beatEvents bool) error {
 	for {
 		changed := a.o.Queue.Changed() // before reading: nothing is missed in between
 		var err error
-		if cursor, err = a.catchUp(ctx, s, cursor); err != nil {
+		if cursor, err = a.catchUp(ctx, s, cursor, wanted); err != nil {
 			return err
 		}
 		select {
@@ -138,7 +207,7 @@ func (a *API) stream(c echo.Context, after int64, beatEvents bool) error {
 			if _, _, err := a.identify(c.Request()); err != nil {
 				return err
 			}
-			if err := s.write(heartbeat(beatEvents, a.now())); err != nil {
+			if err := s.write(s.place(cursor) + heartbeat(beatEvents, a.now())); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -161,7 +230,7 @@ func heartbeat(event bool, now time.Time) string {
 
 // catchUp sends what is in the log behind cursor and returns where it ends. If
 // that is no longer in the log it says so, and goes on with what comes next.
-func (a *API) catchUp(ctx context.Context, s *eventStream, cursor int64) (int64, error) {
+func (a *API) catchUp(ctx context.Context, s *eventStream, cursor int64, wanted func(string) bool) (int64, error) {
 	for {
 		oldest, newest, err := a.o.Queue.Span(ctx)
 		if err != nil {
@@ -177,24 +246,39 @@ func (a *API) catchUp(ctx context.Context, s *eventStream, cursor int64) (int64,
 		if cursor == newest {
 			return cursor, nil
 		}
-		events, err := a.o.Queue.EventsAfter(ctx, cursor, streamBatch)
+		events, upTo, err := a.o.Queue.EventsOf(ctx, cursor, streamBatch, wanted)
 		if err != nil {
 			return cursor, err
 		}
-		if len(events) == 0 { // erased in between
+		if upTo == cursor { // erased in between
 			return cursor, nil
 		}
-		if err := s.events(events); err != nil {
-			return cursor, err
+		if len(events) > 0 {
+			if err := s.events(events); err != nil {
+				return cursor, err
+			}
+			s.told = events[len(events)-1].Seq
 		}
-		cursor = events[len(events)-1].Seq
+		cursor = upTo
 	}
 }
 
 // eventStream writes server-sent events.
 type eventStream struct {
-	w http.ResponseWriter
-	c *http.ResponseController
+	w    http.ResponseWriter
+	c    *http.ResponseController
+	told int64 // the id that the reader knows
+}
+
+// place tells a reader that wants few types how far the log has gone: an id without
+// data is no event, and what it comes back with. So it is not told of a reset
+// because of events that it does not want.
+func (s *eventStream) place(cursor int64) string {
+	if s.told == 0 || s.told >= cursor {
+		return ""
+	}
+	s.told = cursor
+	return fmt.Sprintf("id: %d\n\n", cursor)
 }
 
 func newStream(c echo.Context) *eventStream {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -184,6 +185,19 @@ func (f *fields) base64(name string) []byte {
 	b, err := base64.StdEncoding.Strict().DecodeString(s)
 	if err != nil || strings.ContainsAny(s, "\r\n") {
 		f.wrong(name, "must be base64 (RFC 4648, with padding)")
+		return nil
+	}
+	return b
+}
+
+func (f *fields) hex(name string) []byte {
+	s, ok := f.text(name)
+	if !ok {
+		return nil
+	}
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		f.wrong(name, "must be hex digits, two for each octet")
 		return nil
 	}
 	return b

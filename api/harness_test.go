@@ -47,6 +47,7 @@ type settings struct {
 	single bool // for virtual time
 	dir    string
 	change func(*Options)
+	desk   func(*intake.Options)
 }
 
 func newBox(t testing.TB, s settings) *box {
@@ -80,7 +81,11 @@ func newBox(t testing.TB, s settings) *box {
 	if s.change != nil {
 		s.change(&o)
 	}
-	o.Desk = intake.New(intake.Options{Queue: q, Modems: o.Modems, Region: o.Region, Clock: o.Clock, Now: o.Now})
+	desk := intake.Options{Queue: q, Modems: o.Modems, Region: o.Region, Clock: o.Clock, Now: o.Now}
+	if s.desk != nil {
+		s.desk(&desk)
+	}
+	o.Desk = intake.New(desk)
 	b.API = New(o)
 	b.handler = b.Handler()
 	return b

@@ -139,10 +139,20 @@ func idempotency(c echo.Context, body *object) (*queue.Idempotency, error) {
 
 // getMessage is GET /v1/messages/{id}.
 func (a *API) getMessage(c echo.Context) error {
-	m, err := a.o.Queue.Message(c.Request().Context(), param(c, "id"))
+	q := newQuery(c)
+	wait, what := q.wait(), q.oneOf("until", "sent", "final")
+	if err := q.done(); err != nil {
+		return err
+	}
+	var m *sms.Message
+	err := a.waitFor(c, wait, func(ctx context.Context) (_ bool, err error) {
+		m, err = a.o.Queue.Message(ctx, param(c, "id"))
+		return err == nil && until(m, what), err
+	})
 	if err != nil {
 		return err
 	}
+	a.o.Desk.Foreseen(c.Request().Context(), m)
 	return a.json(c, http.StatusOK, m)
 }
 
@@ -172,6 +182,7 @@ func (a *API) listMessages(c echo.Context) error {
 		Modem:     q.line("modem"),
 		Since:     q.instant("since"),
 		Until:     q.instant("until"),
+		ClientID:  q.line("client_id"),
 		Cursor:    q.line("cursor"),
 		Limit:     q.limit(),
 	}

@@ -46,6 +46,8 @@ var (
 		"The header Allow lists the methods that it takes."}
 	conflict = &kind{"conflict", 409, "The present state does not allow this",
 		"The detail says what the state is. Ask for it again, then decide."}
+	tooLate = &kind{"too-late", 409, "The message would be late",
+		"Nothing was queued. The detail says when it is expected to be sent. Give it more time, or leave reject_if_late out: then it is taken, with a warning."}
 	tooLarge = &kind{"too-large", 413, "The body is too large",
 		"A message is at most 64 KiB of JSON, a batch 4 MiB. Send a batch in several."}
 	wrongMediaType = &kind{"wrong-media-type", 415, "The body has the wrong content type",
@@ -71,7 +73,7 @@ var (
 		"Nothing was stored, and nothing is sent or received: what can still be saved must not be written over. Stop gatewayd and restore a backup: gatewayd restore FILE."}
 )
 
-var catalogue = []*kind{damaged, notJSON, badRequest, noKey, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict,
+var catalogue = []*kind{damaged, notJSON, badRequest, noKey, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict, tooLate,
 	tooLarge, wrongMediaType, invalidFields, keyReused, tooManyAttempts, internal, queueFull, diskFull, storage, notReady}
 
 // FieldError says what is wrong with one field.
@@ -119,9 +121,14 @@ func problemOf(err error) *problem {
 	var p *problem
 	var he *echo.HTTPError
 	var refused intake.Refused
+	var late *intake.Late
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.Is(err, intake.ErrUnderWay):
+		return conflict.because("The first request with this Idempotency-Key is still under way. Ask again in a moment: it is then answered as the first was.")
+	case errors.As(err, &late):
+		return tooLate.because("%s.", capital(late.Error()))
 	case errors.As(err, &refused):
 		return wrong(refused...)
 	case errors.As(err, &he):

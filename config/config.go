@@ -21,10 +21,12 @@ type Config struct {
 	DataDir       string
 	DefaultRegion string // ISO 3166-1 alpha-2, "" none
 	HTTP          HTTP
+	Twilio        Twilio
 	Queue         Queue
 	Disk          Disk
 	Clock         Clock
 	History       History
+	Messages      Messages
 	Modems        Modems
 	Webhooks      []Webhook
 	// Warnings tell what is allowed and unwise, a line each.
@@ -40,6 +42,13 @@ type HTTP struct {
 	// AllowPrivateWebhooks lets webhooks that the API makes, and callback URLs, be
 	// plain HTTP and addresses of this host or the LAN.
 	AllowPrivateWebhooks bool
+}
+
+// Twilio says where programs are answered that take the gateway for
+// api.twilio.com; "" is nowhere.
+type Twilio struct {
+	ProxyListen string // by CONNECT
+	TLSListen   string // by name
 }
 
 // Queue sets the two rings and their waits.
@@ -75,6 +84,18 @@ type History struct {
 	// KeepFailedWebhooks is how long a delivery that was given up is kept, and its event.
 	KeepFailedWebhooks time.Duration
 }
+
+// Messages are the defaults of messages that say nothing else.
+type Messages struct {
+	Unicode string // Allow, Transliterate or Reject
+}
+
+// What becomes of texts that the GSM 7-bit alphabet lacks characters for.
+const (
+	Allow         = "allow"         // they are sent as Unicode
+	Transliterate = "transliterate" // they are written in it, if that changes nothing of what they say
+	Reject        = "reject"        // they are refused
+)
 
 // Modems says which modems are used.
 type Modems struct {

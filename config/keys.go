@@ -26,6 +26,8 @@ func scalarFields(c *Config) []field {
 		{path: "http.tls.key", read: text(&c.HTTP.TLSKey)},
 		{path: "http.metrics_open", def: "false", read: boolean(&c.HTTP.MetricsOpen)},
 		{path: "http.allow_private_webhooks", def: "false", read: boolean(&c.HTTP.AllowPrivateWebhooks)},
+		{path: "twilio.proxy_listen", read: optional(address(&c.Twilio.ProxyListen))},
+		{path: "twilio.tls_listen", read: optional(address(&c.Twilio.TLSListen))},
 		{path: "queue.outbound_capacity", def: "100000", read: number(&c.Queue.OutboundCapacity, 1, maxCapacity)},
 		{path: "queue.inbound_capacity", def: "100000", read: number(&c.Queue.InboundCapacity, 1, maxCapacity)},
 		{path: "queue.unconfirmed_wait", def: "2m", read: duration(&c.Queue.UnconfirmedWait, minWait, maxWait)},
@@ -38,6 +40,7 @@ func scalarFields(c *Config) []field {
 		// Its default is history.keep, which can be shorter than 8760h.
 		{path: "history.keep_texts", read: duration(&c.History.KeepTexts, minKeep, maxKeep)},
 		{path: "history.keep_failed_webhooks", def: "720h", read: duration(&c.History.KeepFailedWebhooks, minKeep, maxKeep)},
+		{path: "messages.unicode", def: Allow, read: oneOf(&c.Messages.Unicode, Allow, Transliterate, Reject)},
 		{path: "modems.discover", def: "true", read: boolean(&c.Modems.Discover)},
 		{path: "modems.calls", def: "hang-up", read: oneOf(&c.Modems.Calls, HangUp, Ring)},
 		{path: "modems.canary.every", def: "0", read: durationOrNone(&c.Modems.CanaryEvery, minCanary, maxWait)},

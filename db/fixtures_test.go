@@ -366,9 +366,13 @@ func goesOn(t *testing.T, dir string, version int64) {
 			t.Fatal(err)
 		}
 	}
-	waiting, err := g.q.TakeIn(ctx, sms.DefaultPriority, []string{""}, math.MaxInt64, 100)
-	if err != nil {
-		t.Fatal(err)
+	var waiting []queue.Waiting
+	for _, b := range g.q.Backlogs() {
+		found, err := g.q.TakeIn(ctx, sms.DefaultPriority, b.Key, []string{""}, math.MaxInt64, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting = append(waiting, found...)
 	}
 	for _, w := range waiting {
 		j, err := g.q.Job(ctx, w.Row, sim)

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"container/heap"
 	"context"
 	"log/slog"
 	"maps"
@@ -19,7 +18,8 @@ import (
 //
 // Waiting messages stand in lines: one line per recipient, priority and pinned
 // modem, in the order of acceptance. A line whose first message may go now
-// stands in the heap of its lane; lanes say who may take from them.
+// stands in the heap of its lane; lanes say who may take from them. Which of them is
+// next is said in fair.go.
 type dispatcher struct {
 	now     func() time.Time
 	trusted func() bool // whether now is the time of day
@@ -31,8 +31,9 @@ type dispatcher struct {
 	lanes      map[lane]*lineHeap
 	held       heldHeap // lines whose first message waits out a backoff
 	feeds      []*feed
-	lines      [queue.Priorities]int   // how many lines each priority has
-	taken      [queue.Priorities]int64 // up to where each priority was taken in, but for modems that are behind
+	lines      [queue.Priorities]int // how many lines each priority has
+	flows      map[flowOf]*flow
+	clock      [queue.Priorities]int64 // the virtual time that each priority has come to
 	window     int                     // how many lines each priority should have that somebody may take
 	used       chan struct{}           // signalled when more may have to be taken in
 	tidyAt     int                     // as many entries are worth a look at which still wait
@@ -43,6 +44,8 @@ type dispatcher struct {
 // entry is one waiting message.
 type entry struct {
 	queue.Waiting
+	flow    *flow          // of its priority and key
+	counted int            // parts of it that are counted as waiting
 	line    *line          // it stands in; nil: in a modem's hand
 	since   time.Time      // when its first backoff began; zero: it had none
 	taken   int            // how often a modem took it
@@ -50,21 +53,6 @@ type entry struct {
 
 	refusals refusals
 	plain    bool // it goes without a validity period, which the service centre refused
-}
-
-// line is the messages to one recipient of one priority for one modem or any.
-type line struct {
-	to       *recipient
-	priority int
-	pin      string
-	waiting  []*entry // by Seq
-	// where it stands
-	lane  lane
-	seq   int64 // its rank when it was put there: the heap's order must not change under it
-	index int   // in the lane's heap, -1: not there
-	aside bool  // its recipient did not get the last message
-	due   time.Time
-	held  int // in the heap of held lines, -1: not there
 }
 
 // recipient ties the lines of one number: only one modem at a time has
@@ -88,20 +76,6 @@ func (r *recipient) turnTo(sim string) {
 	}
 }
 
-// lane is a set of lines that the same modems may take from.
-type lane struct {
-	kind  laneKind
-	value string
-}
-
-type laneKind int
-
-const (
-	anyModem laneKind = iota
-	bySIM             // a number that keeps a SIM: others only while that SIM can't
-	pinned            // a message with "from": that modem only
-)
-
 // startWait is how long, after the start, numbers wait for modems that come: one
 // of them may have the SIM that the number keeps.
 const startWait = 30 * time.Second
@@ -111,7 +85,7 @@ const startWait = 30 * time.Second
 const overtakeAfter = 30 * time.Second
 
 func newDispatcher(now func() time.Time) *dispatcher {
-	return &dispatcher{now: now, trusted: func() bool { return true }, entries: map[int64]*entry{}, recipients: map[string]*recipient{}, failed: map[string]int64{}, lanes: map[lane]*lineHeap{},
+	return &dispatcher{now: now, trusted: func() bool { return true }, entries: map[int64]*entry{}, recipients: map[string]*recipient{}, failed: map[string]int64{}, lanes: map[lane]*lineHeap{}, flows: map[flowOf]*flow{},
 		window: 2000, used: make(chan struct{}, 1), tidyAt: 2 * loadAtOnce}
 }
 
@@ -168,7 +142,7 @@ func (d *dispatcher) tidy(ctx context.Context, q *queue.Queue) error {
 	defer d.mu.Unlock()
 	for _, r := range slices.Collect(maps.Values(d.recipients)) {
 		for _, l := range slices.Clone(r.lines) { // place may drop an empty line
-			l.waiting = slices.DeleteFunc(l.waiting, func(e *entry) bool {
+			d.leave(l, func(e *entry) bool {
 				n, ok := taken[e.Row]
 				if !ok || n != e.taken || waiting[e.Row] {
 					return false // it came, or was with a modem, since we looked
@@ -208,8 +182,8 @@ func (d *dispatcher) admit(w queue.Waiting) {
 		d.recipients[r.number] = r
 		delete(d.failed, r.number)
 	}
-	e := &entry{Waiting: w}
-	e.To = r.number // one string for all
+	e := &entry{Waiting: w, flow: d.flow(w.Priority, w.KeyID)}
+	e.To, e.KeyID = r.number, e.flow.key // one string for all
 	if e.Since.IsZero() {
 		e.Since = d.now()
 	}
@@ -222,102 +196,12 @@ func (d *dispatcher) admit(w queue.Waiting) {
 	d.enqueue(r, e)
 }
 
-// enqueue puts an entry into its line, at its place in the order.
-func (d *dispatcher) enqueue(r *recipient, e *entry) {
-	i := slices.IndexFunc(r.lines, func(l *line) bool { return l.priority == e.Priority && l.pin == e.Pin })
-	if i < 0 {
-		r.lines = append(r.lines, &line{to: r, priority: e.Priority, pin: e.Pin, index: -1, held: -1})
-		d.lines[e.Priority]++
-		i = len(r.lines) - 1
-	}
-	l := r.lines[i]
-	e.line, e.Pin = l, l.pin
-	d.entries[e.Row] = e
-	at, _ := slices.BinarySearchFunc(l.waiting, e.Seq, func(x *entry, seq int64) int { return int(x.Seq - seq) })
-	l.waiting = slices.Insert(l.waiting, at, e)
-	d.place(l)
-}
-
-// first is the message of a line that goes next, nil while it must wait, with
-// the time until then.
-func (l *line) first(now time.Time) (*entry, time.Time) {
-	var due time.Time
-	for i, e := range l.waiting {
-		// Later than any backoff: the clock was set back meanwhile.
-		if !e.NotBefore.After(now) || e.NotBefore.Sub(now) > queue.LongestBackoff {
-			return e, time.Time{}
-		}
-		if due.IsZero() || e.NotBefore.Before(due) {
-			due = e.NotBefore
-		}
-		// Counted from its first backoff: the later ones wait for it once.
-		if overtake := e.since.Add(overtakeAfter); overtake.After(now) {
-			if overtake.Before(due) && i+1 < len(l.waiting) {
-				due = overtake
-			}
-			break
-		}
-		if i > 100 {
-			break // far enough; due is still to come, as it must be
-		}
-	}
-	return nil, due
-}
-
-// rank orders lines: by their first messages' acceptance, but one whose
-// recipient did not get the last one stands behind what was accepted until then.
-func (l *line) rank(e *entry) int64 { return max(2*e.Seq, 2*l.to.aside+1) }
-
 // stepAside makes the lines of a recipient that did not get a message stand
 // behind a place, that of the last message that waits now, taken in or not, so
 // that a number that fails costs the others no more than the part on the air.
 // 0 ends that.
 func (d *dispatcher) stepAside(e *entry, behind int64) {
 	d.recipients[e.To].aside = behind // its lines are placed anew when it is released
-}
-
-// place puts a line where its first message belongs now.
-func (d *dispatcher) place(l *line) {
-	if l.index >= 0 {
-		heap.Remove(d.lanes[l.lane], l.index)
-	}
-	if l.held >= 0 {
-		heap.Remove(&d.held, l.held)
-	}
-	if len(l.waiting) == 0 {
-		l.to.lines = slices.DeleteFunc(l.to.lines, func(x *line) bool { return x == l })
-		d.lines[l.priority]--
-		d.forget(l.to)
-		return
-	}
-	now := d.now()
-	e, due := l.first(now)
-	if e == nil {
-		l.due = due
-		heap.Push(&d.held, l)
-		if d.held[0] == l && d.timer != nil {
-			d.lookAt(due, now)
-		}
-		return
-	}
-	if l.to.owner != nil {
-		return // it comes back when the recipient is free
-	}
-	switch {
-	case l.pin != "":
-		l.lane = lane{pinned, l.pin}
-	case l.to.sim != "" && !contains(e.RefusedBy, l.to.sim) && d.keeps(l.to.sim, e, now):
-		l.lane = lane{bySIM, l.to.sim}
-	default:
-		l.lane = lane{anyModem, ""}
-	}
-	h := d.lanes[l.lane]
-	if h == nil {
-		h = &lineHeap{}
-		d.lanes[l.lane] = h
-	}
-	l.seq, l.aside = l.rank(e), l.to.aside > 0
-	heap.Push(h, l)
 }
 
 func (d *dispatcher) forget(r *recipient) {
@@ -352,7 +236,7 @@ func (d *dispatcher) lookAt(due, now time.Time) {
 func (d *dispatcher) wake() {
 	d.lookForMore()
 	for _, f := range d.feeds {
-		if f.idle {
+		if f.idle || f.chosen >= 0 && d.higher(f, f.chosen) {
 			f.idle = false
 			select {
 			case f.ready <- struct{}{}:
@@ -362,36 +246,54 @@ func (d *dispatcher) wake() {
 	}
 }
 
-// take chooses the message that f sends next and puts it in its hand. Called
-// with mu held.
-func (d *dispatcher) take(f *feed) *entry {
+// higher tells whether f may find something of a priority above one.
+func (d *dispatcher) higher(f *feed, above int) bool {
+	now := d.now()
+	for at, h := range d.lanes {
+		if h.stands[0].line.priority > above && d.mayTake(f, at, now) {
+			return true
+		}
+	}
+	for _, r := range f.recipients() {
+		for _, l := range r.lines {
+			if l.priority > above {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// take chooses the message that f sends next, of a priority above one, and puts it
+// in its hand. Called with mu held.
+func (d *dispatcher) take(f *feed, above int) *entry {
 	now := d.now()
 	room := d.watch(f, now)
 	if room.tightness() == closed {
 		f.lookAgain(nextDay(now), now)
 		return nil
 	}
-	var best *line
-	consider := func(l *line) {
-		if best == nil || l.before(best, now) {
-			best = l
-		}
-	}
+	next := choice{d: d}
 	var passed []*line
 	for at, h := range d.lanes {
 		if !d.mayTake(f, at, now) {
 			continue
 		}
 		for unsuited := 0; h.Len() > 0 && unsuited < farEnough; {
-			l := h.lines[0]
+			s := h.stands[0]
+			l := s.line
+			if l.priority <= above {
+				break
+			}
 			if e, _ := l.first(now); e != nil && !d.refusedOnlyBy(f, e, now) && !d.behind(l, e, now) {
 				if d.suits(f, room, at, e, now) {
-					consider(l)
+					next.consider(s, e)
 					break
 				}
 				unsuited++
 			}
-			passed = append(passed, heap.Pop(h).(*line))
+			d.pull(l.stands...)
+			passed = append(passed, l)
 		}
 	}
 	moved := false
@@ -406,13 +308,19 @@ func (d *dispatcher) take(f *feed) *entry {
 	// What goes to a recipient that this modem has in hand already may follow.
 	for _, r := range f.recipients() {
 		for _, l := range r.lines {
-			if l.pin != "" && l.pin != f.name {
+			if l.pin != "" && l.pin != f.name || l.priority <= above {
 				continue
 			}
 			if e, _ := l.first(now); e != nil && !contains(e.RefusedBy, f.sim) && !d.behind(l, e, now) && f.admits(room, e, now) {
-				consider(l)
+				for _, s := range l.stands {
+					next.consider(s, e)
+				}
 			}
 		}
+	}
+	best := next.best()
+	if best == nil && above >= 0 {
+		return nil
 	}
 	if best == nil {
 		f.idle = true
@@ -421,9 +329,11 @@ func (d *dispatcher) take(f *feed) *entry {
 		}
 		return nil
 	}
-	e, _ := best.first(now)
-	r := best.to
-	best.waiting = slices.DeleteFunc(best.waiting, func(x *entry) bool { return x == e })
+	l := best.line
+	e, _ := l.first(now)
+	r := l.to
+	d.serve(best.flow, max(1, e.need(f.sim)))
+	d.leave(l, func(x *entry) bool { return x == e })
 	e.line = nil
 	e.taken++
 	r.owner = f
@@ -522,71 +432,4 @@ func (d *dispatcher) release(e *entry) {
 
 func contains(words, word string) bool {
 	return word != "" && slices.Contains(strings.Fields(words), word)
-}
-
-// before orders lines by what their first messages are worth: priority, then
-// the order of acceptance.
-func (l *line) before(other *line, now time.Time) bool {
-	if l.priority != other.priority {
-		return l.priority > other.priority
-	}
-	a, _ := l.first(now)
-	b, _ := other.first(now)
-	if a == nil || b == nil {
-		return b == nil && a != nil
-	}
-	return l.rank(a) < other.rank(b)
-}
-
-// lineHeap orders the lines of a lane. Every line in it has a message that may go.
-type lineHeap struct {
-	lines []*line
-	ready [queue.Priorities]int // of each priority, those that are not aside
-}
-
-func (h *lineHeap) Len() int { return len(h.lines) }
-func (h *lineHeap) Less(i, j int) bool {
-	a, b := h.lines[i], h.lines[j]
-	if a.priority != b.priority {
-		return a.priority > b.priority
-	}
-	return a.seq < b.seq
-}
-func (h *lineHeap) Swap(i, j int) {
-	h.lines[i], h.lines[j] = h.lines[j], h.lines[i]
-	h.lines[i].index, h.lines[j].index = i, j
-}
-func (h *lineHeap) Push(x any) {
-	l := x.(*line)
-	l.index = len(h.lines)
-	h.lines = append(h.lines, l)
-	if !l.aside {
-		h.ready[l.priority]++
-	}
-}
-func (h *lineHeap) Pop() any {
-	n := len(h.lines) - 1
-	l := h.lines[n]
-	h.lines[n] = nil
-	h.lines = h.lines[:n]
-	l.index = -1
-	if !l.aside {
-		h.ready[l.priority]--
-	}
-	return l
-}
-
-// heldHeap orders lines by when their first message may go.
-type heldHeap []*line
-
-func (h heldHeap) Len() int           { return len(h) }
-func (h heldHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
-func (h heldHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i]; h[i].held, h[j].held = i, j }
-func (h *heldHeap) Push(x any)        { l := x.(*line); l.held = len(*h); *h = append(*h, l) }
-func (h *heldHeap) Pop() any {
-	old := *h
-	l := old[len(old)-1]
-	*h = old[:len(old)-1]
-	l.held = -1
-	return l
 }

@@ -43,7 +43,7 @@ func (l *lines) wait(to string, more ...func(*queue.Waiting)) int64 {
 func (l *lines) take(f *feed) *entry {
 	l.d.mu.Lock()
 	defer l.d.mu.Unlock()
-	e := l.d.take(f)
+	e := l.d.take(f, -1)
 	if e != nil {
 		f.inHand = append(f.inHand, e)
 	}

@@ -30,17 +30,20 @@ type feed struct {
 	tight   tightness // as it was looked at last
 	sim     string    // as received messages name it; the modem's name before it is known
 	working bool
-	coming  bool // its modem has not said yet whether it can be used, or with which SIM
-	idle    bool // Next found nothing since the last signal
+	coming  bool          // its modem has not said yet whether it can be used, or with which SIM
+	idle    bool          // Next found nothing since the last signal
+	air     time.Duration // that a part takes, on average; 0: it has sent none yet
+	chosen  int           // priority of the part that Next gave out and that is not begun yet; -1: none
 	inHand  []*entry
 
 	mu      sync.Mutex
 	local   string // the SIM's number, or the modem's name
-	jobs    []*job // in hand, oldest first: the one on the air and the one after it
+	jobs    []*job // in hand, oldest first: the one on the air, the one after it, and those that a higher priority interrupted
 	up      bool   // the modem says that it can send
 	stalled bool   // the part on the air has had no answer for stallAfter
 	stall   *time.Timer
-	ending  bool // the daemon ends: what is unknown now is settled at the next start
+	begun   time.Time // when the part on the air was
+	ending  bool      // the daemon ends: what is unknown now is settled at the next start
 }
 
 // job is a message in a modem's hand.
@@ -61,7 +64,7 @@ type job struct {
 const stallAfter = 20 * time.Second
 
 func newFeed(d *dispatcher, q *queue.Queue, log *slog.Logger, name string) *feed {
-	f := &feed{d: d, q: q, log: log, name: name, sim: name, local: name, ready: make(chan struct{}, 1), idle: true, coming: true}
+	f := &feed{d: d, q: q, log: log, name: name, sim: name, local: name, ready: make(chan struct{}, 1), idle: true, coming: true, chosen: -1}
 	f.stall = time.AfterFunc(time.Hour, f.onStall)
 	f.stall.Stop()
 	f.alarm = time.AfterFunc(time.Hour, f.onAlarm)
@@ -161,23 +164,23 @@ func (f *feed) recipients() []*recipient {
 // Ready is signalled when Next may have something that it had not before.
 func (f *feed) Ready() <-chan struct{} { return f.ready }
 
-// Next chooses the part to send next.
+// Next chooses the part to send next: of a message that is under way its next,
+// unless something of a higher priority waits.
 func (f *feed) Next() *modem.Part {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.paced() {
 		return nil
 	}
-	if n := len(f.jobs); n > 0 {
-		if j := f.jobs[n-1]; j.chosen < len(j.parts) {
-			j.chosen++
-			return f.part(j)
-		}
+	above := -1
+	under := f.underWay()
+	if under != nil {
+		above = under.entry.Priority
 	}
 	for !f.ending {
-		e := f.take()
+		e := f.take(above)
 		if e == nil {
-			return nil
+			break
 		}
 		j, err := f.load(e)
 		switch {
@@ -191,21 +194,38 @@ func (f *feed) Next() *modem.Part {
 			continue
 		}
 		f.jobs = append(f.jobs, j)
-		j.chosen++
 		return f.part(j)
 	}
-	return nil
+	if under == nil {
+		return nil
+	}
+	return f.part(under)
 }
 
-// take takes a message in hand, nil if there is none for this modem.
-func (f *feed) take() *entry {
+// underWay is the message in hand that has parts left to choose; of several the
+// first to go on.
+func (f *feed) underWay() (next *job) {
+	for _, j := range f.jobs {
+		if j.chosen < len(j.parts) && (next == nil || j.entry.Priority > next.entry.Priority) {
+			next = j
+		}
+	}
+	return next
+}
+
+// take takes a message in hand of a priority above one, nil if there is none for
+// this modem.
+func (f *feed) take(above int) *entry {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock() // also after a panic, which the modem's supervisor survives
 	if !f.up {
 		f.idle = true
 		return nil
 	}
-	e := f.d.take(f)
+	if above >= 0 && !f.d.higher(f, above) {
+		return nil
+	}
+	e := f.d.take(f, above)
 	if e != nil {
 		f.inHand = append(f.inHand, e)
 	}
@@ -219,7 +239,7 @@ func (f *feed) load(e *entry) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := pdu.Submit{To: m.To, Text: m.Text, Data: m.Data, Port: m.Port, Flash: m.Flash, Report: m.DeliveryReport, Ref: m.Ref, MaxParts: 255}
+	s := pdu.Submit{To: m.To, Text: m.Text, Data: m.Data, Port: m.Port, UDH: m.UDH, Flash: m.Flash, Report: m.DeliveryReport, Ref: m.Ref, MaxParts: 255}
 	if !m.ExpiresAt.IsZero() && !e.plain && f.d.trusted() {
 		// Over already: the start of its first part will say so.
 		s.Validity = max(0, m.ExpiresAt.Sub(f.d.now()))
@@ -236,14 +256,26 @@ func (f *feed) load(e *entry) (*job, error) {
 	return &job{entry: e, id: m.ID, loaded: m, parts: parts, ref: m.Ref, first: m.Next, chosen: m.Next - 1}, nil
 }
 
+// part chooses the next part of a message.
 func (f *feed) part(j *job) *modem.Part {
+	j.chosen++
+	f.note(j.entry.Priority)
 	return &modem.Part{Row: j.entry.Row, MessageID: j.id, Number: j.chosen, Total: len(j.parts), To: j.entry.To, TPDU: j.parts[j.chosen-1]}
+}
+
+// note keeps the priority of the part that is chosen, so that a higher one that
+// comes is signalled; -1: none is.
+func (f *feed) note(priority int) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.chosen = priority
 }
 
 // Return takes back a part that was chosen and not begun.
 func (f *feed) Return(p *modem.Part) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.note(-1)
 	j := f.find(p.Row)
 	if j == nil || j.chosen != p.Number {
 		return
@@ -259,6 +291,7 @@ func (f *feed) Return(p *modem.Part) {
 func (f *feed) Begin(previous *modem.Outcome, next *modem.Part, expectedMR int) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.note(-1)
 	j := f.find(next.Row)
 	if j == nil || f.ending || previous != nil && previous.Result != modem.Confirmed && previous.Part.To == next.To {
 		// It was taken back meanwhile, or its turn depended on the part before.
@@ -295,6 +328,7 @@ func (f *feed) Begin(previous *modem.Outcome, next *modem.Part, expectedMR int) 
 	f.counted()
 	j.begun, j.air = true, next.Number
 	f.stall.Reset(stallAfter)
+	f.begun = time.Now()
 	return true, nil
 }
 
@@ -330,6 +364,7 @@ func (f *feed) apply(o modem.Outcome, v *queue.Verdict) {
 	f.stepAside(j.entry, v.Fate != queue.PartConfirmed)
 	switch v.Fate {
 	case queue.PartConfirmed:
+		f.measure(time.Since(f.begun))
 		if o.Part.Number < len(j.parts) {
 			j.air, j.entry.Done = 0, o.Part.Number
 			return
@@ -350,6 +385,17 @@ func (f *feed) apply(o modem.Outcome, v *queue.Verdict) {
 		f.remove(j)
 		f.dropEntry(j.entry)
 	}
+}
+
+// measure takes in how long a part took.
+func (f *feed) measure(took time.Duration) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	took = max(took, 10*time.Millisecond)
+	if f.air == 0 {
+		f.air = took
+	}
+	f.air += (took - f.air) / 8
 }
 
 // abandon settles what a modem loop had in hand that has ended without saying

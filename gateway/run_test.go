@@ -182,7 +182,7 @@ func TestExpiredAreForgotten(t *testing.T) {
 	if n := len(d.recipients); n > 2*loadAtOnce {
 		t.Errorf("%d recipients are held in memory", n)
 	}
-	if h := d.lanes[lane{anyModem, ""}]; h.Len() != len(d.recipients) {
+	if h := d.lanes[lane{kind: anyModem}]; h.Len() != len(d.recipients) {
 		t.Errorf("%d lines of %d recipients", h.Len(), len(d.recipients))
 	}
 	if d.entries[1] == nil {

@@ -1,6 +1,8 @@
 package intake
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -20,9 +22,12 @@ type Message struct {
 	Text           *string
 	Data           []byte // nil: none
 	Port           int    // application port of data; 0: none
+	UDH            []byte // data's own user data header, its length in front; nil: none
 	Priority       *int   // 0 to 9; nil: sms.DefaultPriority
 	SendAt         time.Time
 	ExpiresAt      time.Time
+	RejectIfLate   bool    // refuse it if it is expected to be sent after ExpiresAt, or no modem can send it now
+	Unicode        Unicode // "": as the desk has it
 	Flash          bool
 	DeliveryReport *bool             // nil: yes
 	OnUnconfirmed  sms.OnUnconfirmed // "": sms.Resend
@@ -46,7 +51,7 @@ func (r *reading) wrong(field, format string, args ...any) {
 // Draft makes a message ready for Submit. The errors are all that is wrong with
 // it; their fields have the names of the API.
 func (d *Desk) Draft(who Caller, m Message) (queue.Draft, []FieldError) {
-	r := reading{Desk: d, m: m, d: queue.Draft{KeyID: who.KeyID, Message: sms.Message{
+	r := reading{Desk: d, m: m, d: queue.Draft{KeyID: who.KeyID, RejectIfLate: m.RejectIfLate, Message: sms.Message{
 		Direction: sms.Outbound, Priority: sms.DefaultPriority, Flash: m.Flash, DeliveryReport: true, OnUnconfirmed: m.OnUnconfirmed,
 		CallbackURL: m.CallbackURL, ClientID: m.ClientID, Metadata: m.Metadata, SendAt: m.SendAt, ExpiresAt: m.ExpiresAt,
 	}}}
@@ -65,6 +70,11 @@ func (d *Desk) Draft(who Caller, m Message) (queue.Draft, []FieldError) {
 		if what := d.o.Callback(m.CallbackURL); what != "" {
 			r.wrong("callback_url", "%s", what)
 		}
+	}
+	switch m.Unicode {
+	case "", Allow, Transliterate, Reject:
+	default:
+		r.wrong("unicode", "must be one of %s, %s, %s", Allow, Transliterate, Reject)
 	}
 	r.recipient()
 	r.content()
@@ -90,23 +100,47 @@ func (r *reading) content() {
 	if r.m.Port != 0 && r.m.Data == nil {
 		r.wrong("port", "belongs to data; a text has none")
 	}
+	if r.m.UDH != nil && r.m.Data == nil {
+		r.wrong("udh", "belongs to data; a text has none")
+	}
 	switch {
 	case r.m.Text != nil && r.m.Data != nil:
 		r.wrong("data", "can't be sent together with text")
 	case r.m.Text != nil:
 		r.text(*r.m.Text)
 	case r.m.Data != nil:
-		r.d.Data, r.d.Port = r.m.Data, r.m.Port
-		if n := pdu.AnalyseData(len(r.m.Data), r.m.Port != 0).Parts; n > r.o.MaxParts {
-			r.wrong("data", "needs %d parts; at most %d are allowed", n, r.o.MaxParts)
-		}
+		r.d.Data, r.d.Port, r.d.UDH = r.m.Data, r.m.Port, r.m.UDH
+		r.data()
 	default:
 		r.wrong("text", "is missing")
 	}
 }
 
+func (r *reading) data() {
+	a, err := analyse(r.d)
+	bad := (*pdu.Error)(nil)
+	switch {
+	case len(r.d.Data) == 0:
+		r.wrong("data", "is empty")
+	case errors.As(err, &bad):
+		r.wrong(bad.Field, "%s", bad.Detail)
+	case err != nil:
+		r.wrong("data", "%s", err)
+	case a.Parts > r.o.MaxParts:
+		r.wrong("data", "needs %d parts; at most %d are allowed", a.Parts, r.o.MaxParts)
+	}
+	r.d.Encoding, r.d.Parts = a.Encoding, a.Parts
+}
+
+func analyse(d queue.Draft) (pdu.Analysis, error) {
+	return pdu.Submit{Text: d.Text, Data: d.Data, Port: d.Port, UDH: d.UDH}.Analyse()
+}
+
 func (r *reading) text(text string) {
 	analysis, err := pdu.Analyse(text)
+	if err == nil && analysis.ForcedBy != 0 {
+		text, analysis = r.unicode(text, analysis)
+	}
 	switch {
 	case text == "":
 		r.wrong("text", "is empty")
@@ -116,7 +150,27 @@ func (r *reading) text(text string) {
 		r.wrong("text", "needs %d parts as %s%s; at most %d are allowed",
 			analysis.Parts, analysis.Encoding, because(analysis), r.o.MaxParts)
 	}
-	r.d.Text = text
+	r.d.Text, r.d.Encoding, r.d.Parts = text, analysis.Encoding, analysis.Parts
+}
+
+// unicode does with a text that is not in the GSM 7-bit alphabet what is to be done.
+func (r *reading) unicode(text string, a pdu.Analysis) (string, pdu.Analysis) {
+	switch cmp.Or(r.m.Unicode, r.o.Unicode, Allow) {
+	case Allow:
+	case Transliterate:
+		plain, whole := pdu.Transliterate(text)
+		b, err := pdu.Analyse(plain)
+		if !whole || err != nil {
+			r.d.Warnings = append(r.d.Warnings, sms.WarnUnicode)
+			break
+		}
+		r.d.Warnings = append(r.d.Warnings, sms.WarnTransliterated)
+		return plain, b
+	case Reject:
+		f := a.Forced()
+		r.wrong("text", "has %q (%s) at position %d, which is not in the GSM 7-bit alphabet; unicode is reject", f.Character, f.CodePoint, f.Position)
+	}
+	return text, a
 }
 
 // because names the character that made a text need more than twice the room.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"gatewayd/clock"
@@ -27,9 +28,11 @@ type Modems interface {
 // Options are what New needs. Queue must be given.
 type Options struct {
 	Queue    *queue.Queue
-	Modems   Modems // nil: none
-	Region   string // ISO country whose national numbers are accepted; "": none
-	MaxParts int    // of a message; 0: pdu.MaxParts
+	Modems   Modems   // nil: none
+	Region   string   // ISO country whose national numbers are accepted; "": none
+	MaxParts int      // of a message; 0: pdu.MaxParts
+	Unicode  Unicode  // of messages that don't say; "": Allow
+	Foreseer Foreseer // nil: nothing is foreseen
 	Clock    *clock.Clock
 	Now      func() time.Time
 	// Callback says what is wrong with a callback_url, "" if nothing is; nil: nothing.
@@ -37,7 +40,21 @@ type Options struct {
 }
 
 // Desk takes messages in.
-type Desk struct{ o Options }
+type Desk struct {
+	o Options
+
+	mu       sync.Mutex
+	underWay map[request]chan struct{} // requests with an Idempotency-Key; closed when they are over
+}
+
+// request names one that may be repeated.
+type request struct{ keyID, key string }
+
+// waitForFirst is how long a repetition waits for a request that is under way.
+const waitForFirst = 5 * time.Second
+
+// ErrUnderWay means that the request with this Idempotency-Key is still under way.
+var ErrUnderWay = errors.New("the first request with this Idempotency-Key is still under way")
 
 // New returns a desk.
 func New(o Options) *Desk {
@@ -50,13 +67,23 @@ func New(o Options) *Desk {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Desk{o}
+	return &Desk{o: o, underWay: map[request]chan struct{}{}}
 }
 
 // Caller is who hands messages in.
 type Caller struct {
 	KeyID string // of its API key, or what stands for one
 }
+
+// Unicode says what becomes of a text that the GSM 7-bit alphabet lacks characters for.
+type Unicode string
+
+// What may become of it.
+const (
+	Allow         Unicode = "allow"         // it is sent as Unicode
+	Transliterate Unicode = "transliterate" // it is written in that alphabet if that changes nothing of what it says
+	Reject        Unicode = "reject"        // it is refused
+)
 
 // FieldError says what is wrong with one field. Its detail reads on from the
 // field's name: "must be a whole number from 0 to 9".
@@ -78,10 +105,26 @@ func (r Refused) Error() string {
 
 // Submit queues all drafts or none and returns them once they are durable, as
 // queue.Queue.Submit does. A caller that hangs up does not leave it open whether
-// they were taken: they are. Errors: Refused, and those of the queue.
+// they were taken: they are. A repetition waits for the first a while. Errors: Refused,
+// *Late, ErrUnderWay, and those of the queue.
 func (d *Desk) Submit(ctx context.Context, who Caller, drafts []queue.Draft, once *queue.Idempotency) (accepted []sms.Message, replayed bool, err error) {
 	for i := range drafts {
 		drafts[i].KeyID = who.KeyID
+	}
+	if once != nil {
+		over, waited, err := d.begin(ctx, request{once.KeyID, once.Key})
+		if err != nil {
+			return nil, false, err
+		}
+		defer over()
+		if waited { // what would be said of it now does not count
+			if accepted, replayed, err = d.o.Queue.Replay(ctx, once); replayed || err != nil {
+				return accepted, replayed, err
+			}
+		}
+	}
+	if err := d.foresee(ctx, drafts); err != nil {
+		return nil, false, err
 	}
 	failpoint.Hit("api.before-commit")
 	accepted, replayed, err = d.o.Queue.Submit(context.WithoutCancel(ctx), drafts, once)
@@ -90,4 +133,34 @@ func (d *Desk) Submit(ctx context.Context, who Caller, drafts []queue.Draft, onc
 		return nil, false, Refused{{bad.Field, strings.TrimPrefix(bad.Detail, bad.Field+": ")}}
 	}
 	return accepted, replayed, err
+}
+
+// begin makes a request the only one with its Idempotency-Key until over is called.
+func (d *Desk) begin(ctx context.Context, r request) (over func(), waited bool, err error) {
+	patience := time.NewTimer(waitForFirst)
+	defer patience.Stop()
+	for {
+		d.mu.Lock()
+		first := d.underWay[r]
+		if first == nil {
+			done := make(chan struct{})
+			d.underWay[r] = done
+			d.mu.Unlock()
+			return func() {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				delete(d.underWay, r)
+				close(done)
+			}, waited, nil
+		}
+		d.mu.Unlock()
+		select {
+		case <-first:
+			waited = true
+		case <-patience.C:
+			return nil, true, ErrUnderWay
+		case <-ctx.Done():
+			return nil, true, ctx.Err()
+		}
+	}
 }

@@ -56,7 +56,8 @@ type Outbox interface {
 	// wait for anything but the disk.
 	Next() *Part
 	Return(*Part)
-	// Ready is signalled when Next may have something that it had not before.
+	// Ready is signalled when Next may have something that it had not before, or
+	// something more urgent than what it gave out and is not begun.
 	Ready() <-chan struct{}
 	// Begin commits, in one transaction, the outcome of the part before (nil:
 	// none) and that next is about to be sent. expectedMR is the TP-MR that next

@@ -54,6 +54,9 @@ func (m *Modem) sendAll(ctx context.Context, first *Part) *trouble {
 				return t
 			}
 		}
+		if next = m.latest(next); next == nil {
+			break
+		}
 		m.keepLink(ctx, next.part)
 		s := m.send(ctx, previous, next)
 		if s.booked {
@@ -85,6 +88,18 @@ func (m *Modem) sendAll(ctx context.Context, first *Part) *trouble {
 	}
 	m.book(previous)
 	return nil
+}
+
+// latest asks for another part than the chosen one if the Outbox says that there may
+// be a better one by now: what is urgent goes before what only was chosen earlier.
+func (m *Modem) latest(chosen *load) *load {
+	select {
+	case <-m.o.Outbox.Ready():
+		m.o.Outbox.Return(chosen.part)
+		return pack(m.o.Outbox.Next())
+	default:
+		return chosen
+	}
 }
 
 // book commits an outcome. Nothing is sent before that has succeeded: a part

@@ -41,6 +41,7 @@ type writtenDraft struct {
 	Text          string            `json:"text,omitempty"`
 	Data          []byte            `json:"data,omitzero"` // it may be empty, and so may Metadata
 	Port          int               `json:"port,omitempty"`
+	UDH           []byte            `json:"udh,omitempty"`
 	Encoding      sms.Encoding      `json:"encoding"`
 	Parts         int               `json:"parts"`
 	Priority      int               `json:"priority"`
@@ -54,18 +55,25 @@ type writtenDraft struct {
 	ExpiresAt     int64             `json:"expires_at,omitempty"`
 	Pin           string            `json:"pin,omitempty"`
 	KeyID         string            `json:"key_id,omitempty"`
+	ExpectedAt    int64             `json:"expected_at,omitempty"`
+	ExpectedModem string            `json:"expected_modem,omitempty"`
+	Warnings      string            `json:"warnings,omitempty"`
 }
 
 func (r *record) draft() ([]byte, error) {
-	return json.Marshal(writtenDraft{r.To, r.From, r.Text, r.Data, r.Port, r.Encoding, r.Parts, r.Priority, r.Flash, r.DeliveryReport,
-		r.OnUnconfirmed, r.CallbackURL, r.Metadata, r.ClientID, toMSOrZero(r.SendAt), toMSOrZero(r.ExpiresAt), r.pin, r.keyID})
+	return json.Marshal(writtenDraft{r.To, r.From, r.Text, r.Data, r.Port, r.UDH, r.Encoding, r.Parts, r.Priority, r.Flash, r.DeliveryReport,
+		r.OnUnconfirmed, r.CallbackURL, r.Metadata, r.ClientID, toMSOrZero(r.SendAt), toMSOrZero(r.ExpiresAt), r.pin, r.keyID,
+		toMSOrZero(r.ExpectedAt), r.ExpectedModem, codesOf(r.Warnings)})
 }
 
 func (d *writtenDraft) record() *record {
-	return newRecord(Draft{Pin: d.Pin, KeyID: d.KeyID, Message: sms.Message{
+	r := newRecord(Draft{Pin: d.Pin, KeyID: d.KeyID, Message: sms.Message{
 		To: d.To, From: d.From, Text: d.Text, Data: d.Data, Port: d.Port, Encoding: d.Encoding, Parts: d.Parts, Priority: d.Priority,
 		Flash: d.Flash, DeliveryReport: d.Report, OnUnconfirmed: d.OnUnconfirmed, CallbackURL: d.CallbackURL, Metadata: d.Metadata,
-		ClientID: d.ClientID, SendAt: fromMSOrZero(d.SendAt), ExpiresAt: fromMSOrZero(d.ExpiresAt)}})
+		ClientID: d.ClientID, SendAt: fromMSOrZero(d.SendAt), ExpiresAt: fromMSOrZero(d.ExpiresAt),
+		UDH: d.UDH, ExpectedAt: fromMSOrZero(d.ExpectedAt), ExpectedModem: d.ExpectedModem, Warnings: warningsOf(d.Warnings)}})
+	r.ForcedBy = r.forcedBy()
+	return r
 }
 
 // clientKey names a message as its client does.
@@ -82,7 +90,7 @@ func (q *Queue) submitBatch(records []*record, once *Idempotency) (accepted []sm
 	drafts := make([][]byte, len(records))
 	for i, r := range records {
 		// To the millisecond, as they are read again.
-		r.SendAt, r.ExpiresAt = fromMSOrZero(toMSOrZero(r.SendAt)), fromMSOrZero(toMSOrZero(r.ExpiresAt))
+		r.SendAt, r.ExpiresAt, r.ExpectedAt = fromMSOrZero(toMSOrZero(r.SendAt)), fromMSOrZero(toMSOrZero(r.ExpiresAt)), fromMSOrZero(toMSOrZero(r.ExpectedAt))
 		if drafts[i], err = r.draft(); err != nil {
 			return nil, false, err
 		}
@@ -132,7 +140,7 @@ func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts [][]byte, once 
 			}
 			r.Row = q.nextRow()
 			r.begin(now, !q.o.Trusted())
-			k := snapshotKey{r.Status, r.local()}
+			k := snapshotKey{r.Status, r.local(), toMSOrZero(r.ExpectedAt), r.ExpectedModem, codesOf(r.Warnings)}
 			if state = states[k]; state == "" {
 				if state, err = r.snapshot(); err != nil {
 					return nil, err
@@ -173,8 +181,10 @@ func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts [][]byte, once 
 
 // snapshotKey is all in which the first snapshots of a batch's messages differ.
 type snapshotKey struct {
-	status sms.Status
-	local  string
+	status          sms.Status
+	local           string
+	expected        int64
+	modem, warnings string
 }
 
 // promise remembers a message under its client's name until it is written out.

@@ -294,6 +294,7 @@ func TestBatchIsLikeSingleMessages(t *testing.T) {
 			{To: "+491700000001", Text: "ÄÖÜ <&> €日本", Priority: 7, DeliveryReport: true, CallbackURL: "https://shop.example/x", Metadata: map[string]string{"order": "7"}},
 			{To: "+491700000001", Data: []byte{1, 2, 0, 255}, Port: 2948, OnUnconfirmed: sms.Fail},
 			{To: "+491700000001", Data: []byte{}},
+			{To: "+491700000001", Data: []byte{1}, UDH: []byte{3, 0x70, 1, 0}, ExpectedAt: b.now.Add(time.Minute), ExpectedModem: "a \"b\"", Warnings: []sms.Warning{sms.WarnLate, sms.WarnNoModem}},
 			{To: "+491700000001", Text: "!", Flash: true, From: "office", Metadata: map[string]string{}},
 			{To: "+491700000002", Text: strings.Repeat("long ", 100), SendAt: b.now.Add(time.Hour), ExpiresAt: b.now.Add(2 * time.Hour)},
 			{To: "+491700000002", Text: "it is time", SendAt: b.now},

@@ -35,7 +35,7 @@ func (q *Queue) HasCall(ctx context.Context, c sms.Call, since time.Time) (found
 		if err != nil {
 			return err
 		}
-		all, err := events(r, `WHERE e.seq > ? AND e.type = ? AND e.at > ?`, newest-callsLookedAt, sms.EventCall, toMS(since))
+		all, _, err := events(r, nil, `WHERE e.seq > ? AND e.type = ? AND e.at > ?`, newest-callsLookedAt, sms.EventCall, toMS(since))
 		for _, e := range all {
 			var told sms.Call
 			if err := json.Unmarshal(e.Data, &told); err != nil {

@@ -82,7 +82,7 @@ func (q *Queue) scrub(ctx context.Context) {
 
 // eraseText erases what a message says, wherever it is kept.
 func eraseText(tx *db.Tx, row int64) error {
-	if _, err := tx.Exec(`UPDATE messages SET text = NULL, data = NULL, details = NULL, redacted = 1 WHERE row = ?`, row); err != nil {
+	if _, err := tx.Exec(`UPDATE messages SET text = NULL, data = NULL, udh = NULL, details = NULL, redacted = 1 WHERE row = ?`, row); err != nil {
 		return err
 	}
 	_, err := tx.Exec(`UPDATE received_pdus SET pdu = x'' WHERE message = ?`, row)

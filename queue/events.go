@@ -80,12 +80,18 @@ const eventColumns = `e.seq, e.type, e.at, e.clock_uncertain, e.state`
 
 // EventsAfter returns up to limit events with a sequence above seq, in order.
 func (q *Queue) EventsAfter(ctx context.Context, seq int64, limit int) ([]sms.Event, error) {
-	var all []sms.Event
-	err := q.db.Read(ctx, func(r db.Querier) (err error) {
-		all, err = events(r, `WHERE e.seq > ? ORDER BY e.seq LIMIT ?`, seq, limit)
+	all, _, err := q.EventsOf(ctx, seq, limit, nil)
+	return all, err
+}
+
+// EventsOf looks at up to limit events with a sequence above seq, in order, and
+// returns those whose type is wanted (nil: all), and up to where it has looked.
+func (q *Queue) EventsOf(ctx context.Context, seq int64, limit int, wanted func(kind string) bool) (all []sms.Event, upTo int64, err error) {
+	err = q.db.Read(ctx, func(r db.Querier) (err error) {
+		all, upTo, err = events(r, wanted, `WHERE e.seq > ? ORDER BY e.seq LIMIT ?`, seq, limit)
 		return err
 	})
-	return all, err
+	return all, max(seq, upTo), err
 }
 
 // Event returns the event with this sequence, or ErrNotFound once it is pruned
@@ -93,7 +99,7 @@ func (q *Queue) EventsAfter(ctx context.Context, seq int64, limit int) ([]sms.Ev
 func (q *Queue) Event(ctx context.Context, seq int64) (*sms.Event, error) {
 	var all []sms.Event
 	err := q.db.Read(ctx, func(r db.Querier) (err error) {
-		all, err = events(r, `WHERE e.seq = ?`, seq)
+		all, _, err = events(r, nil, `WHERE e.seq = ?`, seq)
 		return err
 	})
 	if err == nil && len(all) == 0 {
@@ -105,8 +111,9 @@ func (q *Queue) Event(ctx context.Context, seq int64) (*sms.Event, error) {
 	return &all[0], nil
 }
 
-// events reads the events that where selects, each with its message as it was.
-func events(r db.Querier, where string, args ...any) ([]sms.Event, error) {
+// events reads the events that where selects and whose type is wanted (nil: all),
+// each with its message as it was, and tells the last sequence among all.
+func events(r db.Querier, wanted func(string) bool, where string, args ...any) (all []sms.Event, last int64, err error) {
 	type bare struct {
 		sms.Event
 		message sql.NullInt64
@@ -114,7 +121,7 @@ func events(r db.Querier, where string, args ...any) ([]sms.Event, error) {
 	}
 	rows, err := r.Query(`SELECT `+eventColumns+`, e.message FROM events e `+where, args...)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer rows.Close()
 	var found []bare
@@ -122,40 +129,43 @@ func events(r db.Querier, where string, args ...any) ([]sms.Event, error) {
 		var b bare
 		var at int64
 		if err := rows.Scan(&b.Seq, &b.Type, &at, &b.ClockUncertain, &b.state, &b.message); err != nil {
-			return nil, err
+			return nil, 0, err
+		}
+		if last = b.Seq; wanted != nil && !wanted(b.Type) {
+			continue
 		}
 		b.Time = fromMS(at)
 		found = append(found, b)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	all := make([]sms.Event, 0, len(found))
+	all = make([]sms.Event, 0, len(found))
 	for _, b := range found {
 		e := b.Event
 		if !b.message.Valid {
 			e.Data = json.RawMessage(b.state)
 			if e.Number, err = callerOf(&e); err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 			all = append(all, e)
 			continue
 		}
 		rec, err := load(r, b.message.Int64)
 		if err != nil {
-			return nil, fmt.Errorf("event %d: %w", e.Seq, err)
+			return nil, 0, fmt.Errorf("event %d: %w", e.Seq, err)
 		}
 		m, err := rec.rewind(b.state)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if e.Data, err = json.Marshal(m); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		e.Number, e.Message = rec.number(), rec.ID
 		all = append(all, e)
 	}
-	return all, nil
+	return all, last, nil
 }
 
 // Span returns the oldest and the newest sequence in the log; 0, 0 when empty.

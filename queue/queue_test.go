@@ -172,9 +172,14 @@ func (b *box) inbound() []sms.Message {
 // takeIn takes in what waits for any modem, the highest priority first.
 func (b *box) takeIn() (all []queue.Waiting, err error) {
 	for p := 9; p >= 0 && err == nil; p-- {
-		var found []queue.Waiting
-		found, err = b.q.TakeIn(context.Background(), p, []string{""}, math.MaxInt64, 1000)
-		all = append(all, found...)
+		keys := map[string]bool{}
+		for _, x := range b.q.Backlogs() {
+			keys[x.Key] = true
+		}
+		for key := range keys {
+			found, fault := b.q.TakeIn(context.Background(), p, key, []string{""}, math.MaxInt64, 1000)
+			all, err = append(all, found...), errors.Join(err, fault)
+		}
 	}
 	return all, err
 }

@@ -21,6 +21,7 @@ type Filter struct {
 	Status       []sms.Status
 	To, From     string
 	Modem        string
+	ClientID     string    // of whichever API key
 	Since, Until time.Time // by created_at: since inclusive, until exclusive
 	Cursor       string    // from the page before
 	Limit        int
@@ -76,6 +77,9 @@ func (q *Queue) List(ctx context.Context, f Filter) (page []sms.Message, next st
 	}
 	if f.Modem != "" {
 		add("m.modem = ?", f.Modem)
+	}
+	if f.ClientID != "" {
+		add("m.client_id = ?", f.ClientID)
 	}
 	if !f.Since.IsZero() {
 		add("m.created_at >= ?", toMS(f.Since))

@@ -10,6 +10,7 @@ import (
 
 	"gatewayd/db"
 	"gatewayd/sms"
+	"gatewayd/sms/pdu"
 )
 
 // record is a message's whole row: the message and what only the queue needs.
@@ -36,7 +37,7 @@ const recordColumns = `m.row, m.id, m.direction, m.status, m.number, m.local, m.
 	m.client_id, m.created_at, m.send_at, m.expires_at, m.expected_at, m.sent_at, m.delivered_at, m.updated_at,
 	m.attempts, m.possible_duplicate, m.clock_uncertain, m.incomplete, m.redacted, m.error_code, m.error_title, m.error_detail,
 	m.kind, m.details, m.key_id, m.pin, m.slot, m.queued_seq, m.not_before, m.concat_ref, m.resends_left, m.extra_resend,
-	m.unconfirmed_at, m.refused_by, m.held, m.last_event`
+	m.unconfirmed_at, m.refused_by, m.held, m.last_event, m.udh, m.expected_modem, m.warnings`
 
 type scanner interface{ Scan(...any) error }
 
@@ -53,13 +54,14 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 		sentAt, deliveredAt           sql.NullInt64
 		slot, queuedSeq, notBefore    sql.NullInt64
 		concatRef, unconfirmedAt      sql.NullInt64
+		warnings                      string
 	)
 	into := append([]any{&r.Row, &r.ID, &r.Direction, &r.Status, &number, &local, &text, &r.Data, &r.Port, &r.Encoding,
 		&r.Parts, &r.Modem, &r.Priority, &r.Flash, &r.DeliveryReport, &r.OnUnconfirmed, &r.CallbackURL, &metadata,
 		&clientID, &created, &sendAt, &expiresAt, &expectedAt, &sentAt, &deliveredAt, &updated,
 		&r.Attempts, &r.PossibleDuplicate, &r.ClockUncertain, &r.Incomplete, &r.Redacted, &code, &title, &detail,
 		&r.Kind, &about, &r.keyID, &r.pin, &slot, &queuedSeq, &notBefore, &concatRef, &r.resendsLeft, &r.extraResend,
-		&unconfirmedAt, &r.refusedBy, &r.held, &r.lastEvent}, more...)
+		&unconfirmedAt, &r.refusedBy, &r.held, &r.lastEvent, &r.UDH, &r.ExpectedModem, &warnings}, more...)
 	if err := row.Scan(into...); err != nil {
 		return nil, err
 	}
@@ -93,8 +95,40 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 	if concatRef.Valid {
 		r.concatRef = int(concatRef.Int64)
 	}
+	r.Warnings = warningsOf(warnings)
+	r.ForcedBy = r.forcedBy()
 	r.written()
 	return &r, nil
+}
+
+func warningsOf(codes string) (all []sms.Warning) {
+	for code := range strings.FieldsSeq(codes) {
+		all = append(all, sms.Warning(code))
+	}
+	return all
+}
+
+func codesOf(warnings []sms.Warning) string {
+	all := ""
+	for i, w := range warnings {
+		if i > 0 {
+			all += " "
+		}
+		all += string(w)
+	}
+	return all
+}
+
+// forcedBy finds again why a text goes out as Unicode: it is not kept.
+func (r *record) forcedBy() sms.Forced {
+	if r.Direction != sms.Outbound || r.Encoding != sms.UCS2 || r.Text == "" {
+		return sms.Forced{}
+	}
+	a, err := pdu.Analyse(r.Text)
+	if err != nil {
+		return sms.Forced{} // of a version that took it all the same
+	}
+	return a.Forced()
 }
 
 // number is the other side's phone number.
@@ -133,13 +167,15 @@ func (r *record) insert(tx *db.Tx) error {
 	_, err = tx.Insert(`INSERT INTO messages (row, id, direction, status, number, local, text, data, port, encoding,
 		parts, modem, priority, flash, delivery_report, on_unconfirmed, callback_url, metadata, client_id,
 		created_at, send_at, expires_at, expected_at, sent_at, updated_at, possible_duplicate, clock_uncertain, incomplete,
-		error_code, error_title, error_detail, kind, details, key_id, pin, slot, queued_seq, last_event)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		error_code, error_title, error_detail, kind, details, key_id, pin, slot, queued_seq, last_event,
+		udh, expected_modem, warnings)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.Row, r.ID, r.Direction, r.Status, r.number(), r.local(), text, r.Data, r.Port, r.Encoding,
 		r.Parts, r.Modem, r.Priority, r.Flash, r.DeliveryReport, r.OnUnconfirmed, r.CallbackURL, metadata, orNull(r.ClientID),
 		toMS(r.CreatedAt), nullMS(r.SendAt), nullMS(r.ExpiresAt), nullMS(r.ExpectedAt), nullMS(r.SentAt), toMS(r.UpdatedAt),
 		r.PossibleDuplicate, r.ClockUncertain, r.Incomplete, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
-		r.Kind, about, r.keyID, r.pin, nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0), r.lastEvent)
+		r.Kind, about, r.keyID, r.pin, nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0), r.lastEvent,
+		r.UDH, r.ExpectedModem, codesOf(r.Warnings))
 	r.written()
 	return err
 }
@@ -223,6 +259,8 @@ type snapshot struct {
 	Local             string     `json:"l,omitempty"`
 	Modem             string     `json:"m,omitempty"`
 	ExpectedAt        int64      `json:"x,omitempty"`
+	ExpectedModem     string     `json:"xm,omitempty"`
+	Warnings          string     `json:"w,omitempty"`
 	SentAt            int64      `json:"t,omitempty"`
 	DeliveredAt       int64      `json:"d,omitempty"`
 	UpdatedAt         int64      `json:"u"`
@@ -234,12 +272,22 @@ type snapshot struct {
 }
 
 func (r *record) snapshot() (string, error) {
-	s := snapshot{r.Status, r.local(), r.Modem, toMSOrZero(r.ExpectedAt), toMSOrZero(r.SentAt),
+	s := snapshot{r.Status, r.local(), r.Modem, toMSOrZero(r.ExpectedAt), r.ExpectedModem, codesOf(r.Warnings), toMSOrZero(r.SentAt),
 		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.ClockUncertain, r.Error, r.Held}
 	// The first of a message says no more than this.
-	if s == (snapshot{Status: s.Status, UpdatedAt: s.UpdatedAt, ClockUncertain: s.ClockUncertain}) {
-		b := append(append(make([]byte, 0, 64), `{"s":"`...), s.Status...)
-		b = strconv.AppendInt(append(b, `","u":`...), s.UpdatedAt, 10)
+	if s == (snapshot{Status: s.Status, UpdatedAt: s.UpdatedAt, ClockUncertain: s.ClockUncertain, ExpectedAt: s.ExpectedAt, ExpectedModem: s.ExpectedModem, Warnings: s.Warnings}) && plain(s.ExpectedModem) {
+		b := append(append(make([]byte, 0, 96), `{"s":"`...), s.Status...)
+		b = append(b, '"')
+		if s.ExpectedAt != 0 {
+			b = strconv.AppendInt(append(b, `,"x":`...), s.ExpectedAt, 10)
+		}
+		if s.ExpectedModem != "" {
+			b = append(append(append(b, `,"xm":"`...), s.ExpectedModem...), '"')
+		}
+		if s.Warnings != "" {
+			b = append(append(append(b, `,"w":"`...), s.Warnings...), '"')
+		}
+		b = strconv.AppendInt(append(b, `,"u":`...), s.UpdatedAt, 10)
 		if s.ClockUncertain {
 			b = append(b, `,"c":true`...)
 		}
@@ -247,6 +295,13 @@ func (r *record) snapshot() (string, error) {
 	}
 	b, err := json.Marshal(s)
 	return string(b), err
+}
+
+// plain tells whether a name needs no escapes in JSON.
+func plain(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '-' && r != '_'
+	})
 }
 
 // rewind gives the message as it was when the snapshot was taken.
@@ -264,6 +319,7 @@ func (r *record) rewind(state string) (sms.Message, error) {
 	} else {
 		m.From = s.Local
 	}
+	m.ExpectedModem, m.Warnings = s.ExpectedModem, warningsOf(s.Warnings)
 	m.ExpectedAt, m.SentAt, m.DeliveredAt, m.UpdatedAt = fromMSOrZero(s.ExpectedAt), fromMSOrZero(s.SentAt), fromMSOrZero(s.DeliveredAt), fromMS(s.UpdatedAt)
 	return m, nil
 }

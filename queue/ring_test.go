@@ -83,3 +83,39 @@ func TestReportWaitFreesTheSlot(t *testing.T) {
 	b.report(3, m.To, 0)
 	b.want(m.ID, sms.Delivered)
 }
+
+// Cursors lead through the messages in their order however often their slots are
+// used again meanwhile, and what comes while somebody reads is on no later page.
+func TestCursorsSurviveTheRing(t *testing.T) {
+	b := open(t, queue.Options{OutboundCapacity: 3})
+	send := func() string {
+		m := b.submit("+491701234567", "x", func(d *queue.Draft) { d.DeliveryReport = false })
+		b.begin(m, 1)
+		b.advance(&queue.Verdict{Row: m.Row, Part: 1, Fate: queue.PartConfirmed, MR: 1}, nil)
+		return m.ID
+	}
+	var want, got []string
+	for range 20 {
+		want = append(want, send())
+	}
+	slices.Reverse(want)
+	for cursor := ""; ; {
+		page, next, err := b.q.List(context.Background(), queue.Filter{Limit: 3, Cursor: cursor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range page {
+			got = append(got, m.ID)
+		}
+		for range 4 { // more than the ring has slots
+			send()
+		}
+		if cursor = next; next == "" {
+			break
+		}
+		b.restart()
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%d messages in the pages, want %d in their order", len(got), len(want))
+	}
+}

@@ -21,6 +21,9 @@ type Draft struct {
 	sms.Message
 	Pin   string // name of the only modem that may send it; "" any
 	KeyID string // the API key that submits it
+	// RejectIfLate is for who foresees when it will be sent: it is to be refused
+	// rather than queued if that is too late.
+	RejectIfLate bool
 }
 
 // Idempotency names a request so that its repetition gives the same answer.
@@ -121,21 +124,27 @@ func newRecord(d Draft) *record {
 
 func (q *Queue) draft(i int, d Draft) (*record, error) {
 	r := newRecord(d)
-	var a pdu.Analysis
+	if r.Priority < 0 || r.Priority >= Priorities {
+		return nil, &DraftError{i, "priority", fmt.Sprintf("must be a whole number from 0 to %d", Priorities-1)}
+	}
 	field := "text"
 	if r.Data != nil {
 		field = "data"
-		a = pdu.AnalyseData(len(r.Data), r.Port != 0)
-	} else {
-		var err error
-		if a, err = pdu.Analyse(r.Text); err != nil {
-			return nil, &DraftError{i, field, err.Error()}
-		}
+	}
+	a, err := pdu.Analysis{Encoding: sms.Octet}, error(nil) // of no data at all
+	if r.Data == nil || len(r.Data) > 0 {
+		a, err = pdu.Submit{Text: r.Text, Data: r.Data, Port: r.Port, UDH: r.UDH}.Analyse()
+	}
+	if bad := (*pdu.Error)(nil); errors.As(err, &bad) {
+		return nil, &DraftError{i, bad.Field, bad.Detail}
+	}
+	if err != nil {
+		return nil, &DraftError{i, field, err.Error()}
 	}
 	if a.Parts > q.o.MaxParts {
 		return nil, &DraftError{i, field, fmt.Sprintf("needs %d parts as %s; at most %d are allowed", a.Parts, a.Encoding, q.o.MaxParts)}
 	}
-	r.Encoding, r.Parts = a.Encoding, a.Parts
+	r.Encoding, r.Parts, r.ForcedBy = a.Encoding, a.Parts, a.Forced()
 	return r, nil
 }
 
@@ -287,6 +296,6 @@ func firstState(q db.Querier, r *record) (state string, err error) {
 
 // content identifies what a message says and to whom.
 func (r *record) content() [32]byte {
-	b, _ := json.Marshal([]any{r.To, r.Text, r.Data, r.Port, r.Flash, r.pin})
+	b, _ := json.Marshal([]any{r.To, r.Text, r.Data, r.Port, r.Flash, r.pin, r.UDH})
 	return sha256.Sum256(b)
 }

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -68,7 +69,7 @@ func TestTakeIn(t *testing.T) {
 	}
 	take := func(priority int, pins []string, upTo int64, limit int, want ...int64) {
 		t.Helper()
-		all, err := b.q.TakeIn(context.Background(), priority, pins, upTo, limit)
+		all, err := b.q.TakeIn(context.Background(), priority, "", pins, upTo, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +96,7 @@ func TestTakeIn(t *testing.T) {
 		take(4, both, end, 3)
 		take(4, []string{"b"}, 6, 3, 6)
 		take(9, []string{""}, end, 3, 5)
-		if a, b := b.q.FirstPlace(4, "b"), b.q.FirstPlace(4, "a"); a != 7 || b != 0 {
+		if a, b := b.first(4, "b"), b.first(4, "a"); a != 7 || b != 0 {
 			t.Errorf("the first places are %d and %d", a, b)
 		}
 	}
@@ -117,6 +118,17 @@ func TestTakeIn(t *testing.T) {
 	take(5, []string{""}, end, 600, 3010)
 }
 
+// first is the place of the first message of a priority for one modem that was not
+// taken in; 0: there is none.
+func (b *box) first(priority int, pin string) (first int64) {
+	for _, x := range b.q.Backlogs() {
+		if x.Priority == priority && x.Pin == pin && (first == 0 || x.First < first) {
+			first = x.First
+		}
+	}
+	return first
+}
+
 // A restart finds the places as they were given, not as messages were accepted.
 func TestPlacesAfterRestart(t *testing.T) {
 	b := open(t, queue.Options{})
@@ -134,7 +146,7 @@ func TestPlacesAfterRestart(t *testing.T) {
 	b.restart()
 	var got []int64
 	for range 4 {
-		all, err := b.q.TakeIn(context.Background(), sms.DefaultPriority, []string{""}, math.MaxInt64, 1)
+		all, err := b.q.TakeIn(context.Background(), sms.DefaultPriority, "", []string{""}, math.MaxInt64, 1)
 		if err != nil || len(all) != 1 {
 			t.Fatal(all, err)
 		}
@@ -168,10 +180,10 @@ func TestForgetOver(t *testing.T) {
 	if err := b.q.ForgetOver(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if first := b.q.FirstPlace(0, "away"); first != 1501 {
+	if first := b.first(0, "away"); first != 1501 {
 		t.Errorf("the first that waits is at place %d, want 1501", first)
 	}
-	all, err := b.q.TakeIn(context.Background(), 0, []string{"away"}, math.MaxInt64, 10)
+	all, err := b.q.TakeIn(context.Background(), 0, "", []string{"away"}, math.MaxInt64, 10)
 	if err != nil || len(all) != 2 {
 		t.Errorf("%d wait (%v)", len(all), err)
 	}
@@ -194,5 +206,58 @@ func TestPlaceOfWhatIsSettledAtTheStart(t *testing.T) {
 	}
 	if len(all) != 2 || all[0].Row != first.Row || all[1].Row != long.Row || all[0].Seq >= all[1].Seq {
 		t.Errorf("%+v wait", all)
+	}
+}
+
+// A priority that there is not is refused, whoever asks.
+func TestPriorityOutOfRange(t *testing.T) {
+	b := open(t, queue.Options{})
+	for _, p := range []int{-1, 10} {
+		d := queue.Draft{Message: sms.Message{To: "+491701234567", Text: "x", Priority: p}}
+		_, _, err := b.q.Submit(context.Background(), []queue.Draft{d}, nil)
+		if bad := (*queue.DraftError)(nil); !errors.As(err, &bad) || bad.Field != "priority" {
+			t.Errorf("priority %d: %v", p, err)
+		}
+	}
+}
+
+// What is taken in of one key brings along what its recipients are to get before,
+// of other keys and of that priority.
+func TestTakeInBringsAlong(t *testing.T) {
+	b := open(t, queue.Options{})
+	put := func(key, to string, priority int) {
+		t.Helper()
+		d := queue.Draft{KeyID: key, Message: sms.Message{To: to, Text: "x", Priority: priority}}
+		if _, _, err := b.q.Submit(context.Background(), []queue.Draft{d}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("flood", "+491700000001", 4) // 1
+	put("flood", "+491700000002", 4) // 2
+	put("flood", "+491700000002", 5) // 3
+	put("few", "+491700000002", 4)   // 4
+	put("flood", "+491700000002", 4) // 5
+	take := func(key string, want ...int64) {
+		t.Helper()
+		all, err := b.q.TakeIn(context.Background(), 4, key, []string{""}, math.MaxInt64, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int64
+		for _, w := range all {
+			got = append(got, w.Seq)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: taken in %v, want %v", key, got, want)
+		}
+	}
+	b.restart()
+	take("few", 2, 4)
+	take("flood", 1, 2, 5)
+	take("flood")
+	for _, x := range b.q.Backlogs() {
+		if x.Priority != 5 || x.Key != "flood" || x.Messages != 1 || x.Parts != 1 {
+			t.Errorf("left: %+v", x)
+		}
 	}
 }

@@ -26,6 +26,7 @@ var wire = at.UTC().Truncate(time.Millisecond)
 // full is a message with a value in every field.
 var full = sms.Message{
 	Row: 7, ID: "msg_01JNB6Z7M8Q9R0S1T2V3W4X5Y6", Direction: sms.Outbound, Status: sms.Unconfirmed, Kind: sms.KindText,
+	UDH: []byte{3, 0x70, 1, 0xAB}, ForcedBy: sms.Forced{Character: "😀", CodePoint: "U+1F600", Position: 14}, ExpectedModem: "office", Warnings: []sms.Warning{sms.WarnLate},
 	To: "+491701234567", From: "+491707654321", Text: "Grüße <b>& 😀", Port: 2948, Encoding: sms.UCS2, Parts: 2,
 	Push:    &sms.Push{ContentType: "application/vnd.wap.sic", URL: "http://x.example/", Text: "Look", ID: "7", Action: "signal-high", CreatedAt: utc, ExpiresAt: utc},
 	MMS:     &sms.MMS{Location: "http://mmsc.example/1", TransactionID: "T1", From: "+491701111111", Subject: "Ü", Class: "personal", Size: 29696, ExpiresAt: utc},
@@ -109,7 +110,7 @@ var fields = map[string]string{
 	"created_at": "time", "send_at": "time", "expires_at": "time", "expected_at": "time", "sent_at": "time",
 	"delivered_at": "time", "updated_at": "time", "attempts": "number", "possible_duplicate": "bool", "error": "object",
 	"data": "string", "port": "number", "flash": "bool", "delivery_report": "bool", "on_unconfirmed": "string",
-	"callback_url": "string", "client_id": "string", "kind": "string", "push": "object", "mms": "object", "waiting": "array",
+	"callback_url": "string", "client_id": "string", "kind": "string", "udh": "string", "forced_by": "object", "expected_modem": "string", "warnings": "array", "push": "object", "mms": "object", "waiting": "array",
 }
 
 // TestContractFields: every field is there whatever the message, null without a

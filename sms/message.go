@@ -4,7 +4,9 @@
 package sms
 
 import (
+	"encoding/hex"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -55,10 +57,12 @@ type Message struct {
 	Text              string
 	Data              []byte // binary user data instead of Text
 	Port              int    // application port (TP-UDH IE 05) of Data; 0: none
+	UDH               []byte // outbound: Data's own user data header, its length in front
 	Push              *Push  // what Data says, if Kind is KindPush and it can be read
 	MMS               *MMS   // the same for KindMMS
 	Waiting           []Waiting
 	Encoding          Encoding
+	ForcedBy          Forced // outbound, UCS2: why not GSM7
 	Parts             int
 	Modem             string
 	Priority          int
@@ -71,7 +75,9 @@ type Message struct {
 	CreatedAt         time.Time
 	SendAt            time.Time
 	ExpiresAt         time.Time
-	ExpectedAt        time.Time
+	ExpectedAt        time.Time // when it is expected to be sent, as far as that can be told
+	ExpectedModem     string    // through which modem
+	Warnings          []Warning
 	SentAt            time.Time // inbound: the service centre's time stamp (TP-SCTS)
 	DeliveredAt       time.Time
 	UpdatedAt         time.Time
@@ -82,6 +88,60 @@ type Message struct {
 	Redacted          bool // the text was erased on request
 	Held              bool // restored from a backup: not sent until somebody says so
 	Error             *Error
+}
+
+// Forced is the first character of a text that is not in the GSM 7-bit alphabet;
+// the zero one is none.
+type Forced struct {
+	Character string `json:"character"`
+	CodePoint string `json:"code_point"` // "U+0436"
+	Position  int    `json:"position"`   // which character of the text it is, from 1
+}
+
+// Warning is the code of something that whoever sends a message should know of it
+// when it is accepted.
+type Warning string
+
+// The warnings. Their details name nothing of the message: they are kept with
+// its events.
+const (
+	WarnLate           Warning = "late"
+	WarnNoModem        Warning = "no-modem"
+	WarnTransliterated Warning = "transliterated"
+	WarnUnicode        Warning = "stays-unicode"
+)
+
+// Detail says in words what a warning means.
+func (w Warning) Detail() string {
+	switch w {
+	case WarnLate:
+		return "It is expected to be sent only after its expires_at, and expires then: see expected_at."
+	case WarnNoModem:
+		return "No modem can send it now. It waits for one, and nobody can tell for how long."
+	case WarnTransliterated:
+		return "Characters that the GSM 7-bit alphabet lacks were replaced; text is what is sent."
+	case WarnUnicode:
+		return "It has characters that can't be written in the GSM 7-bit alphabet, so it is sent as Unicode, as it is: see forced_by."
+	}
+	return ""
+}
+
+type warningJSON struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// MarshalJSON writes the code with its meaning.
+func (w Warning) MarshalJSON() ([]byte, error) {
+	return json.Marshal(warningJSON{string(w), w.Detail()})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (w *Warning) UnmarshalJSON(b []byte) error {
+	var j warningJSON
+	err := json.Unmarshal(b, &j)
+	*w = Warning(j.Code)
+	return err
 }
 
 // Error tells why a message is not where it should be. Code is stable and
@@ -120,10 +180,12 @@ type messageJSON struct {
 	Text              *string           `json:"text"`
 	Data              []byte            `json:"data"`
 	Port              *int              `json:"port"`
+	UDH               *string           `json:"udh"`
 	Push              *Push             `json:"push"`
 	MMS               *MMS              `json:"mms"`
 	Waiting           []Waiting         `json:"waiting"`
 	Encoding          *Encoding         `json:"encoding"`
+	ForcedBy          *Forced           `json:"forced_by"`
 	Parts             int               `json:"parts"`
 	Modem             *string           `json:"modem"`
 	Priority          *int              `json:"priority"`
@@ -137,6 +199,8 @@ type messageJSON struct {
 	SendAt            *time.Time        `json:"send_at"`
 	ExpiresAt         *time.Time        `json:"expires_at"`
 	ExpectedAt        *time.Time        `json:"expected_at"`
+	ExpectedModem     *string           `json:"expected_modem"`
+	Warnings          []Warning         `json:"warnings"`
 	SentAt            *time.Time        `json:"sent_at"`
 	DeliveredAt       *time.Time        `json:"delivered_at"`
 	UpdatedAt         *time.Time        `json:"updated_at"`
@@ -179,6 +243,7 @@ func (m Message) MarshalJSON() ([]byte, error) {
 		ID: m.ID, Direction: m.Direction, Status: m.Status, Kind: orNil(m.Kind),
 		To: orNil(m.To), From: orNil(m.From), Data: m.Data, Port: orNil(m.Port),
 		Push: m.Push, MMS: m.MMS, Waiting: m.Waiting,
+		UDH: orNil(strings.ToUpper(hex.EncodeToString(m.UDH))), ForcedBy: orNil(m.ForcedBy), ExpectedModem: orNil(m.ExpectedModem), Warnings: m.Warnings,
 		Encoding: orNil(m.Encoding), Parts: m.Parts, Modem: orNil(m.Modem),
 		Flash: m.Flash, DeliveryReport: m.DeliveryReport,
 		OnUnconfirmed: orNil(m.OnUnconfirmed), CallbackURL: orNil(m.CallbackURL),
@@ -188,6 +253,9 @@ func (m Message) MarshalJSON() ([]byte, error) {
 		DeliveredAt: timeOrNil(m.DeliveredAt), UpdatedAt: timeOrNil(m.UpdatedAt),
 		Attempts: m.Attempts, PossibleDuplicate: m.PossibleDuplicate, ClockUncertain: m.ClockUncertain,
 		Incomplete: m.Incomplete, Redacted: m.Redacted, Held: m.Held, Error: m.Error,
+	}
+	if w.Warnings == nil {
+		w.Warnings = []Warning{}
 	}
 	if m.Direction == Outbound {
 		w.Priority = &m.Priority // 0 is a priority, not an absence
@@ -204,6 +272,10 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &w); err != nil {
 		return err
 	}
+	udh, err := hex.DecodeString(value(w.UDH))
+	if err != nil {
+		return err
+	}
 	*m = Message{
 		Row: m.Row, ID: w.ID, Direction: w.Direction, Status: w.Status, Kind: value(w.Kind),
 		To: value(w.To), From: value(w.From), Text: value(w.Text), Data: w.Data, Port: value(w.Port),
@@ -215,6 +287,13 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 		ExpectedAt: value(w.ExpectedAt), SentAt: value(w.SentAt), DeliveredAt: value(w.DeliveredAt),
 		UpdatedAt: value(w.UpdatedAt), Attempts: w.Attempts, PossibleDuplicate: w.PossibleDuplicate, ClockUncertain: w.ClockUncertain,
 		Incomplete: w.Incomplete, Redacted: w.Redacted, Held: w.Held, Error: w.Error,
+		ForcedBy: value(w.ForcedBy), ExpectedModem: value(w.ExpectedModem),
+	}
+	if len(udh) > 0 {
+		m.UDH = udh
+	}
+	if len(w.Warnings) > 0 {
+		m.Warnings = w.Warnings
 	}
 	return nil
 }

@@ -88,6 +88,7 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 			OutboundCapacity: c.Queue.OutboundCapacity, InboundCapacity: c.Queue.InboundCapacity,
 			UnconfirmedWait: c.Queue.UnconfirmedWait, ReportWait: c.Queue.ReportWait, AssemblyWait: c.Queue.AssemblyWait,
 		},
+		Unicode:     c.Messages.Unicode,
 		Retention:   queue.Retention{Messages: c.History.Keep, Texts: c.History.KeepTexts, Events: eventsKept, Idempotency: idempotencyKept},
 		Disk:        gateway.Disk(c.Disk),
 		CallsRing:   c.Modems.Calls == config.Ring,
@@ -123,6 +124,16 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 	var err error
 	if o.Listener, err = listen(c.HTTP.Listen); err != nil {
 		return o, fmt.Errorf("http.listen: %w", err)
+	}
+	if c.Twilio.ProxyListen != "" {
+		if o.TwilioProxy, err = listen(c.Twilio.ProxyListen); err != nil {
+			return o, fmt.Errorf("twilio.proxy_listen: %w", err)
+		}
+	}
+	if c.Twilio.TLSListen != "" {
+		if o.TwilioTLS, err = listen(c.Twilio.TLSListen); err != nil {
+			return o, fmt.Errorf("twilio.tls_listen: %w", err)
+		}
 	}
 	return o, nil
 }

@@ -162,8 +162,8 @@ func TestRoundTripData(t *testing.T) {
 		}
 		port := []int{0, 1, 2948, 65535}[rnd.IntN(4)]
 		parts := overTheAir(t, pdu.Submit{To: "12345", Data: data, Port: port, Ref: byte(n)})
-		if want := pdu.AnalyseData(n, port != 0).Parts; len(parts) != want {
-			t.Errorf("%d octets: %d parts, want %d", n, len(parts), want)
+		if want, err := (pdu.Submit{Data: data, Port: port}).Analyse(); err != nil || len(parts) != want.Parts {
+			t.Errorf("%d octets: %d parts, want %d", n, len(parts), want.Parts)
 		}
 		rnd.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
 		text, got, enc := pdu.Join(parts)

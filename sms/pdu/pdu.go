@@ -44,7 +44,9 @@ type Analysis struct {
 	Encoding sms.Encoding
 	Parts    int
 	Units    int  // septets, UTF-16 units or octets, headers not counted
+	Left     int  // as many fit into the last part besides
 	ForcedBy rune // the first character that is not in the GSM 7-bit alphabet; 0: none
+	ForcedAt int  // its position, from 1
 }
 
 // CMGS gives a TPDU the form that AT+CMGS takes: the length in octets without

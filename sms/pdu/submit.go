@@ -28,6 +28,7 @@ type Submit struct {
 	Text     string
 	Data     []byte
 	Port     int           // application port that Data is for; 0: none
+	UDH      []byte        // instead of Port: Data's own user data header, its length in front; nil: none
 	Flash    bool          // class 0: shown at once, not stored
 	Report   bool          // ask for a status report
 	Validity time.Duration // how long the network may keep trying; 0: as long as it likes
@@ -86,6 +87,8 @@ func (s Submit) content() (content, error) {
 	switch {
 	case len(s.Data) == 0 && s.Port != 0:
 		return content{}, &Error{"port", "goes with data only"}
+	case len(s.Data) == 0 && s.UDH != nil:
+		return content{}, &Error{"udh", "goes with data only"}
 	case len(s.Data) == 0:
 		return textContent(s.Text)
 	case s.Text != "":
@@ -94,10 +97,44 @@ func (s Submit) content() (content, error) {
 		return content{}, &Error{"port", "must be 1 to 65535"}
 	}
 	c := content{field: "data", encoding: sms.Octet, alphabet: tpdu.Alpha8Bit, ud: s.Data}
-	if s.Port != 0 {
+	switch {
+	case s.Port != 0 && s.UDH != nil:
+		return content{}, &Error{"udh", "can't be used together with port, which makes a header of its own"}
+	case s.Port != 0:
 		c.header = portHeader(s.Port)
+	case s.UDH != nil:
+		var err error
+		if c.header, err = ownHeader(s.UDH); err != nil {
+			return content{}, err
+		}
 	}
 	return c, nil
+}
+
+// longestHeader leaves room for the element that numbers the parts, and an octet.
+const longestHeader = 140 - 5 - 1
+
+// ownHeader reads a user data header (9.2.3.24) that somebody made: its length,
+// and elements that fill it, each with an identifier and a length.
+func ownHeader(raw []byte) (tpdu.UserDataHeader, error) {
+	switch {
+	case len(raw) < 3 || int(raw[0]) != len(raw)-1:
+		return nil, &Error{"udh", "must begin with an octet that says how many follow, and hold an element"}
+	case len(raw) > longestHeader:
+		return nil, &Error{"udh", fmt.Sprintf("has %d octets; at most %d leave room for data", len(raw), longestHeader)}
+	}
+	var header tpdu.UserDataHeader
+	for rest := raw[1:]; len(rest) > 0; {
+		if len(rest) < 2 || int(rest[1]) > len(rest)-2 {
+			return nil, &Error{"udh", fmt.Sprintf("has an element at octet %d that is longer than the header", len(raw)-len(rest)+1)}
+		}
+		e := tpdu.InformationElement{ID: rest[0], Data: rest[2 : 2+int(rest[1])]}
+		if e.ID == ieConcat8 || e.ID == ieConcat16 {
+			return nil, &Error{"udh", fmt.Sprintf("has the element %02X, which numbers parts; the gateway does that itself", e.ID)}
+		}
+		header, rest = append(header, e), rest[2+len(e.Data):]
+	}
+	return header, nil
 }
 
 // portHeader addresses an application with 16-bit ports (9.2.3.24.4). The

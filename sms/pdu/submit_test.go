@@ -59,6 +59,8 @@ func TestSubmitGolden(t *testing.T) {
 			[]string{"0001000B914316565811F9001806304253F68449"}},
 		{"port", pdu.Submit{To: "+34616585119", Data: []byte("Hi"), Port: 0x1582},
 			[]string{"0041000B914316565811F9000409060504158215824869"}},
+		{"the same header by hand", pdu.Submit{To: "+34616585119", Data: []byte("Hi"), UDH: []byte{6, 5, 4, 0x15, 0x82, 0x15, 0x82}},
+			[]string{"0041000B914316565811F9000409060504158215824869"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tpdus, err := c.s.Encode()
@@ -102,6 +104,15 @@ func TestSubmitRefuses(t *testing.T) {
 		{"two parts where one is allowed", pdu.Submit{To: "1", Text: long[:161], MaxParts: 1}, "text", "2 parts, at most 1 "},
 		{"256 parts", pdu.Submit{To: "1", Text: strings.Repeat("x", 153*255+1), MaxParts: 1000}, "text", "256 parts, at most 255"},
 		{"text and data", pdu.Submit{To: "1", Text: "a", Data: []byte("b")}, "data", "not both"},
+		{"header without data", pdu.Submit{To: "1", Text: "a", UDH: []byte{2, 0x70, 0}}, "udh", "data only"},
+		{"header and port", pdu.Submit{To: "1", Data: []byte("b"), Port: 1, UDH: []byte{2, 0x70, 0}}, "udh", "port"},
+		{"header with a wrong length", pdu.Submit{To: "1", Data: []byte("b"), UDH: []byte{5, 0x70, 1, 0}}, "udh", "how many follow"},
+		{"header of nothing", pdu.Submit{To: "1", Data: []byte("b"), UDH: []byte{0}}, "udh", "hold an element"},
+		{"element longer than its header", pdu.Submit{To: "1", Data: []byte("b"), UDH: []byte{6, 0x70, 1, 0, 0x71, 2, 0}}, "udh", "octet 5"},
+		{"half an element", pdu.Submit{To: "1", Data: []byte("b"), UDH: []byte{4, 0x70, 1, 0, 0x71}}, "udh", "octet 5"},
+		{"parts numbered", pdu.Submit{To: "1", Data: []byte("b"), UDH: []byte{5, 0, 3, 1, 2, 1}}, "udh", "numbers parts"},
+		{"parts numbered in 16 bits", pdu.Submit{To: "1", Data: []byte("b"), UDH: []byte{6, 8, 4, 0, 1, 2, 1}}, "udh", "numbers parts"},
+		{"a header and no room", pdu.Submit{To: "1", Data: []byte("b"), UDH: append([]byte{134, 0x70, 132}, make([]byte, 132)...)}, "udh", "room for data"},
 		{"port without data", pdu.Submit{To: "1", Text: "a", Port: 1}, "port", "data only"},
 		{"port too high", pdu.Submit{To: "1", Data: []byte("b"), Port: 65536}, "port", "65535"},
 		{"port too low", pdu.Submit{To: "1", Data: []byte("b"), Port: -1}, "port", "65535"},
@@ -221,6 +232,7 @@ func TestAnalyse(t *testing.T) {
 		{"\ufffd", sms.UCS2, 1, 1, '\ufffd'},
 	} {
 		a, err := pdu.Analyse(c.text)
+		a.Left, a.ForcedAt = 0, 0 // see TestAnalyseRoom
 		want := pdu.Analysis{Encoding: c.encoding, Parts: c.parts, Units: c.units, ForcedBy: c.forcedBy}
 		if err != nil || a != want {
 			t.Errorf("Analyse(%.20q…) = %+v, %v; want %+v", c.text, a, err, want)
@@ -231,9 +243,14 @@ func TestAnalyse(t *testing.T) {
 		port  bool
 		parts int
 	}{{140, false, 1}, {141, false, 2}, {268, false, 2}, {269, false, 3}, {133, true, 1}, {134, true, 2}, {256, true, 2}, {257, true, 3}} {
+		s := pdu.Submit{Data: make([]byte, c.n)}
+		if c.port {
+			s.Port = 1
+		}
 		want := pdu.Analysis{Encoding: sms.Octet, Parts: c.parts, Units: c.n}
-		if a := pdu.AnalyseData(c.n, c.port); a != want {
-			t.Errorf("AnalyseData(%d, %v) = %+v, want %+v", c.n, c.port, a, want)
+		a, err := s.Analyse()
+		if a.Left = 0; a != want || err != nil {
+			t.Errorf("%d octets, port %v: %+v, %v, want %+v", c.n, c.port, a, err, want)
 		}
 	}
 	var e *pdu.Error

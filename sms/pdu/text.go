@@ -3,6 +3,7 @@ package pdu
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/warthog618/sms/encoding/gsm7"
@@ -20,6 +21,7 @@ type content struct {
 	ud       []byte // septets one per octet, UTF-16 big endian, or octets
 	header   tpdu.UserDataHeader
 	forcedBy rune
+	forcedAt int
 }
 
 // Analyse tells how a text will be encoded, and in how many parts, which may be
@@ -33,23 +35,29 @@ func Analyse(text string) (Analysis, error) {
 	return c.analysis(), nil
 }
 
-// AnalyseData tells in how many parts n octets of data go, with or without an
-// application port.
-func AnalyseData(n int, port bool) Analysis {
-	c := content{encoding: sms.Octet, alphabet: tpdu.Alpha8Bit, ud: make([]byte, max(n, 0))}
-	if port {
-		c.header = portHeader(1)
+// Analyse tells how what s carries will be encoded, and in how many parts, which
+// may be more than can be sent.
+func (s Submit) Analyse() (Analysis, error) {
+	c, err := s.content()
+	if err != nil {
+		return Analysis{}, err
 	}
-	return c.analysis()
+	return c.analysis(), nil
 }
 
 func (c content) analysis() Analysis {
-	units := len(c.ud)
+	size := 1
 	if c.encoding == sms.UCS2 {
-		units /= 2
+		size = 2
 	}
 	t := c.template()
-	return Analysis{Encoding: c.encoding, Parts: len(t.Segment(c.ud)), Units: units, ForcedBy: c.forcedBy}
+	parts := t.Segment(c.ud)
+	a := Analysis{Encoding: c.encoding, Parts: len(parts), Units: len(c.ud) / size, ForcedBy: c.forcedBy, ForcedAt: c.forcedAt}
+	if n := len(parts); n > 0 {
+		last := parts[n-1]
+		a.Left = (last.UDBlockSize() - len(last.UD)) / size
+	}
+	return a
 }
 
 // template is the SMS-SUBMIT that every part is a copy of.
@@ -76,7 +84,20 @@ func textContent(text string) (content, error) {
 		return content{}, &Error{"text", err.Error()}
 	}
 	return content{field: "text", encoding: sms.UCS2, alphabet: tpdu.AlphaUCS2,
-		ud: ucs2.Encode([]rune(text)), forcedBy: rune(foreign)}, nil
+		ud: ucs2.Encode([]rune(text)), forcedBy: rune(foreign), forcedAt: position(text, rune(foreign))}, nil
+}
+
+// Forced tells which character keeps a text from being GSM 7-bit.
+func (a Analysis) Forced() sms.Forced {
+	if a.ForcedBy == 0 {
+		return sms.Forced{}
+	}
+	return sms.Forced{Character: string(a.ForcedBy), CodePoint: fmt.Sprintf("%U", a.ForcedBy), Position: a.ForcedAt}
+}
+
+// position is which character of a text r is first.
+func position(text string, r rune) int {
+	return 1 + utf8.RuneCountInString(text[:max(0, strings.IndexRune(text, r))])
 }
 
 // checkText refuses what would arrive as something else: nothing at all, octets

@@ -1,0 +1,111 @@
+package intake
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gatewayd/queue"
+	"gatewayd/sms"
+)
+
+// Foreseer tells when messages will be sent.
+type Foreseer interface {
+	// Foresee tells it of messages that are handed in now, each behind those before it.
+	// With explain it says what that is based on.
+	Foresee(ctx context.Context, drafts []queue.Draft, explain bool) []Outlook
+	// Outlook tells it of one that waits; false: it does not wait any more.
+	Outlook(ctx context.Context, m *sms.Message) (Outlook, bool)
+}
+
+// Outlook is when a message is expected to be sent.
+type Outlook struct {
+	At      time.Time // of its last part; zero: nobody can tell
+	Modem   string    // through which; "": nobody can tell
+	Because []string  // in words, what that is based on; if asked for
+}
+
+// Late refuses a message that was to be refused rather than sent late. Nothing
+// was queued.
+type Late struct {
+	Index     int // of the draft
+	At        time.Time
+	ExpiresAt time.Time
+}
+
+func (l *Late) Error() string {
+	if l.At.IsZero() {
+		return fmt.Sprintf("message %d: no modem can send it now, and reject_if_late is set", l.Index)
+	}
+	return fmt.Sprintf("message %d: it is expected to be sent at %s, after its expires_at %s, and reject_if_late is set",
+		l.Index, l.At.UTC().Format(time.RFC3339), l.ExpiresAt.UTC().Format(time.RFC3339))
+}
+
+// foresee writes into drafts when they are expected to be sent, and what is to be
+// said of that. Its error is a *Late.
+func (d *Desk) foresee(ctx context.Context, drafts []queue.Draft) error {
+	if d.o.Foreseer == nil || !d.o.Clock.Trusted() {
+		return nil
+	}
+	for i, o := range d.o.Foreseer.Foresee(ctx, drafts, false) {
+		m := &drafts[i]
+		m.ExpectedAt, m.ExpectedModem = o.At, o.Modem
+		w := warningOf(o, m.ExpiresAt)
+		if w == "" {
+			continue
+		}
+		if m.RejectIfLate {
+			return &Late{i, o.At, m.ExpiresAt}
+		}
+		m.Warnings = append(m.Warnings, w)
+	}
+	return nil
+}
+
+func warningOf(o Outlook, expires time.Time) sms.Warning {
+	switch {
+	case o.At.IsZero():
+		return sms.WarnNoModem
+	case !expires.IsZero() && o.At.After(expires):
+		return sms.WarnLate
+	}
+	return ""
+}
+
+// Foreseen is a message that waits with when it is expected by now: what was said
+// when it was accepted may have changed since.
+func (d *Desk) Foreseen(ctx context.Context, m *sms.Message) {
+	if d.o.Foreseer == nil || m.Direction != sms.Outbound || m.Status != sms.Queued || m.Held || !d.o.Clock.Trusted() {
+		return
+	}
+	if o, ok := d.o.Foreseer.Outlook(ctx, m); ok {
+		m.ExpectedAt, m.ExpectedModem = o.At, o.Modem
+	}
+}
+
+// Preview is what would become of a message.
+type Preview struct {
+	queue.Draft
+	Units, Left int // septets, UTF-16 units or octets: in all, and that fit into the last part besides
+	Outlook     Outlook
+}
+
+// Preview tells what Draft and Submit would make of a message, and sends nothing.
+func (d *Desk) Preview(ctx context.Context, who Caller, m Message) (Preview, []FieldError) {
+	m.RejectIfLate = false // a preview says when it would be late
+	draft, errs := d.Draft(who, m)
+	if len(errs) > 0 {
+		return Preview{}, errs
+	}
+	p := Preview{Draft: draft}
+	if a, err := analyse(draft); err == nil {
+		p.Units, p.Left, p.ForcedBy = a.Units, a.Left, a.Forced()
+	}
+	if d.o.Foreseer != nil && d.o.Clock.Trusted() {
+		p.Outlook = d.o.Foreseer.Foresee(ctx, []queue.Draft{draft}, true)[0]
+		if w := warningOf(p.Outlook, p.ExpiresAt); w != "" {
+			p.Warnings = append(p.Warnings, w)
+		}
+	}
+	return p, nil
+}
