@@ -39,6 +39,8 @@ type Options struct {
 	Destinations number.Rules
 	Clock        *clock.Clock
 	Now          func() time.Time
+	// Callback says what is wrong with a callback_url, "" if nothing is; nil: nothing.
+	Callback func(url string) string
 }
 
 // Desk takes messages in.

@@ -200,15 +200,21 @@ func span(r db.Querier) (oldest, newest int64, err error) {
 // Cursor returns where a durable reader of the log stands. A new reader starts
 // at the newest event. Durable readers hold the log's pruning and the inbound
 // slots: an inbound slot is processed once every durable reader is past it.
-func (q *Queue) Cursor(reader string) (int64, error) {
+func (q *Queue) Cursor(reader string) (int64, error) { return q.CursorFrom(reader, -1) }
+
+// CursorFrom is Cursor with a new reader starting behind the event from; -1: at
+// the newest.
+func (q *Queue) CursorFrom(reader string, from int64) (int64, error) {
 	var seq int64
 	err := q.db.Write(func(tx *db.Tx) error {
 		err := tx.QueryRow(`SELECT seq FROM cursors WHERE reader = ?`, reader).Scan(&seq)
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if _, seq, err = span(tx); err != nil {
-			return err
+		if seq = from; from < 0 {
+			if _, seq, err = span(tx); err != nil {
+				return err
+			}
 		}
 		_, err = tx.Exec(`INSERT INTO cursors (reader, seq) VALUES (?, ?)`, reader, seq)
 		return err

@@ -18,16 +18,28 @@ import (
 	"time"
 )
 
-// realSender posts over real sockets; private permits the loopback receivers.
-func realSender(t *testing.T, target string, private bool) *sender {
+// sender posts over real sockets, as an endpoint does.
+type sender struct {
+	url    string
+	client *http.Client
+	format standard
+}
+
+func (s sender) post(ctx context.Context, id string, body []byte) result {
+	r, _, _ := send(ctx, s.client, s.url, nil, s.format.request(id, body), answerRead, time.Now)
+	return r
+}
+
+// realSender's private permits the loopback receivers.
+func realSender(t *testing.T, target string, private bool) sender {
 	t.Helper()
 	keys, err := parseSecrets(testSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := newTransport(private, time.Now)
+	transport := newTransport(private, time.Now, permits[byConfig])
 	t.Cleanup(transport.CloseIdleConnections)
-	return newSender(Endpoint{URL: target + "/hook?token=s3cr3t", AllowPrivate: private}, keys, transport, time.Now)
+	return sender{target + "/hook?token=s3cr3t", newClient(transport), standard{keys: func() [][]byte { return keys }, now: time.Now}}
 }
 
 func receiver(t *testing.T, h http.HandlerFunc) string {
@@ -179,7 +191,7 @@ func TestGuardRefusesPrivateReceivers(t *testing.T) {
 }
 
 func TestNoProxyOfTheEnvironment(t *testing.T) {
-	if newTransport(false, nil).Proxy != nil || newTransport(true, nil).Proxy != nil {
+	if newTransport(false, nil, "").Proxy != nil || newTransport(true, nil, "").Proxy != nil {
 		t.Error("a proxy would be dialled instead of the receiver, and the guard would check the proxy")
 	}
 }
@@ -202,6 +214,7 @@ func TestForbiddenAddresses(t *testing.T) {
 			t.Errorf("%s is refused as %s", a, why)
 		}
 	}
+	guarded := guard(false, permits[byConfig])
 	if err := guarded("tcp", "example.org:443", nil); err == nil {
 		t.Error("a name was taken for an address")
 	}
@@ -217,7 +230,7 @@ func TestCertificatesGoByTheGatewaysTime(t *testing.T) {
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
 	for at, good := range map[time.Time]bool{server.Certificate().NotBefore.Add(-time.Hour): false, server.Certificate().NotBefore.Add(time.Hour): true} {
-		transport := newTransport(true, func() time.Time { return at })
+		transport := newTransport(true, func() time.Time { return at }, "")
 		transport.TLSClientConfig.RootCAs = pool
 		res, err := transport.RoundTrip(httptest.NewRequest("GET", server.URL, nil))
 		if (err == nil) != good {
@@ -227,5 +240,38 @@ func TestCertificatesGoByTheGatewaysTime(t *testing.T) {
 			res.Body.Close()
 		}
 		transport.CloseIdleConnections()
+	}
+}
+
+// Metadata services are refused whatever the owner allows, also inside of other
+// addresses.
+func TestMetadataServicesAreAlwaysRefused(t *testing.T) {
+	open := guard(true, "")
+	for _, a := range []string{"169.254.169.254", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::169.254.169.254]", "[2002:a9fe:a9fe::1]",
+		"[::169.254.169.254]", "[::ffff:0:169.254.169.254]", "[2001:0:1:2:3:4:5601:5601]", "[fd00:ec2::254]", "[fd20:ce::254]", "100.100.100.200", "169.254.170.2", "192.0.0.192"} {
+		if err := open("tcp", a+":80", nil); err == nil || !strings.Contains(err.Error(), "no setting permits it") {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+	for _, a := range []string{"127.0.0.1", "[::1]", "192.168.1.7", "169.254.7.7", "[fe80::1%eth0]", "[64:ff9b::c0a8:107]", "[fd00::7]", "1.1.1.1"} {
+		if err := open("tcp", a+":80", nil); err != nil {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+	err := guard(false, permits[byAPI])("tcp", "10.0.0.1:80", nil)
+	if err == nil || !strings.HasSuffix(err.Error(), "is a private address; "+PrivateSwitch+": true in the configuration permits it") {
+		t.Errorf("%v", err)
+	}
+}
+
+// What a receiver answers costs the same memory however much it is.
+func TestOfALongAnswerTheBeginningIsKept(t *testing.T) {
+	target := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(500)
+		_, _ = w.Write(bytes.Repeat([]byte("a\n"), 1<<20))
+	})
+	r := realSender(t, target, true).post(t.Context(), "x", nil)
+	if r.status != 500 || r.answer != strings.TrimSpace(strings.Repeat("a ", answerKept/2)) {
+		t.Errorf("%d, %d bytes: %q", r.status, len(r.answer), r.answer)
 	}
 }
