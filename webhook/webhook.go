@@ -46,6 +46,14 @@ type Options struct {
 	Queue     *queue.Queue
 	DB        *db.DB
 	Endpoints []Endpoint
+	// Formats are further formats by the name that a Target asks for.
+	Formats map[string]Format
+	// Sources name further receivers of each event.
+	Sources []Source
+	// Mail sends an e-mail, for endpoints whose URL is mailto:…; id is the webhook-id,
+	// for its Message-ID. An error that has Permanent() bool true is a refusal. nil:
+	// no e-mail is set up.
+	Mail func(ctx context.Context, to []string, subject, text, id string) error
 	// Transport replaces the guarded one of every endpoint, for tests.
 	Transport http.RoundTripper
 	Now       func() time.Time
