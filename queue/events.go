@@ -152,7 +152,7 @@ func events(r db.Querier, where string, args ...any) ([]sms.Event, error) {
 		if e.Data, err = json.Marshal(m); err != nil {
 			return nil, err
 		}
-		e.Number, e.Message = rec.number(), rec.ID
+		e.Number, e.Message, e.Key = rec.number(), rec.ID, rec.keyID
 		all = append(all, e)
 	}
 	return all, nil
