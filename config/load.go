@@ -186,15 +186,7 @@ func (l *loader) account(at string, entry map[string]any) {
 }
 
 // Events are the events that this version tells.
-func Events() []string {
-	var names []string
-	for _, s := range sms.Statuses {
-		if s != sms.Scheduled { // a message is queued later, or it ends
-			names = append(names, sms.EventOf(s))
-		}
-	}
-	return append(names, sms.EventModemState, sms.EventCall, sms.EventAlarmBegin, sms.EventAlarmEnd)
-}
+func Events() []string { return sms.EventTypes() }
 
 func (l *loader) webhook(at string, w *Webhook, entry map[string]any) {
 	if lookup(entry, "url") == "" {

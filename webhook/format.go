@@ -57,14 +57,16 @@ type standard struct {
 	now  func() time.Time
 }
 
-func (s standard) Request(d Delivery) (*Request, error) {
-	body, at := d.Event.Body(), s.now()
+func (s standard) Request(d Delivery) (*Request, error) { return s.request(d.ID, d.Event.Body()), nil }
+
+func (s standard) request(id string, body []byte) *Request {
+	at := s.now()
 	h := http.Header{}
 	h.Set("Content-Type", "application/json")
-	h.Set("Webhook-Id", d.ID)
+	h.Set("Webhook-Id", id)
 	h.Set("Webhook-Timestamp", strconv.FormatInt(at.Unix(), 10))
-	h.Set("Webhook-Signature", sign(s.keys(), d.ID, at, body))
-	return &Request{Header: h, Body: body}, nil
+	h.Set("Webhook-Signature", sign(s.keys(), id, at, body))
+	return &Request{Header: h, Body: body}
 }
 
 func (standard) Answered(context.Context, Delivery, http.Header, []byte) error { return nil }
