@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,25 +30,28 @@ import (
 	"gatewayd/modem"
 	"gatewayd/queue"
 	"gatewayd/sms"
+	"gatewayd/twilio"
 	"gatewayd/twilio/standin"
 	"gatewayd/webhook"
 )
 
 // Options are everything that a gateway is made of.
 type Options struct {
-	DataDir     string
-	Region      string // default_region
-	Queue       queue.Options
-	Retention   queue.Retention
-	Disk        Disk
-	Modems      []ModemOptions
-	CallsRing   bool       // incoming calls are left to ring; else they are hung up
-	Limits      Limits     // of modems that are found and not among Modems
-	Discovery   *Discovery // nil: modems are where Modems says, or nowhere
-	Canary      Canary
-	Webhooks    []webhook.Endpoint
-	Listener    net.Listener // where HTTP is served
-	Certificate *tls.Certificate
+	DataDir   string
+	Region    string // default_region
+	Queue     queue.Options
+	Retention queue.Retention
+	Disk      Disk
+	Modems    []ModemOptions
+	CallsRing bool       // incoming calls are left to ring; else they are hung up
+	Limits    Limits     // of modems that are found and not among Modems
+	Discovery *Discovery // nil: modems are where Modems says, or nowhere
+	Canary    Canary
+	Webhooks  []webhook.Endpoint
+	// AllowPrivate permits plain HTTP and addresses of this host and the LAN to callbacks.
+	AllowPrivate bool
+	Listener     net.Listener // where HTTP is served
+	Certificate  *tls.Certificate
 	// Where programs are answered that take the gateway for api.twilio.com; nil: nowhere.
 	TwilioProxy, TwilioTLS net.Listener
 	MetricsOpen            bool                    // /metrics without a key
@@ -141,7 +145,13 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	registry.MustRegister(limitMeter{g.modems}, clockMeter(g.clock))
+	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now})
+	twilioAPI := twilio.New(twilio.Options{
+		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: o.Region, Now: now, Log: g.log,
+		Client: webhook.Client(o.AllowPrivate, now),
+	})
 	g.webhooks, err = webhook.New(webhook.Options{
+		Formats: map[string]webhook.Format{twilio.FormatName: twilioAPI.Callbacks()}, Sources: []webhook.Source{twilioAPI.Callbacks()}, AllowPrivate: o.AllowPrivate,
 		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Trusted: g.clock.Trusted, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
 	})
 	if err != nil {
@@ -157,7 +167,6 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
-	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now})
 	if err := g.standIn(); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
@@ -167,11 +176,23 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})
 	g.server = a.Server()
+	g.server.Handler = mount(g.server.Handler, twilio.Prefix, twilioAPI)
 	if o.Certificate != nil {
 		g.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.Certificate}, MinVersion: tls.VersionTLS12}
 	}
 	failpoint.Hit("gateway.built")
 	return g, nil
+}
+
+// mount serves what is below a path by a door of its own, and the rest as before.
+func mount(rest http.Handler, below string, door http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, below) {
+			door.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
 }
 
 // standIn prepares to answer in the place of api.twilio.com, where that is wanted.
@@ -225,6 +246,9 @@ func (g *Gateway) configured(k knownModem) bool {
 
 // Keys are the gateway's API keys.
 func (g *Gateway) Keys() *auth.Keys { return g.keys }
+
+// Twilio are the accounts of the Twilio-compatible API.
+func (g *Gateway) Twilio() *twilio.Accounts { return twilio.NewAccounts(g.database, g.keys) }
 
 // Queue is the gateway's queue.
 func (g *Gateway) Queue() *queue.Queue { return g.queue }

@@ -17,6 +17,7 @@ import (
 	"gatewayd/auth"
 	"gatewayd/config"
 	"gatewayd/db"
+	"gatewayd/twilio"
 )
 
 func keysCommand() *cobra.Command {
@@ -25,16 +26,17 @@ func keysCommand() *cobra.Command {
 		Short: "Create, list and revoke API keys",
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return usageError{errors.New("keys: say create, list or revoke; gatewayd keys --help tells more")}
+			return usageError{errors.New("keys: say create, list, revoke or twilio; gatewayd keys --help tells more")}
 		},
 	}
-	keys.AddCommand(keysCreate(), keysList(), keysRevoke())
+	keys.AddCommand(keysCreate(), keysList(), keysRevoke(), keysTwilio())
 	return keys
 }
 
 func keysCreate() *cobra.Command {
 	var path, name, scopes string
 	var expires time.Duration
+	var account twilioFlags
 	cmd := &cobra.Command{
 		Use:   "create --config FILE --name NAME --scope send,read,admin",
 		Short: "Print a new API key, and nothing else; it is not shown again",
@@ -51,6 +53,12 @@ func keysCreate() *cobra.Command {
 			if expires > 0 {
 				until = time.Now().Add(expires)
 			}
+			if err := account.check(); err != nil {
+				return err
+			}
+			if account.wanted {
+				return account.create(cmd, path, name, list, until)
+			}
 			return withKeys(cmd.Context(), path, func(k *auth.Keys) error {
 				token, _, err := k.Create(cmd.Context(), name, list, until)
 				if err == nil {
@@ -64,6 +72,7 @@ func keysCreate() *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "who uses it: shown in lists and logs")
 	cmd.Flags().StringVar(&scopes, "scope", "", "send, read or admin, or several with commas; admin may do all")
 	cmd.Flags().DurationVar(&expires, "expires", 0, "how long it is valid, for example 8760h; 0: until revoked")
+	account.add(cmd)
 	return cmd
 }
 
@@ -74,20 +83,24 @@ func keysList() *cobra.Command {
 		Short: "List the API keys (never the keys themselves)",
 		Args:  exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withKeys(cmd.Context(), path, func(k *auth.Keys) error {
+			return withAccounts(cmd.Context(), path, func(k *auth.Keys, a *twilio.Accounts) error {
 				all, err := k.List(cmd.Context())
 				if err != nil {
 					return err
 				}
+				sids, err := a.SIDs(cmd.Context())
+				if err != nil {
+					return err
+				}
 				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-				fmt.Fprintln(w, "ID\tNAME\tSCOPES\tCREATED\tLAST USED\tEXPIRES\tREVOKED")
+				fmt.Fprintln(w, "ID\tNAME\tSCOPES\tCREATED\tLAST USED\tEXPIRES\tREVOKED\tTWILIO")
 				for _, key := range all {
 					var scopes []string
 					for _, s := range key.Scopes {
 						scopes = append(scopes, string(s))
 					}
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", key.ID, key.Name, strings.Join(scopes, ","),
-						day(key.CreatedAt), day(key.LastUsedAt), day(key.ExpiresAt), day(key.RevokedAt))
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", key.ID, key.Name, strings.Join(scopes, ","),
+						day(key.CreatedAt), day(key.LastUsedAt), day(key.ExpiresAt), day(key.RevokedAt), dash(sids[key.ID]))
 				}
 				return w.Flush()
 			})
@@ -107,12 +120,16 @@ func day(t time.Time) string {
 func keysRevoke() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
-		Use:   "revoke --config FILE ID-OR-NAME",
+		Use:   "revoke --config FILE ID, NAME OR TWILIO SID",
 		Short: "Make an API key invalid at once",
 		Args:  exactly(1, "the key's id or name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withKeys(cmd.Context(), path, func(k *auth.Keys) error {
-				key, err := k.Revoke(cmd.Context(), args[0])
+			return withAccounts(cmd.Context(), path, func(k *auth.Keys, a *twilio.Accounts) error {
+				id, err := keyOf(cmd.Context(), a, args[0])
+				if err != nil {
+					return err
+				}
+				key, err := k.Revoke(cmd.Context(), id)
 				if err == nil {
 					fmt.Fprintf(cmd.ErrOrStderr(), "revoked key %s (%s)\n", key.ID, key.Name)
 				}
@@ -134,7 +151,13 @@ func withKeys(ctx context.Context, path string, fn func(*auth.Keys) error) error
 	return inDataDir(ctx, c.DataDir, fn)
 }
 
-func inDataDir(ctx context.Context, dir string, fn func(*auth.Keys) error) (err error) {
+func inDataDir(ctx context.Context, dir string, fn func(*auth.Keys) error) error {
+	return inDatabase(ctx, dir, func(d *db.DB) error { return fn(auth.New(d)) })
+}
+
+// inDatabase opens the database of a data directory, and makes both if they are
+// not there.
+func inDatabase(ctx context.Context, dir string, fn func(*db.DB) error) (err error) {
 	if err := db.MakeDir(dir); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}
@@ -149,7 +172,7 @@ func inDataDir(ctx context.Context, dir string, fn func(*auth.Keys) error) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	return fn(auth.New(d))
+	return fn(d)
 }
 
 // becomeOwner gives up root's rights for those of the data directory's owner,
