@@ -54,8 +54,9 @@ func (a *API) list(r *request) (int, any, error) {
 	}
 	token := q.Get("PageToken")
 	switch {
+	case token == "" && page > 0: // a number alone would skip or repeat what came meanwhile
+		return 0, nil, badParameter.says("Page needs a PageToken: follow next_page_uri")
 	case token == "":
-		page = 0 // pages go by token alone: a number of its own would skip or repeat what came meanwhile
 	case len(token) > len(behind) && (strings.HasPrefix(token, behind) || strings.HasPrefix(token, before)):
 		f.Cursor, f.Newer = token[len(behind):], strings.HasPrefix(token, before)
 	default:

@@ -290,6 +290,7 @@ func TestPages(t *testing.T) {
 	for _, token := range []string{"x", "PAx", "PA", "XX" + got[0]} {
 		r.ask("GET", "/Messages.json?PageToken="+token, nil).want(400, 20001)
 	}
+	r.ask("GET", "/Messages.json?Page=1", nil).want(400, 20001)
 	if a := r.ask("GET", "/Messages.json?PageSize=9999", nil).want(200, 0); a.body["page_size"] != 1000.0 || a.body["next_page_uri"] != nil {
 		t.Errorf("of the largest page: %v", a.body["page_size"])
 	}
