@@ -106,25 +106,26 @@ func received(q db.Querier, e *sms.Event) ([]webhook.Target, error) {
 
 // Request words an event as a signed form.
 func (c *Callbacks) Request(d webhook.Delivery) (*webhook.Request, error) {
-	account, m, err := c.about(context.Background(), d)
-	if err != nil || account == nil {
+	to, m, err := c.about(context.Background(), d)
+	if err != nil || to == nil {
 		return nil, err
 	}
-	form := fields(account.SID, m)
+	form := fields(to.SID, m)
 	h := http.Header{}
 	h.Set("Content-Type", "application/x-www-form-urlencoded")
 	h.Set("Accept", "*/*")
 	h.Set("I-Twilio-Idempotency-Token", d.ID) // the same at every attempt
-	h.Set("X-Twilio-Signature", sign(account.token, d.URL, form))
+	h.Set("X-Twilio-Signature", sign(to.token, d.URL, form))
 	return &webhook.Request{Header: h, Body: []byte(form.Encode())}, nil
 }
 
-// about returns whom and what a delivery is about; no account: there is nothing
-// to tell, because it was revoked or the text erased meanwhile.
-func (c *Callbacks) about(ctx context.Context, d webhook.Delivery) (*Account, *sms.Message, error) {
-	account, err := c.a.accounts.Get(ctx, d.Account)
-	if err == nil {
-		_, err = c.a.o.Keys.Foreign(ctx, account.KeyID)
+// about returns whom and what a delivery is about; nobody: there is nothing to
+// tell, because the account was revoked or the text erased meanwhile.
+func (c *Callbacks) about(ctx context.Context, d webhook.Delivery) (*caller, *sms.Message, error) {
+	to := &caller{}
+	var err error
+	if to.Account, err = c.a.accounts.Get(ctx, d.Account); err == nil {
+		to.key, err = c.a.o.Keys.Foreign(ctx, to.KeyID)
 	}
 	if errors.Is(err, ErrNoAccount) || errors.Is(err, auth.ErrInvalid) {
 		return nil, nil, nil
@@ -139,7 +140,7 @@ func (c *Callbacks) about(ctx context.Context, d webhook.Delivery) (*Account, *s
 	if m.Direction == sms.Inbound && m.Redacted {
 		return nil, nil, nil
 	}
-	return account, &m, nil
+	return to, &m, nil
 }
 
 // fields are what a callback says.

@@ -40,7 +40,7 @@ func (a *API) create(r *request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	who := intake.Caller{KeyID: r.caller.key.ID}
+	who := as(r.caller.key)
 	draft, wrong := a.o.Desk.Draft(who, m)
 	if len(wrong) > 0 && wrong[0].Field == "from" && r.caller.AnyFrom {
 		m.From = ""
@@ -199,5 +199,5 @@ func (a *API) once(r *request, d *queue.Draft) (*queue.Idempotency, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &queue.Idempotency{KeyID: r.caller.key.ID, Key: name, Body: []byte(name)}, nil
+	return &queue.Idempotency{KeyID: as(r.caller.key).KeyID, Key: name, Body: []byte(name)}, nil
 }

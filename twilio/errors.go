@@ -50,7 +50,6 @@ var (
 
 	badTo          = &failure{code: 21211, status: 400, message: "Invalid 'To' phone number"}
 	badFrom        = &failure{code: 21212, status: 400, message: "Invalid 'From' phone number"}
-	notAllowedTo   = &failure{code: 21408, status: 400, message: "Permission to send to this number is not given"}
 	noBody         = &failure{code: 21602, status: 400, message: "Message body is required"}
 	noFrom         = &failure{code: 21603, status: 400, message: "A 'From' number or a MessagingServiceSid is required to send a message"}
 	noTo           = &failure{code: 21604, status: 400, message: "A 'To' phone number is required"}

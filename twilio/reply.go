@@ -26,11 +26,11 @@ func (c *Callbacks) Answered(ctx context.Context, d webhook.Delivery, header htt
 	if d.Event.Type != sms.EventOf(sms.Received) {
 		return nil
 	}
-	account, m, err := c.about(ctx, d)
-	if err != nil || account == nil {
+	to, m, err := c.about(ctx, d)
+	if err != nil || to == nil {
 		return err
 	}
-	log := c.a.log.With("account", account.SID, "delivery", d.ID)
+	log := c.a.log.With("account", to.SID, "delivery", d.ID)
 	var replies []reply
 	at := d.URL // of the document
 	for hops := 0; ; hops++ {
@@ -52,14 +52,14 @@ func (c *Callbacks) Answered(ctx context.Context, d webhook.Delivery, header htt
 			break
 		}
 		at = next
-		if header, body, err = c.fetch(ctx, account, at, doc.method, fields(account.SID, m)); err != nil {
+		if header, body, err = c.fetch(ctx, to.token, at, doc.method, fields(to.SID, m)); err != nil {
 			return fmt.Errorf("following a Redirect: %w", err)
 		}
 	}
 	var drafts []queue.Draft
-	who := intake.Caller{KeyID: account.KeyID}
+	who := as(to.key)
 	for i, r := range replies[:min(len(replies), maxReplies)] {
-		draft, wrong := c.draft(who, account, m, r)
+		draft, wrong := c.draft(who, to.AnyFrom, m, r)
 		if len(wrong) > 0 {
 			log.Warn("a reply to a received text is not sent", "reply", i+1, "field", wrong[0].Field)
 			log.Debug("a reply to a received text is not sent", "reply", i+1, "error", intake.Refused(wrong))
@@ -71,7 +71,7 @@ func (c *Callbacks) Answered(ctx context.Context, d webhook.Delivery, header htt
 		return nil
 	}
 	// With a space, so it is never a key that a client gave.
-	once := &queue.Idempotency{KeyID: account.KeyID, Key: "reply " + d.ID, Body: []byte(d.ID)}
+	once := &queue.Idempotency{KeyID: who.KeyID, Key: "reply " + d.ID, Body: []byte(d.ID)}
 	_, _, err = c.a.o.Desk.Submit(ctx, who, drafts, once)
 	if errors.Is(err, queue.ErrNotFound) {
 		return nil // they were queued, and erased since
@@ -81,7 +81,7 @@ func (c *Callbacks) Answered(ctx context.Context, d webhook.Delivery, header htt
 
 // draft makes a reply ready. Unless the document says otherwise it goes to whom
 // the text came from, from the SIM that it came to.
-func (c *Callbacks) draft(who intake.Caller, account *Account, received *sms.Message, r reply) (queue.Draft, []intake.FieldError) {
+func (c *Callbacks) draft(who intake.Caller, anyFrom bool, received *sms.Message, r reply) (queue.Draft, []intake.FieldError) {
 	m := intake.Message{To: r.to, From: r.from, Text: &r.body, Metadata: map[string]string{metaReplyTo: sidOf(received.ID)}}
 	if m.To == "" {
 		m.To = received.From
@@ -93,7 +93,7 @@ func (c *Callbacks) draft(who intake.Caller, account *Account, received *sms.Mes
 		m.Metadata[metaCallback] = r.callback
 	}
 	draft, wrong := c.a.o.Desk.Draft(who, m)
-	if len(wrong) == 1 && wrong[0].Field == "from" && (r.from == "" || account.AnyFrom) {
+	if len(wrong) == 1 && wrong[0].Field == "from" && (r.from == "" || anyFrom) {
 		m.From = "" // the modem is gone since
 		draft, wrong = c.a.o.Desk.Draft(who, m)
 	}
@@ -119,7 +119,7 @@ func resolve(at, address string) string {
 
 // fetch gets the document that a Redirect names, with the same fields as the
 // first. The client's guard keeps it from addresses that a callback may not have.
-func (c *Callbacks) fetch(ctx context.Context, account *Account, address, method string, form url.Values) (http.Header, []byte, error) {
+func (c *Callbacks) fetch(ctx context.Context, token, address, method string, form url.Values) (http.Header, []byte, error) {
 	var body io.Reader
 	signed := form
 	if method == http.MethodGet {
@@ -143,7 +143,7 @@ func (c *Callbacks) fetch(ctx context.Context, account *Account, address, method
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	req.Header.Set("User-Agent", "gatewayd")
-	req.Header.Set("X-Twilio-Signature", sign(account.token, address, signed))
+	req.Header.Set("X-Twilio-Signature", sign(token, address, signed))
 	res, err := c.a.o.Client.Do(req)
 	if err != nil {
 		if ue := (*url.Error)(nil); errors.As(err, &ue) {

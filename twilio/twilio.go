@@ -195,6 +195,9 @@ func answer(w http.ResponseWriter, status int, body any) {
 	_, _ = w.Write(b) // whoever hung up does not read it
 }
 
+// as is who hands messages in with a key.
+func as(key *auth.Key) intake.Caller { return intake.Caller{KeyID: key.ID} }
+
 // may is an error unless the caller's key has a scope.
 func (r *request) may(s auth.Scope) error {
 	if r.caller.key.Can(s) {
