@@ -53,6 +53,7 @@ var rooms = map[string]room{
 	"failpoint":             {"", "marks of steps, which any room may have"},
 	"crash":                 {"failpoint sim sms", "it kills the daemon and watches from outside: what it compares must not be the daemon's own word"},
 	"soak":                  {"", "its tests run the daemon from outside"},
+	"e2e/twiliogo":          {"", "it stands for somebody else's program"},
 	"e2e":                   {"", "its tests start the binary"},
 }
 

@@ -24,8 +24,8 @@ const idPrefix = "msg_"
 // sidOf is a message's SID: SM and the 16 bytes of its ULID.
 func sidOf(id string) string {
 	u, err := ulid.ParseStrict(strings.TrimPrefix(id, idPrefix))
-	if err != nil { // ids are ours
-		panic("twilio: id " + id + ": " + err.Error())
+	if err != nil {
+		return "" // of a message that is none of ours
 	}
 	return "SM" + hex.EncodeToString(u[:])
 }

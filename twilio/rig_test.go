@@ -20,7 +20,7 @@ import (
 // rig is the API with a real queue, and an account that uses it.
 type rig struct {
 	*API
-	t     *testing.T
+	t     testing.TB
 	sid   string
 	token string
 	user  string // instead of sid
@@ -46,7 +46,7 @@ const (
 	phone     = "+491701234567"
 )
 
-func newRig(t *testing.T, scopes []auth.Scope, s Settings) *rig {
+func newRig(t testing.TB, scopes []auth.Scope, s Settings) *rig {
 	t.Helper()
 	d, err := db.Open(t.Context(), db.Options{Dir: t.TempDir()})
 	if err != nil {
@@ -77,7 +77,7 @@ var send = []auth.Scope{auth.Send}
 
 // answered is an answer and its JSON.
 type answered struct {
-	t *testing.T
+	t testing.TB
 	*httptest.ResponseRecorder
 	body map[string]any
 }

@@ -114,11 +114,15 @@ func (a *API) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Twilio-Request-Id", hexSID("RQ")) // clients show it in their logs
+	start := time.Now()
 	status, body, err := a.serve(w, hr)
 	if err != nil {
-		a.fail(w, a.errorOf(err))
+		f := a.errorOf(err)
+		a.log.Debug("request to the Twilio API", "method", hr.Method, "status", f.status, "code", f.code, "took", time.Since(start))
+		a.fail(w, f)
 		return
 	}
+	a.log.Debug("request to the Twilio API", "method", hr.Method, "status", status, "took", time.Since(start))
 	answer(w, status, body)
 }
 

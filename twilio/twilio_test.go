@@ -2,12 +2,14 @@ package twilio
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -356,6 +358,51 @@ func TestDedup(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.ask("POST", "/Messages.json", form()).want(201, 0)
+}
+
+// So does one whose requests are under way at the same time.
+func TestDedupAtOnce(t *testing.T) {
+	r := newRig(t, send, Settings{Dedup: 30 * time.Second})
+	var wg sync.WaitGroup
+	sids := make([]string, 8)
+	for i := range sids {
+		wg.Go(func() {
+			req := httptest.NewRequest("POST", Prefix+"Accounts/"+r.sid+"/Messages.json", strings.NewReader(form().Encode()))
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			req.SetBasicAuth(r.sid, r.token)
+			w := httptest.NewRecorder()
+			r.ServeHTTP(w, req)
+			var m messageJSON
+			if err := json.Unmarshal(w.Body.Bytes(), &m); err != nil || w.Code != http.StatusCreated {
+				t.Errorf("answered %d %s", w.Code, w.Body)
+			}
+			sids[i] = m.SID
+		})
+	}
+	wg.Wait()
+	if slices.Sort(sids); sids[0] != sids[7] || r.count() != 1 {
+		t.Errorf("%d messages: %v", r.count(), sids)
+	}
+}
+
+// Whatever stands in a request, the answer is JSON, and no 5xx but for a full queue.
+func FuzzRequest(f *testing.F) {
+	r := newRig(f, []auth.Scope{auth.Admin}, Settings{Dedup: time.Second})
+	f.Add("POST", "/Messages.json", "", "To=%2B491701234567&From=office&Body=x&ValidityPeriod=5")
+	f.Add("POST", "/Messages.json", "", "To=1&From=MG00000000000000000000000000000000&Body=%ff&ScheduleType=fixed&SendAt=9999-12-31T23:59:59Z&ValidityPeriod=36000")
+	f.Add("GET", "/Messages.json", "DateSent%3E=2026-11-22&DateSent<=0001-01-01&PageSize=0&Page=1&PageToken=PAbTE", "")
+	f.Add("POST", "/Messages/SM01a219a20be0b841af736b83730bcb18.json", "", "Status=canceled&Body=")
+	f.Add("DELETE", "/Messages/SMffffffffffffffffffffffffffffffff", "", "")
+	f.Fuzz(func(t *testing.T, method, path, query, body string) {
+		req := &http.Request{Method: method, URL: &url.URL{Path: Prefix + "Accounts/" + r.sid + path, RawQuery: query},
+			Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, Body: io.NopCloser(strings.NewReader(body))}
+		req.SetBasicAuth(r.sid, r.token)
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, req)
+		if w.Code >= 500 && !strings.Contains(w.Body.String(), "30001") || w.Code != http.StatusNoContent && !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s %s?%s with %q answered %d %s", method, path, query, body, w.Code, w.Body)
+		}
+	})
 }
 
 func TestStatuses(t *testing.T) {
