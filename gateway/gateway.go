@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,10 +49,16 @@ type Options struct {
 	Discovery *Discovery // nil: modems are where Modems says, or nowhere
 	Canary    Canary
 	Webhooks  []webhook.Endpoint
-	// AllowPrivate permits plain HTTP and addresses of this host and the LAN to callbacks.
-	AllowPrivate bool
-	Listener     net.Listener // where HTTP is served
-	Certificate  *tls.Certificate
+	// PrivateWebhooks: those that the API makes, and callback URLs, may be plain HTTP
+	// and addresses of this host and the LAN.
+	PrivateWebhooks    bool
+	KeepFailedWebhooks time.Duration // 0: until somebody retries or drops them
+	Formats            map[string]webhook.Format
+	Sources            []webhook.Source
+	// Mail sends an e-mail; nil: there is no mail server. See webhook.Options.
+	Mail        func(ctx context.Context, to []string, subject, text, id string) error
+	Listener    net.Listener // where HTTP is served
+	Certificate *tls.Certificate
 	// Where programs are answered that take the gateway for api.twilio.com; nil: nowhere.
 	TwilioProxy, TwilioTLS net.Listener
 	MetricsOpen            bool                    // /metrics without a key
@@ -145,14 +152,18 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	registry.MustRegister(limitMeter{g.modems}, clockMeter(g.clock))
-	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now})
+	callback := func(url string) string { return g.webhooks.CheckCallback(url) }
+	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now, Callback: callback})
 	twilioAPI := twilio.New(twilio.Options{
 		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: o.Region, Now: now, Log: g.log,
-		Client: webhook.Client(o.AllowPrivate, now),
+		Client: webhook.Client(o.PrivateWebhooks, now), Callback: callback,
 	})
+	formats := map[string]webhook.Format{twilio.FormatName: twilioAPI.Callbacks()}
+	maps.Copy(formats, o.Formats)
 	g.webhooks, err = webhook.New(webhook.Options{
-		Formats: map[string]webhook.Format{twilio.FormatName: twilioAPI.Callbacks()}, Sources: []webhook.Source{twilioAPI.Callbacks()}, AllowPrivate: o.AllowPrivate,
 		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Trusted: g.clock.Trusted, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
+		Callbacks: true, AllowPrivate: o.PrivateWebhooks, KeepFailed: o.KeepFailedWebhooks, Mail: o.Mail,
+		Formats: formats, Sources: append(slices.Clone(o.Sources), twilioAPI.Callbacks()), Alarm: g.webhookAlarm,
 	})
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
@@ -171,7 +182,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{
-		Queue: g.queue, Desk: g.desk, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
+		Queue: g.queue, Desk: g.desk, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
 		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})

@@ -124,8 +124,13 @@ func (a *API) read(r *request) (m intake.Message, err error) {
 	}
 	m.Text = &body
 	callback := f.Get("StatusCallback")
-	if callback != "" && !isURL(callback) {
-		return m, badCallback
+	if callback != "" {
+		if !isURL(callback) {
+			return m, badCallback
+		}
+		if why := a.o.Callback(callback); why != "" {
+			return m, badCallback.says("The 'StatusCallback' URL %s", why)
+		}
 	}
 	for name, value := range map[string]string{metaService: service, metaCallback: callback} {
 		if value != "" {

@@ -41,7 +41,10 @@ type Options struct {
 	Region string           // ISO country whose national numbers are accepted; "": none
 	Now    func() time.Time // nil: time.Now
 	Client *http.Client     // fetches what a Redirect names; nil: none is followed
-	Log    *slog.Logger     // nil: nothing is logged
+	// Callback says what is wrong with the address of a status callback, "" if
+	// nothing is; nil: nothing.
+	Callback func(url string) string
+	Log      *slog.Logger // nil: nothing is logged
 }
 
 // API is the Twilio-compatible API and its callbacks.
@@ -55,6 +58,9 @@ type API struct {
 func New(o Options) *API {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Callback == nil {
+		o.Callback = func(string) string { return "" }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

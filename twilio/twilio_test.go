@@ -50,6 +50,12 @@ func TestCreate(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	r := newRig(t, send, Settings{})
+	r.o.Callback = func(url string) string {
+		if strings.HasPrefix(url, "http:") {
+			return "is plain http://"
+		}
+		return ""
+	}
 	r.exec(`INSERT INTO stop_list (number, since, word) VALUES ('+491709999999', 1, 'STOP')`)
 	for name, c := range map[string]struct {
 		form         url.Values
@@ -68,6 +74,7 @@ func TestRefused(t *testing.T) {
 		"media":              {form("MediaUrl", "https://example.org/x.png"), 400, 21620},
 		"content":            {form("ContentSid", "HX1"), 400, 21655},
 		"bad callback":       {form("StatusCallback", "ftp://example.org"), 400, 21609},
+		"plain callback":     {form("StatusCallback", "http://10.0.0.1"), 400, 21609},
 		"bad service":        {form("MessagingServiceSid", "MG12"), 400, 21701},
 		"bad validity":       {form("ValidityPeriod", "36001"), 400, 20001},
 		"bad SendAt":         {form("ScheduleType", "fixed", "SendAt", "tomorrow"), 400, 35114},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -77,7 +78,7 @@ func readHistory(b []byte) ([]sms.Attempt, error) {
 	if err := json.Unmarshal(b, &kept); err != nil {
 		return nil, err
 	}
-	for _, k := range kept {
+	for _, k := range slices.Backward(kept) {
 		all = append(all, sms.Attempt{At: moment(k.At), ResponseStatus: k.Status, LatencyMS: k.MS, Error: k.Error})
 	}
 	return all, nil

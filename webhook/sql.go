@@ -186,6 +186,7 @@ type job struct {
 	tries    int
 	refusals int
 	waited   time.Duration
+	erasures int64 // there were, before its event was read
 }
 
 // due returns the heads whose time has come, the longest waiting first. A time
@@ -230,7 +231,11 @@ func (s *store) settle(j job, e *endpoint, r result) (next time.Time, err error)
 	err = s.db.Write(func(tx *db.Tx) error {
 		now := s.now()
 		status := sql.NullInt64{Int64: int64(r.status), Valid: r.status != 0}
-		answer := sql.NullString{String: r.answer, Valid: r.answer != ""}
+		// If something was erased meanwhile, it may have been this message.
+		answer := sql.NullString{String: r.answer, Valid: r.answer != "" && e.w.erasures.Load() == j.erasures}
+		if err := s.remember(tx, j); err != nil {
+			return err
+		}
 		if r.verdict == delivered {
 			if err := s.wasWell(tx, e); err != nil {
 				return err
@@ -240,9 +245,6 @@ func (s *store) settle(j job, e *endpoint, r result) (next time.Time, err error)
 		}
 		failing, err := s.wasIll(tx, e, now)
 		if err != nil {
-			return err
-		}
-		if err := s.remember(tx, j); err != nil {
 			return err
 		}
 		fail := func(exhausted bool) error {
@@ -294,9 +296,9 @@ func (s *store) remember(tx *db.Tx, j job) error {
 	if j.attempts == 0 {
 		return nil
 	}
-	_, err := tx.Exec(`UPDATE webhook_deliveries SET history = (SELECT json_group_array(json(value)) FROM (SELECT value FROM
+	_, err := tx.Exec(`UPDATE webhook_deliveries SET history = (SELECT json_group_array(json(value)) FROM (SELECT * FROM (SELECT key, value FROM
 			json_each(json_insert(coalesce(history, '[]'), '$[#]', json_object('at', attempt_at, 'status', last_status, 'ms', latency, 'error', last_error)))
-			ORDER BY key DESC LIMIT ?))
+			ORDER BY key DESC LIMIT ?) ORDER BY key))
 		WHERE row = ? AND last_error IS NOT NULL AND attempt_at IS NOT NULL`, historyKept, j.row)
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"gatewayd/config"
 	"gatewayd/db"
 	"gatewayd/twilio"
+	"gatewayd/webhook"
 )
 
 // twilioFlags are what keys create takes for the Twilio-compatible API.
@@ -83,6 +84,7 @@ func (f *twilioFlags) create(cmd *cobra.Command, path, name string, scopes []aut
 			sid, secret, err = a.CreateKey(cmd.Context(), f.account, name, scopes, until)
 		} else {
 			sid, secret, err = a.Create(cmd.Context(), name, scopes, until, f.settings)
+			warn(cmd, path, f.settings)
 		}
 		if err == nil {
 			fmt.Fprintf(cmd.OutOrStdout(), "%s\n%s\n", sid, secret)
@@ -109,6 +111,7 @@ func keysTwilio() *cobra.Command {
 					if s, err = a.Change(cmd.Context(), account.SID, func(s *twilio.Settings) { chosen(s) }); err != nil {
 						return err
 					}
+					warn(cmd, path, s)
 				}
 				receives := strings.Join(s.Modems, ",")
 				if receives == "" {
@@ -123,6 +126,20 @@ func keysTwilio() *cobra.Command {
 	configFlag(cmd, &path)
 	chosen = settingsFlags(cmd)
 	return cmd
+}
+
+// warn says it now when callbacks would be refused later.
+func warn(cmd *cobra.Command, path string, s twilio.Settings) {
+	c, err := config.Load(path, os.Environ())
+	if err != nil || c.HTTP.AllowPrivateWebhooks {
+		return
+	}
+	for _, address := range []string{s.SMSURL, s.StatusCallback} {
+		if strings.HasPrefix(address, "http:") {
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s is plain http://, which shows texts and numbers to the network: nothing is told there unless %s: true is set\n",
+				address, webhook.PrivateSwitch)
+		}
+	}
 }
 
 func dash(s string) string {

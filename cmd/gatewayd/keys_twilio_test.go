@@ -59,6 +59,9 @@ func TestTwilioKeys(t *testing.T) {
 	if got := do("twilio", sid); got != want {
 		t.Errorf("later it is set\n%s", got)
 	}
+	if got := do("twilio", sid, "--sms-url", "http://10.0.0.1/sms"); !strings.Contains(got, "warning: ") || !strings.Contains(got, "http.allow_private_webhooks") {
+		t.Errorf("a plain http:// address is set without a word: %s", got)
+	}
 	list := do("list")
 	if !strings.Contains(list, sid) || !strings.Contains(list, strings.TrimSpace(further[:34])) || strings.Contains(list, lines[2]) {
 		t.Errorf("listed is\n%s", list)

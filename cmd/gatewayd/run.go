@@ -106,10 +106,11 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 			Limits: gateway.Limits{PerMinute: m.MaxPerMinute, PerDay: m.MaxPerDay, PerMonth: m.MaxPerMonth, RecipientsPerMonth: m.MaxRecipientsPerMonth},
 		})
 	}
+	o.PrivateWebhooks, o.KeepFailedWebhooks = c.HTTP.AllowPrivateWebhooks, c.History.KeepFailedWebhooks
 	for _, w := range c.Webhooks {
 		o.Webhooks = append(o.Webhooks, webhook.Endpoint{
 			Name: w.Name, URL: w.URL, Secret: w.Secret.Reveal(), Events: w.Events, AllowPrivate: w.AllowPrivate,
-			Match: webhook.Match(w.Match),
+			Match: webhook.Match(w.Match), Stop: w.Stop, Headers: headers(w.Headers),
 		})
 	}
 	if c.HTTP.TLSCertificate != "" {
@@ -134,6 +135,14 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		}
 	}
 	return o, nil
+}
+
+func headers(secret map[string]config.Secret) map[string]string {
+	plain := map[string]string{}
+	for name, value := range secret {
+		plain[name] = value.Reveal()
+	}
+	return plain
 }
 
 // account maps what is watched of a modem's SIM.
