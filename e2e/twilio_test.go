@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,32 +27,75 @@ import (
 func TestTwilioClients(t *testing.T) {
 	t.Run("node", func(t *testing.T) {
 		t.Parallel()
-		install := exec.Command("../scripts/node-modules")
-		install.Stderr = os.Stderr
-		modules, err := install.Output()
-		if err != nil {
-			t.Fatalf("npm packages: %v", err)
-		}
-		program := exec.Command("node", "../scripts/e2e/twilio.cjs")
-		program.Env = append(os.Environ(), "NODE_PATH="+strings.TrimSpace(string(modules)))
+		program := node(t, "../scripts/e2e/twilio.cjs")
 		d := startDemo(t)
 		d.runTwilio(program, "/sms?app=1", "Hi Node: é 👍",
 			"Hello from Node: é 👍", "Reply 1 from <Node> & co: é 👍", "Reply 2 from Node", "Reply 3 from Node")
 	})
 	t.Run("go", func(t *testing.T) {
 		t.Parallel()
-		into := filepath.Join(t.TempDir(), "twiliogo")
-		// The generated package is large, and its speed does not matter here.
-		build := exec.Command("go", "build", "-gcflags=github.com/twilio/...=-N -l", "-o", into, ".")
-		build.Dir = "twiliogo"
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		program := exec.Command(into)
-		program.Env = os.Environ()
+		program := twiliogo(t)
 		d := startDemo(t)
 		d.runTwilio(program, "/sms", "Hi Go: é 👍", "Hello from Go: é 👍", "Reply 1 from <Go> & co: é 👍", "Reply 2 from Go")
 	})
+}
+
+// node is a program of Node with the packages of scripts/e2e.
+func node(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	install := exec.Command("../scripts/node-modules")
+	install.Stderr = os.Stderr
+	modules, err := install.Output()
+	if err != nil {
+		t.Fatalf("npm packages: %v", err)
+	}
+	program := exec.Command("node", args...)
+	program.Env = append(os.Environ(), "NODE_PATH="+strings.TrimSpace(string(modules)))
+	return program
+}
+
+// twiliogo is the program of that folder.
+func twiliogo(t *testing.T) *exec.Cmd {
+	t.Helper()
+	into := filepath.Join(t.TempDir(), "twiliogo")
+	// The generated package is large, and its speed does not matter here.
+	build := exec.Command("go", "build", "-gcflags=github.com/twilio/...=-N -l", "-o", into, ".")
+	build.Dir = "twiliogo"
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	program := exec.Command(into)
+	program.Env = os.Environ()
+	return program
+}
+
+// Programs that say api.twilio.com and nothing else send through the gateway when
+// their environment names its proxy and its certificate.
+func TestTwilioWithoutAChange(t *testing.T) {
+	proxy := freeAddress(t)
+	s := newSite(t, 1, fast(), fmt.Sprintf("twilio: {proxy_listen: %q}\n", proxy))
+	s.start()
+	out, errs, status := s.gatewayd("keys", "create", "--config", s.config, "--name", "app", "--scope", "send", "--twilio")
+	account := strings.Fields(out)
+	if status != 0 || len(account) != 2 {
+		t.Fatalf("keys create: %s%s", out, errs)
+	}
+	const send = `require("twilio")(process.env.ACCOUNT_SID, process.env.AUTH_TOKEN).messages
+		.create({ to: process.env.TO, from: process.env.FROM, body: "Hello from Node: é 👍" }).then((m) => console.log(m.sid))`
+	for name, program := range map[string]*exec.Cmd{"Node": node(t, "-e", send), "Go": twiliogo(t)} {
+		certificate := filepath.Join(s.dir, "data", "twilio-ca.pem")
+		program.Env = append(program.Env, "HTTP_PROXY=http://"+proxy, "HTTPS_PROXY=http://"+proxy, "NODE_EXTRA_CA_CERTS="+certificate, "SSL_CERT_FILE="+certificate,
+			"ACCOUNT_SID="+account[0], "AUTH_TOKEN="+account[1], "FROM="+s.modems[0].Number(), "TO="+phone)
+		var failed strings.Builder
+		program.Stderr = &failed
+		sid, err := program.Output()
+		if err != nil || !strings.HasPrefix(string(sid), "SM") {
+			t.Fatalf("%s: %v: %s%s", name, err, sid, failed.String())
+		}
+		s.eventually("the text of "+name+" is on the phone", 30*time.Second, func() bool {
+			return slices.Contains(s.net.Handset(phone).Received(), "Hello from "+name+": é 👍")
+		})
+	}
 }
 
 // demo is gatewayd demo, with a browser that is signed in.
