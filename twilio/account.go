@@ -160,6 +160,23 @@ func update(tx *db.Tx, sid string, s Settings) error {
 	return err
 }
 
+// Rotate gives an account another token, which can't be shown again. The one
+// before ends at once, and callbacks are signed with the new one from then on.
+func (a *Accounts) Rotate(ctx context.Context, sid string) (token string, err error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	token = hexSID("")
+	err = a.db.Write(func(tx *db.Tx) error {
+		n, err := tx.Exec(`UPDATE twilio_accounts SET token = ? WHERE sid = ?`, token, sid)
+		if err == nil && n == 0 {
+			err = ErrNoAccount
+		}
+		return err
+	})
+	return token, err
+}
+
 const accountColumns = `sid, key_id, token, sms_url, status_callback, modems, any_from, dedup`
 
 func scanAccount(scan func(...any) error) (*Account, error) {
@@ -294,14 +311,14 @@ func (a *Accounts) share(ctx context.Context, c *caller, whole bool) (*queue.Sha
 
 // Restore makes the tables of a restored database fit to go on with. With
 // replaced, the transaction sees the database that is replaced: its accounts
-// stay, as their owners have set them last. It comes after auth.Restore.
+// stay, with the tokens and settings that they had last. It comes after auth.Restore.
 func Restore(tx *db.Tx, replaced bool) error {
 	if _, err := tx.Exec(`DELETE FROM twilio_recent`); err != nil || !replaced {
 		return err
 	}
 	for _, query := range []string{
 		`INSERT INTO twilio_accounts (` + accountColumns + `) SELECT ` + accountColumns + ` FROM replaced.twilio_accounts WHERE true
-			ON CONFLICT (sid) DO UPDATE SET sms_url = excluded.sms_url, status_callback = excluded.status_callback,
+			ON CONFLICT (sid) DO UPDATE SET token = excluded.token, sms_url = excluded.sms_url, status_callback = excluded.status_callback,
 				modems = excluded.modems, any_from = excluded.any_from, dedup = excluded.dedup`,
 		`INSERT OR IGNORE INTO twilio_keys (sid, account, key_id, hash) SELECT sid, account, key_id, hash FROM replaced.twilio_keys`,
 	} {

@@ -148,6 +148,14 @@ func TestKeysOfAccounts(t *testing.T) {
 	r.sid = other
 	r.ask("GET", "/Messages.json", nil).want(401, 20003)
 	r.sid = mine
+	before := r.token
+	if r.token, err = r.accounts.Rotate(t.Context(), mine); err != nil {
+		t.Fatal(err)
+	}
+	r.ask("GET", "/Messages.json", nil).want(200, 0)
+	before, r.token = r.token, before
+	r.ask("GET", "/Messages.json", nil).want(401, 20003)
+	r.token = before
 	if r.user, r.token, err = r.accounts.CreateKey(t.Context(), mine, "app", send, time.Time{}); err != nil {
 		t.Fatal(err)
 	}

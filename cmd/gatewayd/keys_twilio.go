@@ -95,9 +95,10 @@ func (f *twilioFlags) create(cmd *cobra.Command, path, name string, scopes []aut
 
 func keysTwilio() *cobra.Command {
 	var path string
+	var rotate bool
 	var chosen func(*twilio.Settings) bool
 	cmd := &cobra.Command{
-		Use:   "twilio --config FILE ACCOUNT-SID [--sms-url URL] [--status-callback URL] [--receives MODEM] [--any-from] [--dedup 30s]",
+		Use:   "twilio --config FILE ACCOUNT-SID [--sms-url URL] [--status-callback URL] [--receives MODEM] [--any-from] [--dedup 30s] [--new-token]",
 		Short: "Show the settings of an account of the Twilio-compatible API, or change those that are given",
 		Args:  exactly(1, "the account's SID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -113,6 +114,13 @@ func keysTwilio() *cobra.Command {
 					}
 					warn(cmd, path, s)
 				}
+				if rotate {
+					token, err := a.Rotate(cmd.Context(), account.SID)
+					if err == nil {
+						fmt.Fprintln(cmd.OutOrStdout(), token)
+					}
+					return err
+				}
 				receives := strings.Join(s.Modems, ",")
 				if receives == "" {
 					receives = "all"
@@ -124,6 +132,7 @@ func keysTwilio() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&rotate, "new-token", false, "print a new auth token, and nothing else; the one before ends at once")
 	chosen = settingsFlags(cmd)
 	return cmd
 }

@@ -62,6 +62,9 @@ func TestTwilioKeys(t *testing.T) {
 	if got := do("twilio", sid, "--sms-url", "http://10.0.0.1/sms"); !strings.Contains(got, "warning: ") || !strings.Contains(got, "http.allow_private_webhooks") {
 		t.Errorf("a plain http:// address is set without a word: %s", got)
 	}
+	if got := do("twilio", sid, "--new-token"); !regexp.MustCompile(`^[0-9a-f]{32}\n$`).MatchString(got) || strings.Contains(got, lines[2]) {
+		t.Errorf("the new token is %q", got)
+	}
 	list := do("list")
 	if !strings.Contains(list, sid) || !strings.Contains(list, strings.TrimSpace(further[:34])) || strings.Contains(list, lines[2]) {
 		t.Errorf("listed is\n%s", list)
