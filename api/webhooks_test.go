@@ -176,3 +176,27 @@ func TestDeliveriesAreFiltered(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+func TestWebhooksPage(t *testing.T) {
+	b, f := newHookBox(t)
+	admin, form := bearer(b.admin), "application/x-www-form-urlencoded"
+	page := b.ask("GET", "/webhooks", bearer(b.read), "").want(http.StatusOK).Body.String()
+	for _, want := range []string{"chat", "It answered 410 Gone.", "message.received", "the endpoint answered 500", `aria-current="page">Webhooks`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(page, "<button name") || strings.Contains(page, "whsec_") {
+		t.Error("who may only read sees buttons or a secret")
+	}
+	for body, want := range map[string][2]string{"do=test&id=whk_1": {"test whk_1", "The test did not arrive"}, "do=enable&id=whk_1": {"enable whk_1", "gets events again"},
+		"do=replay&id=whk_1": {"replay whk_1", "7 events are sent again"}, "do=enable&id=whk_2": {"enable whk_2", "No webhook has this id"}, "do=retry&id=dlv_1": {"", "is sent again"}} {
+		f.done = ""
+		page = b.ask("POST", "/webhooks", admin.with("Content-Type", form), body).want(http.StatusOK).Body.String()
+		if f.done != want[0] || !strings.Contains(page, want[1]) {
+			t.Errorf("%s did %q, and the page does not say %q", body, f.done, want[1])
+		}
+	}
+	b.ask("POST", "/webhooks", admin.with("Content-Type", form), "do=dance&id=whk_1").problem(badRequest)
+	b.ask("POST", "/webhooks", bearer(b.read).with("Content-Type", form), "do=test&id=whk_1").problem(wrongScope)
+}
