@@ -2,6 +2,8 @@ package twilio
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +16,8 @@ import (
 	"time"
 
 	"gatewayd/auth"
+	"gatewayd/intake"
+	"gatewayd/queue"
 	"gatewayd/sms"
 )
 
@@ -418,6 +422,37 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("%s %s?%s with %q answered %d %s", method, path, query, body, w.Code, w.Body)
 		}
 	})
+}
+
+// usedUp is what a limit of a key says.
+type usedUp struct{}
+
+func (usedUp) Error() string             { return "today's messages are used up" }
+func (usedUp) RetryAfter() time.Duration { return 90 * time.Second }
+
+func TestErrors(t *testing.T) {
+	r := newRig(t, send, Settings{})
+	for name, c := range map[string]struct {
+		err          error
+		status, code int
+		retry        string
+	}{
+		"a limit":      {fmt.Errorf("submit: %w", usedUp{}), 429, 20429, "90"},
+		"a full ring":  {queue.ErrFull, 503, 30001, "30"},
+		"a full disk":  {queue.ErrDiskFull, 503, 20503, "10"},
+		"the database": {errors.New("disk I/O error"), 503, 20503, "10"},
+		"a parameter":  {intake.Refused{{Field: "expires_at", Detail: "is in the past"}}, 400, 20001, ""},
+	} {
+		w := httptest.NewRecorder()
+		r.fail(w, r.errorOf(c.err))
+		var body struct{ Code, Status int }
+		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
+			t.Fatal(err)
+		}
+		if w.Code != c.status || body.Code != c.code || body.Status != c.status || w.Header().Get("Retry-After") != c.retry {
+			t.Errorf("%s: %d %s, Retry-After %q", name, w.Code, w.Body, w.Header().Get("Retry-After"))
+		}
+	}
 }
 
 func TestStatuses(t *testing.T) {
