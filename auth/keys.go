@@ -32,6 +32,8 @@ var (
 	// ErrInvalid means that a key or a session is unknown, expired or revoked;
 	// which of them is nobody's business who does not hold a valid one.
 	ErrInvalid = errors.New("not a valid API key: unknown, expired or revoked")
+	// ErrForeign means that a key has no token, and so none that could be changed.
+	ErrForeign = errors.New("this key belongs to a Twilio account, whose token is changed with gatewayd keys twilio ACCOUNT-SID --new-token")
 	// ErrNotFound means that there is no such key to revoke.
 	ErrNotFound = errors.New("no such API key")
 	// ErrEnded means that a key is not valid any more.
@@ -76,6 +78,7 @@ type Key struct {
 	LastUsedAt time.Time // to within some minutes; zero: never
 	ExpiresAt  time.Time // zero: never
 	RevokedAt  time.Time // zero: not revoked
+	Foreign    bool      // no token of ours opens it; see CreateForeign
 }
 
 // Prefix is the part of the token that may be shown.

@@ -69,6 +69,9 @@ type LimitError struct {
 	Wait  time.Duration // until it may be tried again
 }
 
+// RetryAfter is when it may be tried again.
+func (e *LimitError) RetryAfter() time.Duration { return e.Wait }
+
 func (e *LimitError) Error() string {
 	switch {
 	case e.Limit == PerMinute:

@@ -36,6 +36,9 @@ func (k *Keys) Rotate(ctx context.Context, idOrName string, overlap time.Duratio
 				old = other // an overlap is under way: this is the newer one
 			}
 		}
+		if old.Foreign {
+			return fmt.Errorf("API key %s: %w", old.Prefix(), ErrForeign)
+		}
 		if !old.Valid(now) {
 			return fmt.Errorf("API key %s has expired or was revoked, so nobody could change over from it; make a new one: %w", old.Prefix(), ErrEnded)
 		}

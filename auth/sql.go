@@ -11,7 +11,7 @@ import (
 	"gatewayd/sms/number"
 )
 
-const keyColumns = `id, principal, name, scopes, rate, burst, quota, allow, premium, created_at, last_used_at, expires_at, revoked_at`
+const keyColumns = `id, principal, name, scopes, rate, burst, quota, allow, premium, created_at, last_used_at, expires_at, revoked_at, length(hash) = 0`
 
 func insertKey(tx *db.Tx, key *Key, hash []byte) error {
 	_, err := tx.Exec(`INSERT INTO api_keys (id, principal, name, hash, scopes, rate, burst, quota, allow, premium, created_at, expires_at)
@@ -55,7 +55,7 @@ func scanKey(scan func(...any) error) (*Key, error) {
 	var scopes, allow string
 	var created int64
 	var rate, burst, quota, used, expires, revoked sql.NullInt64
-	if err := scan(&key.ID, &key.Principal, &key.Name, &scopes, &rate, &burst, &quota, &allow, &key.Premium, &created, &used, &expires, &revoked); err != nil {
+	if err := scan(&key.ID, &key.Principal, &key.Name, &scopes, &rate, &burst, &quota, &allow, &key.Premium, &created, &used, &expires, &revoked, &key.Foreign); err != nil {
 		return nil, err
 	}
 	for _, s := range strings.Split(scopes, ",") {

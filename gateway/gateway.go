@@ -13,6 +13,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +33,7 @@ import (
 	"gatewayd/queue"
 	"gatewayd/sms"
 	numbers "gatewayd/sms/number"
+	"gatewayd/twilio"
 	"gatewayd/twilio/standin"
 	"gatewayd/webhook"
 )
@@ -156,10 +159,25 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	registry.MustRegister(limitMeter{g.modems}, clockMeter(g.clock))
+	callback := func(url string) string { return g.webhooks.CheckCallback(url) }
+	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Destinations: o.Destinations, Clock: g.clock, Now: now, Callback: callback,
+		Unicode: intake.Unicode(o.Unicode), Foreseer: foresight{g.dispatch, g.queue}})
+	twilioAPI := twilio.New(twilio.Options{
+		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: o.Region, Now: now, Log: g.log,
+		Client: webhook.Client(o.PrivateWebhooks, now), Callback: callback,
+	})
+	g.queue.OnErase(func(tx *db.Tx, e queue.Erasure) error {
+		if e.Number == "" { // the history forgets all day long
+			return nil
+		}
+		return twilio.Forget(tx)
+	})
+	formats := map[string]webhook.Format{twilio.FormatName: twilioAPI.Callbacks()}
+	maps.Copy(formats, o.Formats)
 	g.webhooks, err = webhook.New(webhook.Options{
 		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Trusted: g.clock.Trusted, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
-		Callbacks: true, AllowPrivate: o.PrivateWebhooks, KeepFailed: o.KeepFailedWebhooks, Formats: o.Formats, Sources: o.Sources, Mail: o.Mail,
-		Alarm: g.webhookAlarm,
+		Callbacks: true, AllowPrivate: o.PrivateWebhooks, KeepFailed: o.KeepFailedWebhooks, Mail: o.Mail,
+		Formats: formats, Sources: append(slices.Clone(o.Sources), twilioAPI.Callbacks()), Alarm: g.webhookAlarm,
 	})
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
@@ -174,8 +192,6 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
-	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Destinations: o.Destinations, Clock: g.clock, Now: now, Callback: g.webhooks.CheckCallback,
-		Unicode: intake.Unicode(o.Unicode), Foreseer: foresight{g.dispatch, g.queue}})
 	if err := g.standIn(); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
@@ -185,11 +201,23 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})
 	g.server = a.Server()
+	g.server.Handler = mount(g.server.Handler, twilio.Prefix, twilioAPI)
 	if o.Certificate != nil {
 		g.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.Certificate}, MinVersion: tls.VersionTLS12}
 	}
 	failpoint.Hit("gateway.built")
 	return g, nil
+}
+
+// mount serves what is below a path by a door of its own, and the rest as before.
+func mount(rest http.Handler, below string, door http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, below) {
+			door.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
 }
 
 // standIn prepares to answer in the place of api.twilio.com, where that is wanted.
@@ -243,6 +271,9 @@ func (g *Gateway) configured(k knownModem) bool {
 
 // Keys are the gateway's API keys.
 func (g *Gateway) Keys() *auth.Keys { return g.keys }
+
+// Twilio are the accounts of the Twilio-compatible API.
+func (g *Gateway) Twilio() *twilio.Accounts { return twilio.NewAccounts(g.database, g.keys) }
 
 // Queue is the gateway's queue.
 func (g *Gateway) Queue() *queue.Queue { return g.queue }

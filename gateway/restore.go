@@ -12,6 +12,7 @@ import (
 	"gatewayd/auth"
 	"gatewayd/db"
 	"gatewayd/queue"
+	"gatewayd/twilio"
 	"gatewayd/webhook"
 )
 
@@ -88,6 +89,9 @@ func (r *Restored) merge(ctx context.Context, stage, replaced string, verdict qu
 		err := db.ContinueSequences(tx, attached)
 		if err == nil {
 			err = auth.Restore(tx, attached)
+		}
+		if err == nil {
+			err = twilio.Restore(tx, attached)
 		}
 		if err == nil {
 			err = webhook.Restore(tx, attached, now)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"gatewayd/queue"
 	"gatewayd/sim"
 	"gatewayd/sms"
+	"gatewayd/twilio"
 )
 
 // archive is a data directory, its backup, and what is done with them.
@@ -124,6 +127,62 @@ func TestRestoreKeepsWhatWasRevoked(t *testing.T) {
 		}
 		if tried, err := (known{d, time.Now, func() bool { return true }}).Tried("8949", "1234"); !tried || err != nil {
 			t.Errorf("a PIN that was refused would be entered again (%v)", err)
+		}
+	})
+}
+
+// Neither do the accounts of the Twilio-compatible API: what was made or set since
+// the backup stays, and who was revoked stays so.
+func TestRestoreKeepsTwilioAccounts(t *testing.T) {
+	ctx := context.Background()
+	a := &archive{t: t, dir: t.TempDir()}
+	var old, leaked, made, further string
+	create := func(d *db.DB, name, url string) (*twilio.Accounts, string) {
+		accounts := twilio.NewAccounts(d, auth.New(d))
+		sid, _, err := accounts.Create(ctx, auth.Key{Name: name, Scopes: []auth.Scope{auth.Send}}, twilio.Settings{SMSURL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return accounts, sid
+	}
+	a.in(func(d *db.DB) {
+		_, old = create(d, "old", "https://example.org/old")
+		_, leaked = create(d, "leaked", "")
+	})
+	a.back()
+	a.in(func(d *db.DB) {
+		accounts, sid := create(d, "made", "https://example.org/made")
+		made = sid
+		var err error
+		if further, _, err = accounts.CreateKey(ctx, old, auth.Key{Name: "further", Scopes: []auth.Scope{auth.Send}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := accounts.Change(ctx, old, func(s *twilio.Settings) { s.SMSURL = "https://example.org/changed" }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := auth.New(d).Revoke(ctx, "leaked"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if r, err := a.restore(); err != nil || r.Unread != nil {
+		t.Fatalf("%+v %v", r, err)
+	}
+	a.in(func(d *db.DB) {
+		keys := auth.New(d)
+		accounts := twilio.NewAccounts(d, keys)
+		for sid, url := range map[string]string{old: "https://example.org/changed", made: "https://example.org/made", leaked: ""} {
+			account, err := accounts.Get(ctx, sid)
+			if err != nil || account.SMSURL != url {
+				t.Errorf("%s tells %+v (%v)", sid, account, err)
+				continue
+			}
+			if _, err := keys.Foreign(ctx, account.KeyID); (err == nil) != (sid != leaked) {
+				t.Errorf("%s: %v", sid, err)
+			}
+		}
+		sids, err := accounts.SIDs(ctx)
+		if err != nil || len(sids) != 4 || !slices.Contains(slices.Collect(maps.Values(sids)), further) {
+			t.Errorf("the SIDs are %v (%v)", sids, err)
 		}
 	})
 }

@@ -162,7 +162,7 @@ func events(r db.Querier, wanted func(string) bool, where string, args ...any) (
 		if e.Data, err = json.Marshal(m); err != nil {
 			return nil, 0, err
 		}
-		e.Number, e.Message = rec.number(), rec.ID
+		e.Number, e.Message, e.Key = rec.number(), rec.ID, rec.keyID
 		all = append(all, e)
 	}
 	return all, last, nil

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,12 +23,39 @@ type Filter struct {
 	Modem        string
 	ClientID     string    // of whichever API key
 	Since, Until time.Time // by created_at: since inclusive, until exclusive
-	Cursor       string    // from the page before
-	Limit        int
+	// SentSince and SentUntil are the same by sent_at; what was never sent is in no such list.
+	SentSince, SentUntil time.Time
+	Of                   *Share // nil: of everybody
+	Cursor               string // from the page before
+	Newer                bool   // the page before the cursor, not the one after it
+	Limit                int
+}
+
+// Share is what of all messages is one caller's.
+type Share struct {
+	Keys   []string // outbound: handed in with one of these API keys
+	Modems []string // inbound: come to one of these modems, by name or number; nil: to any
 }
 
 // ErrBadCursor means that a cursor is not one that List gave.
 var ErrBadCursor = errors.New("not a cursor of this list")
+
+// MessageOf returns the message with this id if it is in a share; else ErrNotFound.
+func (q *Queue) MessageOf(ctx context.Context, of *Share, id string) (*sms.Message, error) {
+	cond, args := of.condition()
+	var found []*record
+	err := q.db.Read(ctx, func(x db.Querier) (err error) {
+		found, err = collect(x, `SELECT `+recordColumns+` FROM messages m WHERE m.id = ? AND `+cond, append([]any{id}, args...)...)
+		return err
+	})
+	if err == nil && len(found) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &found[0].Message, nil
+}
 
 // Message returns the message with this id, or ErrNotFound.
 func (q *Queue) Message(ctx context.Context, id string) (*sms.Message, error) {
@@ -46,6 +74,7 @@ func (q *Queue) Message(ctx context.Context, id string) (*sms.Message, error) {
 func (q *Queue) List(ctx context.Context, f Filter) (page []sms.Message, next string, err error) {
 	var where []string
 	var args []any
+	order := "DESC"
 	add := func(cond string, v ...any) {
 		where = append(where, cond)
 		args = append(args, v...)
@@ -55,7 +84,12 @@ func (q *Queue) List(ctx context.Context, f Filter) (page []sms.Message, next st
 		if err != nil {
 			return nil, "", err
 		}
-		add("m.row < ?", before)
+		if f.Newer {
+			order = "ASC"
+			add("m.row > ?", before)
+		} else {
+			add("m.row < ?", before)
+		}
 	}
 	if f.Direction != "" {
 		add("m.direction = ?", f.Direction)
@@ -86,6 +120,16 @@ func (q *Queue) List(ctx context.Context, f Filter) (page []sms.Message, next st
 	if !f.Until.IsZero() {
 		add("m.created_at < ?", toMS(f.Until))
 	}
+	if !f.SentSince.IsZero() {
+		add("m.sent_at >= ?", toMS(f.SentSince))
+	}
+	if !f.SentUntil.IsZero() {
+		add("m.sent_at < ?", toMS(f.SentUntil))
+	}
+	if f.Of != nil {
+		cond, of := f.Of.condition()
+		add(cond, of...)
+	}
 	query := `SELECT ` + recordColumns + ` FROM messages m`
 	if len(where) > 0 {
 		query += ` WHERE ` + strings.Join(where, " AND ")
@@ -97,21 +141,54 @@ func (q *Queue) List(ctx context.Context, f Filter) (page []sms.Message, next st
 	args = append(args, limit+1)
 	var found []*record
 	err = q.db.Read(ctx, func(x db.Querier) (err error) {
-		found, err = collect(x, query+` ORDER BY m.row DESC LIMIT ?`, args...)
+		found, err = collect(x, query+` ORDER BY m.row `+order+` LIMIT ?`, args...)
 		return err
 	})
 	if err != nil {
 		return nil, "", err
 	}
-	if len(found) > limit {
-		found = found[:limit]
-		next = encodeCursor(found[limit-1].Row)
+	more := len(found) > limit
+	found = found[:min(len(found), limit)]
+	if f.Newer {
+		slices.Reverse(found)
+		more = len(found) > 0 // at least the page that the cursor is from
+	}
+	if more {
+		next = encodeCursor(found[len(found)-1].Row)
 	}
 	page = make([]sms.Message, len(found))
 	for i, r := range found {
 		page[i] = r.Message
 	}
 	return page, next, nil
+}
+
+// condition is the SQL that selects a share.
+func (s *Share) condition() (string, []any) {
+	var args []any
+	in := func(list []string) string {
+		for _, v := range list {
+			args = append(args, v)
+		}
+		return "(" + strings.TrimSuffix(strings.Repeat("?,", len(list)), ",") + ")"
+	}
+	cond := "((m.direction = 'outbound' AND m.key_id IN " + in(s.Keys) + ") OR (m.direction = 'inbound'"
+	if s.Modems != nil {
+		cond += " AND (m.modem IN " + in(s.Modems) + " OR m.local IN " + in(s.Modems) + ")"
+	}
+	return cond + "))", args
+}
+
+// CursorAt is the cursor of the page that begins behind a message.
+func CursorAt(m *sms.Message) string { return encodeCursor(m.Row) }
+
+// OptedOut tells whether a number has said STOP. What is handed in for it all the
+// same fails at once, so this need not be asked before.
+func (q *Queue) OptedOut(ctx context.Context, number string) (stopped bool, err error) {
+	err = q.db.Read(ctx, func(x db.Querier) error {
+		return x.QueryRow(`SELECT EXISTS (SELECT 1 FROM stop_list WHERE number = ?)`, number).Scan(&stopped)
+	})
+	return stopped, err
 }
 
 func encodeCursor(row int64) string {

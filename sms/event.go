@@ -19,6 +19,9 @@ type Event struct {
 	Number string
 	// Message is the id of the message that the event is about, "" if none.
 	Message string
+	// Key is the API key that handed that message in, "" if none did. It never
+	// leaves the process.
+	Key string
 }
 
 // Body is the event as webhooks and event streams carry it.

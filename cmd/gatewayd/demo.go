@@ -20,6 +20,7 @@ import (
 	"gatewayd/gateway"
 	"gatewayd/queue"
 	"gatewayd/sim"
+	"gatewayd/twilio"
 	"gatewayd/webhook"
 )
 
@@ -33,6 +34,7 @@ type demoOptions struct {
 	data          string
 	level         string
 	webhook       string
+	smsURL        string
 	latency       time.Duration
 }
 
@@ -61,6 +63,7 @@ func demoCommand() *cobra.Command {
 	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of the API and the pages")
 	cmd.Flags().StringVar(&o.data, "data", "", "folder of the database; a fresh one that is removed at the end if not given")
 	cmd.Flags().StringVar(&o.webhook, "webhook", "", "URL that gets the events too; the demo prints them itself otherwise")
+	cmd.Flags().StringVar(&o.smsURL, "sms-url", "", "where the demo's Twilio account gets received texts")
 	cmd.Flags().DurationVar(&o.latency, "latency", 1500*time.Millisecond, "what the simulated network takes for each part, on average")
 	logFlag(cmd, &o.level)
 	cmd.Flags().Lookup("log").DefValue, o.level = "warn", "warn"
@@ -154,7 +157,12 @@ func demo(ctx context.Context, out io.Writer, o demoOptions, profiles []sim.Prof
 	if err != nil {
 		return err
 	}
-	welcome(out, "http://"+reachable(listener.Addr().String()), token, secret, o.webhook)
+	account, accountToken, err := g.Twilio().Create(ctx, auth.Key{Name: "demo", Scopes: []auth.Scope{auth.Admin}}, twilio.Settings{SMSURL: o.smsURL, AnyFrom: true})
+	if err != nil {
+		return err
+	}
+
+	welcome(out, "http://"+reachable(listener.Addr().String()), token, account, accountToken, secret, o.webhook)
 	return g.Run(ctx)
 }
 
@@ -194,7 +202,7 @@ func webhookSecret() (string, error) {
 	return "whsec_" + base64.StdEncoding.EncodeToString(b), nil
 }
 
-func welcome(out io.Writer, base, token, secret, hook string) {
+func welcome(out io.Writer, base, token, account, accountToken, secret, hook string) {
 	fmt.Fprintf(out, `
 gatewayd demo: simulated modems on a simulated network. Nothing goes on the air.
 
@@ -202,6 +210,7 @@ gatewayd demo: simulated modems on a simulated network. Nothing goes on the air.
   Handsets       %s/handsets/
   Modems         %s/handsets/modems/     (unplug them, break them)
   API key        %s     (the pages ask for it once)
+  Twilio client  base URL %s, account SID %s, auth token %s
 
 Send a text to the simulated phone %s:
 
@@ -211,7 +220,7 @@ Send a text to the simulated phone %s:
     -d '{"to": "%s", "text": "Hello from my own gateway"}'
 
 Then open the phone under Handsets, read it, and answer from there.
-`, base, base, base, token, demoHandset, base, token, demoHandset)
+`, base, base, base, token, base, account, accountToken, demoHandset, base, token, demoHandset)
 	if hook == "" {
 		fmt.Fprintf(out, "Webhooks are printed below as they arrive. Ctrl-C ends the demo.\n\n")
 		return

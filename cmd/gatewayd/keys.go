@@ -20,6 +20,7 @@ import (
 	"gatewayd/config"
 	"gatewayd/db"
 	"gatewayd/sms/number"
+	"gatewayd/twilio"
 )
 
 func keysCommand() *cobra.Command {
@@ -28,10 +29,10 @@ func keysCommand() *cobra.Command {
 		Short: "Create, list, limit, rotate and revoke API keys",
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return usageError{errors.New("keys: say create, list, limit, rotate or revoke; gatewayd keys --help tells more")}
+			return usageError{errors.New("keys: say create, list, limit, rotate, revoke or twilio; gatewayd keys --help tells more")}
 		},
 	}
-	keys.AddCommand(keysCreate(), keysList(), keysLimit(), keysRotate(), keysRevoke())
+	keys.AddCommand(keysCreate(), keysList(), keysLimit(), keysRotate(), keysRevoke(), keysTwilio())
 	return keys
 }
 
@@ -39,6 +40,7 @@ func keysCreate() *cobra.Command {
 	var path, name, scopes, allow string
 	var expires time.Duration
 	var limits auth.Limits
+	var account twilioFlags
 	cmd := &cobra.Command{
 		Use:   "create --config FILE --name NAME --scope send,read,admin",
 		Short: "Print a new API key, and nothing else; it is not shown again",
@@ -64,16 +66,24 @@ func keysCreate() *cobra.Command {
 			if expires > 0 {
 				until = time.Now().Add(expires)
 			}
-			return withKeys(cmd.Context(), path, func(k *auth.Keys) error {
-				token, _, err := k.CreateLimited(cmd.Context(), name, list, until, limits)
-				if wrong := (*auth.WrongError)(nil); errors.As(err, &wrong) {
-					return usageError{fmt.Errorf("keys create: --%w", err)}
-				}
-				if err == nil {
-					fmt.Fprintln(cmd.OutOrStdout(), token)
-				}
+			if err := account.check(cmd); err != nil {
 				return err
-			})
+			}
+			if account.wanted {
+				err = account.create(cmd, path, auth.Key{Name: name, Scopes: list, ExpiresAt: until, Limits: limits})
+			} else {
+				err = withKeys(cmd.Context(), path, func(k *auth.Keys) error {
+					token, _, err := k.CreateLimited(cmd.Context(), name, list, until, limits)
+					if err == nil {
+						fmt.Fprintln(cmd.OutOrStdout(), token)
+					}
+					return err
+				})
+			}
+			if wrong := (*auth.WrongError)(nil); errors.As(err, &wrong) {
+				return usageError{fmt.Errorf("keys create: --%w", err)}
+			}
+			return err
 		},
 	}
 	configFlag(cmd, &path)
@@ -81,6 +91,7 @@ func keysCreate() *cobra.Command {
 	cmd.Flags().StringVar(&scopes, "scope", "", "send, read or admin, or several with commas; admin may do all")
 	cmd.Flags().DurationVar(&expires, "expires", 0, "how long it is valid, for example 8760h; 0: until revoked")
 	limitFlags(cmd, &limits, &allow)
+	account.add(cmd)
 	return cmd
 }
 
@@ -151,20 +162,24 @@ func keysList() *cobra.Command {
 		Short: "List the API keys (never the keys themselves)",
 		Args:  exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withKeys(cmd.Context(), path, func(k *auth.Keys) error {
+			return withAccounts(cmd.Context(), path, func(k *auth.Keys, a *twilio.Accounts) error {
 				all, err := k.List(cmd.Context())
 				if err != nil {
 					return err
 				}
+				sids, err := a.SIDs(cmd.Context())
+				if err != nil {
+					return err
+				}
 				if asJSON {
-					return printKeys(cmd.OutOrStdout(), all)
+					return printKeys(cmd.OutOrStdout(), all, sids)
 				}
 				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-				fmt.Fprintln(w, "ID\tNAME\tSCOPES\tRATE\tQUOTA\tALLOW\tCREATED\tLAST USED\tEXPIRES\tREVOKED")
+				fmt.Fprintln(w, "ID\tNAME\tSCOPES\tRATE\tQUOTA\tALLOW\tCREATED\tLAST USED\tEXPIRES\tREVOKED\tTWILIO")
 				for _, key := range all {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", key.ID, key.Name, auth.Scopes(key.Scopes),
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", key.ID, key.Name, auth.Scopes(key.Scopes),
 						perTime(key.Rate, "min"), perTime(key.Quota, "day"), where(key.Limits),
-						day(key.CreatedAt), day(key.LastUsedAt), day(key.ExpiresAt), day(key.RevokedAt))
+						day(key.CreatedAt), day(key.LastUsedAt), day(key.ExpiresAt), day(key.RevokedAt), dash(sids[key.ID]))
 				}
 				return w.Flush()
 			})
@@ -175,10 +190,15 @@ func keysList() *cobra.Command {
 	return cmd
 }
 
-func printKeys(w io.Writer, all []auth.Key) error {
-	views := make([]auth.View, len(all))
+// printKeys writes the keys as GET /v1/keys does, and the Twilio SIDs of those that have one.
+func printKeys(w io.Writer, all []auth.Key, sids map[string]string) error {
+	type key struct {
+		auth.View
+		Twilio string `json:"twilio,omitempty"`
+	}
+	views := make([]key, len(all))
 	for i := range all {
-		views[i] = all[i].View(time.Now())
+		views[i] = key{all[i].View(time.Now()), sids[all[i].ID]}
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
@@ -247,12 +267,16 @@ func day(t time.Time) string {
 func keysRevoke() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
-		Use:   "revoke --config FILE ID-OR-NAME",
+		Use:   "revoke --config FILE ID, NAME OR TWILIO SID",
 		Short: "Make an API key invalid at once",
 		Args:  exactly(1, "the key's id or name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withKeys(cmd.Context(), path, func(k *auth.Keys) error {
-				key, err := k.Revoke(cmd.Context(), args[0])
+			return withAccounts(cmd.Context(), path, func(k *auth.Keys, a *twilio.Accounts) error {
+				id, err := keyOf(cmd.Context(), a, args[0])
+				if err != nil {
+					return err
+				}
+				key, err := k.Revoke(cmd.Context(), id)
 				if err == nil {
 					fmt.Fprintf(cmd.ErrOrStderr(), "revoked key %s (%s)\n", key.ID, key.Name)
 				}
@@ -274,7 +298,13 @@ func withKeys(ctx context.Context, path string, fn func(*auth.Keys) error) error
 	return inDataDir(ctx, c.DataDir, fn)
 }
 
-func inDataDir(ctx context.Context, dir string, fn func(*auth.Keys) error) (err error) {
+func inDataDir(ctx context.Context, dir string, fn func(*auth.Keys) error) error {
+	return inDatabase(ctx, dir, func(d *db.DB) error { return fn(auth.New(d)) })
+}
+
+// inDatabase opens the database of a data directory, and makes both if they are
+// not there.
+func inDatabase(ctx context.Context, dir string, fn func(*db.DB) error) (err error) {
 	if err := db.MakeDir(dir); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}
@@ -289,7 +319,7 @@ func inDataDir(ctx context.Context, dir string, fn func(*auth.Keys) error) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	return fn(auth.New(d))
+	return fn(d)
 }
 
 // becomeOwner gives up root's rights for those of the data directory's owner,
