@@ -94,14 +94,14 @@ func TestCallbackRetriesSurviveRestartsAndAreErased(t *testing.T) {
 		id := r.got(of(bob))[0].id
 		r.restart()
 		settleDown(time.Minute)
-		if err := r.db.Write(func(tx *db.Tx) error { return r.w.EraseTx(tx, m.ID, true) }); err != nil {
+		if n := r.count(`SELECT count(*) FROM webhook_deliveries WHERE message = ? AND url IS NOT NULL AND answer IS NOT NULL`, m.ID); n == 0 {
+			t.Fatal("there is nothing to erase")
+		}
+		if _, err := r.q.EraseNumber(context.Background(), alice); err != nil {
 			t.Fatal(err)
 		}
 		if n := r.count(`SELECT count(*) FROM webhook_deliveries WHERE message = ? AND (url IS NOT NULL OR answer IS NOT NULL)`, m.ID); n != 0 {
 			t.Error("what an erased message named is still there")
-		}
-		if _, err := r.q.EraseNumber(context.Background(), alice); err != nil {
-			t.Fatal(err)
 		}
 		r.forget()
 		r.always(200)
@@ -150,6 +150,30 @@ func TestCallbackBeforeAKillIsTold(t *testing.T) {
 		settleDown(time.Hour)
 		if n := len(r.got(nil)); n != 300 {
 			t.Errorf("%d attempts for 300 events", n)
+		}
+	})
+}
+
+// What a message named goes with it when the history forgets it.
+func TestForgottenMessageLeavesNoURL(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		r.withCallbacks("shop.example")
+		r.always(400)
+		m := r.callback(alice, "0", "https://shop.example/?to=%2B491701000001")
+		if _, err := r.q.Cancel(context.Background(), m.ID); err != nil {
+			t.Fatal(err)
+		}
+		settleDown(time.Hour)
+		if n := len(r.list(sms.DeliveryFilter{Status: sms.DeliveryFailed})); n != 2 {
+			t.Fatalf("%d failed", n)
+		}
+		settleDown(48 * time.Hour)
+		if err := r.q.Prune(context.Background(), time.Now(), queue.Retention{Messages: 24 * time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		settleDown(25 * time.Hour)
+		if n := r.count(`SELECT count(*) FROM webhook_deliveries WHERE url IS NOT NULL OR answer IS NOT NULL`); n != 0 {
+			t.Errorf("%d rows still have it", n)
 		}
 	})
 }

@@ -49,8 +49,14 @@ func TestRedactedTextIsNotTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		settleDown(time.Second)
+		if n := r.count(`SELECT count(*) FROM webhook_deliveries WHERE answer IS NOT NULL`); n == 0 {
+			t.Fatal("no receiver answered anything")
+		}
 		if _, err := r.q.Redact(context.Background(), m.ID); err != nil {
 			t.Fatal(err)
+		}
+		if n := r.count(`SELECT count(*) FROM webhook_deliveries WHERE answer IS NOT NULL`); n != 0 {
+			t.Errorf("%d answers outlived the text", n)
 		}
 		r.forget()
 		r.always(200)

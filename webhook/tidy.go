@@ -2,10 +2,13 @@ package webhook
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
 	"gatewayd/db"
+	"gatewayd/queue"
 )
 
 // slice is how many rows one transaction of house-keeping touches.
@@ -30,7 +33,9 @@ func (w *Webhooks) tidy(ctx context.Context) error {
 		err := w.store.prune(ctx, w.o.KeepFailed)
 		if err == nil && time.Since(swept) >= 24*time.Hour {
 			swept = time.Now()
-			err = w.store.pruneOrigins(ctx)
+			if err = w.dropGone(ctx); err == nil {
+				err = w.store.pruneOrigins(ctx)
+			}
 		}
 		if err == nil {
 			held, err = w.release(ctx, held)
@@ -83,6 +88,33 @@ func (s *store) prune(ctx context.Context, keepFailed time.Duration) error {
 	return nil
 }
 
+// dropGone drops the failed deliveries to URLs of messages that the history has
+// forgotten: what a message named goes with it.
+func (w *Webhooks) dropGone(ctx context.Context) error {
+	for from := int64(0); ctx.Err() == nil; {
+		var row, seq int64
+		err := w.o.DB.Read(ctx, func(r db.Querier) error {
+			return r.QueryRow(`SELECT row, seq FROM webhook_deliveries WHERE state = 'failed' AND url IS NOT NULL AND row > ? ORDER BY row LIMIT 1`, from).
+				Scan(&row, &seq)
+		})
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, err = w.o.Queue.Event(ctx, seq)
+		if errors.Is(err, queue.ErrNotFound) {
+			err = w.store.drop(row, wordsErased)
+		}
+		if err != nil {
+			return err
+		}
+		from = row
+	}
+	return nil
+}
+
 func days(d time.Duration) string {
 	if d%(24*time.Hour) == 0 {
 		return fmt.Sprintf("%d days", d/(24*time.Hour))
@@ -119,6 +151,16 @@ func (s *store) pruneOrigins(ctx context.Context) error {
 		})
 	}
 	return err
+}
+
+// erase is EraseTx of all messages of an erasure.
+func (w *Webhooks) erase(tx *db.Tx, e queue.Erasure) error {
+	for _, m := range e.Messages {
+		if err := w.EraseTx(tx, m.ID, e.Number != ""); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // EraseTx erases what receivers answered to the deliveries about a message, which
