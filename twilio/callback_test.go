@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"gatewayd/db"
 	"gatewayd/auth"
+	"gatewayd/db"
 	"gatewayd/queue"
 	"gatewayd/sms"
 	"gatewayd/webhook"
