@@ -1,0 +1,97 @@
+package hooks
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"gatewayd/sms/pdu"
+)
+
+// fits reports whether a text needs at most so many parts.
+func fits(text string, parts int) bool {
+	a, err := pdu.Analyse(text)
+	return err == nil && a.Parts <= parts
+}
+
+// dots are what stands for what was left out. The character for it is none of
+// GSM 7-bit: it would more than halve the room of a text that has no other such.
+func dots(text string) string {
+	if a, err := pdu.Analyse(text); err == nil && a.ForcedBy != 0 {
+		return "…"
+	}
+	return "..."
+}
+
+// shorten leaves at most n characters of s.
+func shorten(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	mark := []rune(dots(s))
+	if n <= len(mark) {
+		return string([]rune(s)[:n])
+	}
+	return strings.TrimRightFunc(string([]rune(s)[:n-len(mark)]), unicode.IsSpace) + string(mark)
+}
+
+// clean makes a text of what a program wrote: no control characters but line
+// ends, no spaces around it.
+func clean(s string) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "�"), "\r\n", "\n")
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n':
+			return r
+		case r == '\t' || r == '\r':
+			return ' '
+		case unicode.IsControl(r):
+			return -1
+		}
+		return r
+	}, s)
+	return strings.TrimSpace(s)
+}
+
+// oneLine makes one line of a text.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// fit leaves of a text what so many parts hold.
+func fit(text string, parts int) string {
+	if fits(text, parts) {
+		return text
+	}
+	// A part has 153 or 67 characters, so the length is found by halving.
+	low, high := 0, min(utf8.RuneCountInString(text), parts*160)
+	for low < high {
+		middle := (low + high + 1) / 2
+		if fits(shorten(text, middle), parts) {
+			low = middle
+		} else {
+			high = middle - 1
+		}
+	}
+	return shorten(text, low)
+}
+
+// listing is a head with as many lines below it as so many parts hold, and how
+// many more there are: beside those left out here, the sender left out some.
+func listing(head string, lines []string, left, parts int) string {
+	// more is the text with the first n lines.
+	more := func(n int) string {
+		text := strings.Join(append([]string{head}, lines[:n]...), "\n")
+		if rest := len(lines) - n + left; rest > 0 {
+			text += fmt.Sprintf("\n%s and %d more", dots(text), rest)
+		}
+		return text
+	}
+	if all := more(len(lines)); fits(all, parts) {
+		return all
+	}
+	n := 0
+	for n < len(lines) && fits(more(n+1), parts) {
+		n++
+	}
+	return fit(more(n), parts)
+}
