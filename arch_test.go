@@ -41,9 +41,11 @@ var rooms = map[string]room{
 	"modem":                 {"failpoint modem/at sms sms/pdu", "a sibling of api and webhook; it reaches the queue through Outbox and Inbox, so it is tested without SQLite"},
 	"webhook":               {"db failpoint queue sms", "a sibling of api and modem: it reads the event log as any reader does"},
 	"intake":                {"clock failpoint queue sms sms/number sms/pdu", "what may be sent, for every door; how a door is spoken to is the door's affair"},
+	"hooks":                 {"db intake queue sms sms/pdu", "a sibling of api: it is given requests and makes messages of them, and knows nothing of who else does"},
+	"mail":                  {"", "a mail is a mail, whatever it is about"},
 	"auth":                  {"db", "keys have nothing to do with messages"},
 	"api":                   {"auth clock failpoint intake queue sms sms/number sms/pdu", "a sibling of modem and webhook; it sees them through interfaces of its own"},
-	"gateway":               {"api auth clock db failpoint intake modem modem/ports modem/transcript queue sms sms/number sms/pdu webhook", "it builds the daemon from values: no configuration file, no simulator, so tests and the demo build the same"},
+	"gateway":               {"api auth clock db failpoint hooks intake mail modem modem/ports modem/transcript queue sms sms/number sms/pdu webhook", "it builds the daemon from values: no configuration file, no simulator, so tests and the demo build the same"},
 	"config":                {"sms", "the file is read before anything is built"},
 	"sim":                   {"", "what checks the daemon must not share its code: not even the PDUs"},
 	"cmd/gatewayd":          {"auth clock config db gateway modem modem/ports queue sim sms webhook", "flags and exit codes; queue and webhook for their Options only"},
@@ -67,6 +69,7 @@ var outside = map[string]string{
 	"github.com/warthog618/sms":       "sms/pdu sim",
 	"github.com/nyaruka/phonenumbers": "sms/number",
 	"github.com/creack/pty":           "sim",
+	"github.com/wneessen/go-mail":     "mail",
 }
 
 // file is one Go file of the module.
@@ -154,7 +157,7 @@ func TestImportArrows(t *testing.T) {
 
 func checkArrow(t *testing.T, f file, to string, r room) {
 	t.Helper()
-	siblings := []string{"api", "modem", "webhook"}
+	siblings := []string{"api", "hooks", "modem", "webhook"}
 	switch {
 	case to == f.dir:
 	case f.test && slices.Contains(siblings, f.dir) && slices.Contains(siblings, to):

@@ -28,14 +28,15 @@ import (
 	"gatewayd/sms"
 )
 
-// Options are what New needs. Queue, Desk and Keys must be given.
+// Options are what New needs. Queue, Desk, Hooks and Keys must be given.
 type Options struct {
 	Queue      *queue.Queue
 	Desk       *intake.Desk
 	Keys       *auth.Keys
 	Modems     Modems     // nil: none
 	Deliveries Deliveries // nil: no webhooks
-	Region     string     // ISO country whose national numbers are accepted; "": none
+	Hooks      Hooks
+	Region     string // ISO country whose national numbers are accepted; "": none
 
 	Metrics     prometheus.Gatherer // what /metrics serves; nil: nothing
 	MetricsOpen bool                // /metrics needs no key
@@ -61,6 +62,7 @@ type API struct {
 	now       func() time.Time
 	origins   *http.CrossOriginProtection
 	attempts  *auth.Attempts
+	guesses   *auth.Attempts // of hooks' tokens
 	templates *template.Template
 	document  func() ([]byte, error) // the OpenAPI document as JSON
 	listeners atomic.Int64           // event streams that are open
@@ -85,6 +87,7 @@ func New(o Options) *API {
 		origins: http.NewCrossOriginProtection(),
 		// Far more tries than a person needs, far fewer than a program wants.
 		attempts:  auth.NewAttempts(10, 30*time.Second),
+		guesses:   auth.NewAttempts(20, 5*time.Second),
 		templates: parseTemplates(),
 		document:  sync.OnceValues(documentJSON),
 		stopping:  make(chan struct{}),
@@ -129,6 +132,16 @@ func (a *API) routes() []route {
 		{"GET", "/v1/webhooks/deliveries", auth.Read, a.listDeliveries},
 		{"POST", "/v1/webhooks/deliveries/:id/retry", auth.Admin, a.retryDelivery},
 		{"DELETE", "/v1/webhooks/deliveries/:id", auth.Admin, a.dropDelivery},
+		{"GET", "/v1/hooks", auth.Admin, a.listHooks},
+		{"POST", "/v1/hooks", auth.Admin, a.createHook},
+		{"POST", "/v1/hooks/preview", auth.Admin, a.previewHook},
+		{"GET", "/v1/hooks/:id", auth.Admin, a.getHook},
+		{"PATCH", "/v1/hooks/:id", auth.Admin, a.updateHook},
+		{"DELETE", "/v1/hooks/:id", auth.Admin, a.deleteHook},
+		{"POST", "/v1/hooks/:id/rotate", auth.Admin, a.rotateHook},
+		{"POST", "/hooks/:token", "", a.receiveHook}, // the token is the credential
+		{"PUT", "/hooks/:token", "", a.putHook},
+		{"GET", "/hooks/:token", "", a.getByHook},
 		{"GET", "/healthz", "", a.healthz},
 		{"GET", "/readyz", "", a.readyz},
 		{"GET", "/openapi.json", "", a.openAPI},

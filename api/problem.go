@@ -54,6 +54,8 @@ var (
 		"errors lists every field that is wrong and says what is allowed. Nothing was queued."}
 	keyReused = &kind{"key-reused", 422, "The key came with another body before",
 		"An Idempotency-Key or a client_id belongs to one request. Use a new one for a new message, and the same body to repeat the old."}
+	badSignature = &kind{"bad-signature", 401, "The request is not signed as it must be",
+		"The hook has a secret: the sender must have the same, and sign with it. The detail says which signature was looked at."}
 	tooManyAttempts = &kind{"too-many-attempts", 429, "Too many wrong keys",
 		"Wait as many seconds as the header Retry-After says."}
 	internal = &kind{"internal", 500, "Something went wrong inside gatewayd",
@@ -71,7 +73,7 @@ var (
 		"Nothing was stored, and nothing is sent or received: what can still be saved must not be written over. Stop gatewayd and restore a backup: gatewayd restore FILE."}
 )
 
-var catalogue = []*kind{damaged, notJSON, badRequest, noKey, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict,
+var catalogue = []*kind{damaged, notJSON, badRequest, noKey, badSignature, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict,
 	tooLarge, wrongMediaType, invalidFields, keyReused, tooManyAttempts, internal, queueFull, diskFull, storage, notReady}
 
 // FieldError says what is wrong with one field.
