@@ -17,11 +17,7 @@ import (
 // request does not have is an empty text and no error: an alert must not get
 // lost for want of an annotation. The value comes last, for pipes.
 func (x *run) functions() template.FuncMap {
-	m := template.FuncMap{
-		"_step": func(n int) (string, error) { return "", x.step(n) },
-		"_out":  func(v any) (string, error) { return x.text(v) },
-		"_over": x.over,
-	}
+	m := template.FuncMap{}
 	for name, f := range map[string]func(args []any) (any, error){
 		"upper":     x.one(strings.ToUpper),
 		"lower":     x.one(strings.ToLower),
@@ -64,6 +60,16 @@ func (x *run) functions() template.FuncMap {
 		}
 	}
 	return m
+}
+
+// hidden are the functions that are put into a template, and that it can't call
+// by itself.
+func (x *run) hidden() template.FuncMap {
+	return template.FuncMap{
+		"_step": func(n int) (string, error) { return "", x.step(n) },
+		"_out":  x.text,
+		"_over": x.over,
+	}
 }
 
 // over is what a range goes through. A map is sorted for it, however soon the

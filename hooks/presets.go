@@ -120,29 +120,28 @@ func readAlerts(v any, _ *Request, s *sms.HookSettings) made {
 	if n, ok := get(v, "truncatedAlerts").(int64); ok && n > 0 && n < 1e6 {
 		left = int(n)
 	}
+	count := fmt.Sprintf(" (%d)", len(lines)+left)
+	if status != "resolved" && len(resolved) > 0 {
+		count = fmt.Sprintf(" (%d of %d)", len(firing)+left, len(lines)+left)
+	}
 	if len(lines) > maxLines {
 		left += len(lines) - maxLines
 		lines = lines[:maxLines]
 	}
-	return made{text: alertText(v, status, len(firing), lines, left, s.MaxParts), same: strings.Join(same, "\n")}
+	return made{text: alertText(v, status, count, lines, left, s.MaxParts), same: strings.Join(same, "\n")}
 }
 
-func alertText(v any, status string, firing int, lines []string, left, parts int) string {
+func alertText(v any, status, count string, lines []string, left, parts int) string {
 	head := strings.ToUpper(status)
 	if severity := str(v, "commonLabels", "severity"); severity != "" {
 		head += " " + severity
 	}
 	name := firstOf(str(v, "commonLabels", "alertname"), str(v, "groupLabels", "alertname"), groupName(v), str(v, "title"), str(v, "receiver"))
 	head += " " + shorten(oneLine(name), 80)
-	switch {
-	case len(lines)+left == 1 && len(lines) == 1:
+	if len(lines) == 1 && left == 0 {
 		return fit(clean(head+": "+lines[0]), parts)
-	case status != "resolved" && firing != len(lines):
-		head += fmt.Sprintf(" (%d of %d)", firing+left, len(lines)+left)
-	default:
-		head += fmt.Sprintf(" (%d)", len(lines)+left)
 	}
-	return listing(clean(head), lines, left, parts)
+	return listing(clean(head+count), lines, left, parts)
 }
 
 // groupName is what the alerts of a group have in common.

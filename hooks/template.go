@@ -131,11 +131,12 @@ func (x *run) compile(source string) (*template.Template, error) {
 	if len(trees) > 1 || tree == nil {
 		return nil, at(source, strings.Index(source, "define"), "define and block are not known here: a text is one template")
 	}
-	w := walker{source: source, functions: functions}
+	hidden := x.hidden()
+	w := walker{source: source, functions: hidden}
 	if err := w.list(tree.Root); err != nil {
 		return nil, err
 	}
-	t, err := template.New(templateName).Funcs(functions).AddParseTree(templateName, tree)
+	t, err := template.New(templateName).Funcs(functions).Funcs(hidden).AddParseTree(templateName, tree)
 	if err != nil {
 		return nil, &TemplateError{Detail: err.Error()}
 	}

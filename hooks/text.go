@@ -57,41 +57,48 @@ func clean(s string) string {
 // oneLine makes one line of a text.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// fit leaves of a text what so many parts hold.
-func fit(text string, parts int) string {
-	if fits(text, parts) {
-		return text
-	}
-	// A part has 153 or 67 characters, so the length is found by halving.
-	low, high := 0, min(utf8.RuneCountInString(text), parts*160)
+// longest is the largest number up to most for which fit holds; it holds for
+// all below that.
+func longest(most int, fit func(int) bool) int {
+	low, high := 0, most
 	for low < high {
 		middle := (low + high + 1) / 2
-		if fits(shorten(text, middle), parts) {
+		if fit(middle) {
 			low = middle
 		} else {
 			high = middle - 1
 		}
 	}
-	return shorten(text, low)
+	return low
+}
+
+// fit leaves of a text what so many parts hold.
+func fit(text string, parts int) string {
+	if fits(text, parts) {
+		return text
+	}
+	n := longest(min(utf8.RuneCountInString(text), parts*160), func(n int) bool { return fits(shorten(text, n), parts) })
+	return shorten(text, n)
 }
 
 // listing is a head with as many lines below it as so many parts hold, and how
-// many more there are: beside those left out here, the sender left out some.
+// many more there are: beside those left out here, the sender left out some. Of
+// the first line there is at least a piece.
 func listing(head string, lines []string, left, parts int) string {
-	// more is the text with the first n lines.
-	more := func(n int) string {
-		text := strings.Join(append([]string{head}, lines[:n]...), "\n")
-		if rest := len(lines) - n + left; rest > 0 {
+	text := func(lines []string, rest int) string {
+		text := strings.Join(append([]string{head}, lines...), "\n")
+		if rest > 0 {
 			text += fmt.Sprintf("\n%s and %d more", dots(text), rest)
 		}
 		return text
 	}
-	if all := more(len(lines)); fits(all, parts) {
-		return all
+	more := func(n int) string { return text(lines[:n], len(lines)-n+left) }
+	if all := more(len(lines)); fits(all, parts) || len(lines) == 0 {
+		return fit(all, parts)
 	}
-	n := 0
-	for n < len(lines) && fits(more(n+1), parts) {
-		n++
+	if n := longest(len(lines)-1, func(n int) bool { return fits(more(n), parts) }); n > 0 {
+		return more(n)
 	}
-	return fit(more(n), parts)
+	piece := func(n int) string { return text([]string{shorten(lines[0], n)}, len(lines)-1+left) }
+	return fit(piece(longest(utf8.RuneCountInString(lines[0]), func(n int) bool { return fits(piece(n), parts) })), parts)
 }
