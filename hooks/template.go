@@ -17,7 +17,7 @@ import (
 const (
 	maxSource = 8 << 10  // bytes of a template
 	maxNodes  = 1000     // nodes of its tree
-	maxSteps  = 200_000  // nodes that are carried out, and what functions look at
+	maxSteps  = 100_000  // nodes that are carried out, and what functions look at
 	maxOutput = 16 << 10 // bytes that it writes; the rest is cut off
 	maxValue  = 16 << 10 // bytes of one value that a function makes
 	maxTime   = time.Second
