@@ -35,6 +35,7 @@ type Options struct {
 	Keys       *auth.Keys
 	Modems     Modems     // nil: none
 	Deliveries Deliveries // nil: no webhooks
+	Webhooks   Webhooks   // nil: no webhooks
 	Hooks      Hooks
 	Region     string // ISO country whose national numbers are accepted; "": none
 
@@ -129,6 +130,17 @@ func (a *API) routes() []route {
 		{"GET", "/v1/queue", auth.Read, a.getQueue},
 		{"GET", "/v1/clock", auth.Read, a.getClock},
 		{"GET", "/v1/events", auth.Read, a.listEvents},
+		{"GET", "/v1/webhooks", auth.Admin, a.listWebhooks},
+		{"POST", "/v1/webhooks", auth.Admin, a.createWebhook},
+		{"GET", "/v1/webhooks/:id", auth.Admin, a.getWebhook},
+		{"PATCH", "/v1/webhooks/:id", auth.Admin, a.changeWebhook},
+		{"DELETE", "/v1/webhooks/:id", auth.Admin, a.deleteWebhook},
+		{"POST", "/v1/webhooks/:id/enable", auth.Admin, a.enableWebhook},
+		{"POST", "/v1/webhooks/:id/test", auth.Admin, a.testWebhook},
+		{"POST", "/v1/webhooks/:id/rotate-secret", auth.Admin, a.rotateWebhookSecret},
+		{"POST", "/v1/webhooks/:id/replay", auth.Admin, a.replayWebhook},
+		{"GET", "/v1/webhooks/callback-secret", auth.Admin, a.getCallbackSecret},
+		{"POST", "/v1/webhooks/callback-secret/rotate", auth.Admin, a.rotateCallbackSecret},
 		{"GET", "/v1/webhooks/deliveries", auth.Read, a.listDeliveries},
 		{"POST", "/v1/webhooks/deliveries/:id/retry", auth.Admin, a.retryDelivery},
 		{"DELETE", "/v1/webhooks/deliveries/:id", auth.Admin, a.dropDelivery},

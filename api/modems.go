@@ -151,6 +151,9 @@ func (a *API) listDeliveries(c echo.Context) error {
 		Status: sms.DeliveryStatus(q.oneOf("status", string(sms.DeliveryPending), string(sms.DeliveryDelivered),
 			string(sms.DeliveryFailed), string(sms.DeliveryDropped))),
 		Endpoint: q.line("endpoint"),
+		Type:     q.line("type"),
+		Message:  q.line("message"),
+		Since:    q.instant("since"),
 		Cursor:   q.line("cursor"),
 		Limit:    q.limit(),
 	}
@@ -164,6 +167,9 @@ func (a *API) listDeliveries(c echo.Context) error {
 		if page, next, err = a.o.Deliveries.List(c.Request().Context(), f); err != nil {
 			return err
 		}
+	}
+	for i := range page {
+		page[i].History = orEmpty(page[i].History)
 	}
 	return a.json(c, http.StatusOK, map[string]any{"deliveries": orEmpty(page), "next_cursor": orNil(next)})
 }
@@ -191,5 +197,6 @@ func (a *API) changeDelivery(c echo.Context, status int, change func(Deliveries,
 	case err != nil:
 		return err
 	}
+	d.History = orEmpty(d.History)
 	return a.json(c, status, d)
 }

@@ -38,6 +38,9 @@ type HTTP struct {
 	TLSCertificate string // path, "" for plain HTTP
 	TLSKey         string
 	MetricsOpen    bool // /metrics needs no key
+	// AllowPrivateWebhooks lets webhooks that the API makes, and callback URLs, be
+	// plain HTTP and addresses of this host or the LAN.
+	AllowPrivateWebhooks bool
 }
 
 // Queue sets the two rings and their waits.
@@ -70,6 +73,8 @@ const (
 type History struct {
 	Keep      time.Duration
 	KeepTexts time.Duration // never above Keep
+	// KeepFailedWebhooks is how long a delivery that was given up is kept, and its event.
+	KeepFailedWebhooks time.Duration
 }
 
 // Modems says which modems are used.
@@ -137,6 +142,9 @@ type Webhook struct {
 	Secret Secret // one whsec_ secret, or several separated by a space
 	Events []string
 	Match  Match
+	Stop   bool // what this one gets goes to no later one
+	// Headers are added to each request.
+	Headers map[string]Secret
 	// AllowPrivate lets plain HTTP and addresses of this host or the LAN be used.
 	AllowPrivate bool
 
@@ -207,7 +215,7 @@ func (c *Config) holdsSecrets() bool {
 		}
 	}
 	for _, w := range c.Webhooks {
-		if w.Secret != "" && w.secretFile == "" {
+		if w.Secret != "" && w.secretFile == "" || len(w.Headers) > 0 {
 			return true
 		}
 	}

@@ -46,7 +46,7 @@ func defaults() *Config {
 		Queue:   Queue{OutboundCapacity: 100000, InboundCapacity: 100000, UnconfirmedWait: 2 * time.Minute, ReportWait: 24 * time.Hour, AssemblyWait: 24 * time.Hour},
 		Disk:    Disk{Reserve: 64e6, Ballast: 16e6},
 		Clock:   Clock{Trust: TrustAuto},
-		History: History{Keep: 8760 * time.Hour, KeepTexts: 8760 * time.Hour},
+		History: History{Keep: 8760 * time.Hour, KeepTexts: 8760 * time.Hour, KeepFailedWebhooks: 720 * time.Hour},
 		Modems:  Modems{Discover: true, Calls: HangUp, CanaryWait: 5 * time.Minute},
 		Mail:    Mail{TLS: StartTLS},
 	}
@@ -130,12 +130,17 @@ modems:
     - {name: a, port: /dev/ttyUSB0, pin: 0012, number: +491700000000, max_per_minute: 0, max_per_day: 1}
     - {name: b, imei: 490154203237518, pin_file: `+pinFile+`, max_per_month: 2, max_recipients_per_month: 3}
     - {name: c, iccid: 89490200001234567890}
+mail: {host: smtp.example.org, from: sms@example.org}
 webhooks:
   - url: http://127.0.0.1:9000/x?token=1
     secret_file: `+secretFile+`
     events: ["*"]
     match: {modem: a, to: +491700000000, from_prefix: +49, keyword: help}
     allow_private: true
+    stop: true
+    headers: ["Authorization: Bearer a:b", "X-Empty:"]
+  - url: mailto:on-call@example.org,b@example.org
+    events: [alarm.begin]
 `)
 	if !filepath.IsAbs(c.DataDir) || filepath.Base(c.DataDir) != "data" || c.DefaultRegion != "NO" {
 		t.Errorf("data_dir %q, region %q", c.DataDir, c.DefaultRegion)
@@ -151,7 +156,8 @@ webhooks:
 		t.Errorf("modem c: %+v", m)
 	}
 	w := c.Webhooks[0]
-	if w.Secret.Reveal() != secret+" "+secret || w.Match != (Match{"a", "+491700000000", "+49", "help"}) || !w.AllowPrivate {
+	if w.Secret.Reveal() != secret+" "+secret || w.Match != (Match{"a", "+491700000000", "+49", "help"}) || !w.AllowPrivate || !w.Stop ||
+		len(w.Headers) != 2 || w.Headers["Authorization"].Reveal() != "Bearer a:b" || strings.Contains(fmt.Sprintf("%+v", w), "Bearer") {
 		t.Errorf("webhook: %+v", w)
 	}
 	if len(c.Warnings) != 0 {
@@ -162,7 +168,7 @@ webhooks:
 func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	values := map[string]string{
 		"data_dir": "/tmp", "default_region": "DE", "http.listen": "0.0.0.0:1", "http.tls.certificate": "", "http.tls.key": "",
-		"http.metrics_open": "true", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
+		"http.metrics_open": "true", "http.allow_private_webhooks": "true", "history.keep_failed_webhooks": "8h", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
 		"queue.report_wait": "4s", "queue.assembly_wait": "5s", "clock.trust": "always", "history.keep": "5h", "disk.reserve": "5MB", "disk.ballast": "6MiB", "history.keep_texts": "4h", "modems.discover": "false",
 		"mail.host": "smtp.example.org", "mail.port": "25", "mail.tls": "tls", "mail.username": "u", "mail.password": "p", "mail.password_file": "", "mail.from": "a@b.example",
 		"modems.calls": "ring", "modems.canary.every": "6h", "modems.canary.wait": "7m",
@@ -178,11 +184,11 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	c := mustLoad(t, "http: {listen: 127.0.0.1:9}\nqueue: {report_wait: 9h}\n", append(env, "PATH=/bin", "GATEWAYD_KEY=gw_1", "GATEWAYD_SERVICE_HOST=10.0.0.1")...)
 	want := &Config{
 		DataDir: "/tmp", DefaultRegion: "DE",
-		HTTP:    HTTP{Listen: "0.0.0.0:1", MetricsOpen: true},
+		HTTP:    HTTP{Listen: "0.0.0.0:1", MetricsOpen: true, AllowPrivateWebhooks: true},
 		Queue:   Queue{1, 2, 3 * time.Second, 4 * time.Second, 5 * time.Second},
 		Disk:    Disk{5e6, 6 << 20},
 		Clock:   Clock{TrustAlways},
-		History: History{5 * time.Hour, 4 * time.Hour},
+		History: History{5 * time.Hour, 4 * time.Hour, 8 * time.Hour},
 		Modems:  Modems{Calls: Ring, CanaryEvery: 6 * time.Hour, CanaryWait: 7 * time.Minute},
 		Mail:    Mail{Host: "smtp.example.org", Port: 25, TLS: MailTLS, Username: "u", Password: "p", From: "a@b.example"},
 	}
@@ -207,7 +213,7 @@ var mistakes = []struct {
 	{"unknown key, elsewhere", "listen: 127.0.0.1:8080\n", nil,
 		[]string{"listen: unknown key, did you mean http.listen? (line 1)"}},
 	{"unknown key, far from all", "http:\n  colour: red\n", nil,
-		[]string{"http.colour: unknown key; known here: listen, tls, metrics_open (line 2)"}},
+		[]string{"http.colour: unknown key; known here: listen, tls, metrics_open, allow_private_webhooks (line 2)"}},
 	{"unknown key without a value", "quue:\n", nil,
 		[]string{"quue: unknown key, did you mean queue? (line 1)"}},
 	{"unknown key in a list", "modems:\n  list:\n    - name: a\n      port: /dev/a\n      prt: x\n", nil,
@@ -219,7 +225,7 @@ var mistakes = []struct {
 	{"twice", "data_dir: /a\ndata_dir: /b\n", nil,
 		[]string{"data_dir: this key stands here twice (line 2)"}},
 	{"shapes", "http: 8080\nqueue: [1]\nmodems: {list: {name: a}}\ndata_dir: {a: b}\n", nil, []string{
-		"http: a section is expected here, with the keys listen, tls, metrics_open (line 1)",
+		"http: a section is expected here, with the keys listen, tls, metrics_open, allow_private_webhooks (line 1)",
 		"queue: a section is expected here, with the keys outbound_capacity, inbound_capacity, unconfirmed_wait, report_wait, assembly_wait (line 2)",
 		"modems.list: a list is expected here, each entry behind a dash (line 3)",
 		"data_dir: one value is expected here, not a list or a section (line 4)"}},
@@ -289,11 +295,16 @@ var mistakes = []struct {
 	{"webhook", "webhooks:\n  - {}\n  - {url: ftp://x, secret: whsec_short}\n  - {url: https://x.example, secret: " + secret + ", events: []}\n  - {url: https://y.example, secret: " + secret + ", events: [message.recieved, alarm.start]}\n", nil, []string{
 		"webhooks[0].url: every webhook needs the address that events are posted to (line 2)",
 		"webhooks[0].secret: secret or secret_file is needed: " + errSigning.Error() + " (line 2)",
-		"webhooks[1].url: an address such as https://chat.example.org/sms (line 3)",
+		"webhooks[1].url: an address such as https://chat.example.org/sms or mailto:on-call@example.org (line 3)",
 		"webhooks[1].secret: " + errSigning.Error() + " (line 3)",
 		`webhooks[2].events: the list is empty; leave it out for the usual ones, or ["*"] for all (line 4)`,
 		`webhooks[3].events[0]: "message.recieved" is not allowed: "*" for all, or one of ` + strings.Join(Events(), ", ") + " (line 5)",
 		`webhooks[3].events[1]: "alarm.start" is not allowed: "*" for all, or one of ` + strings.Join(Events(), ", ") + " (line 5)"}},
+	{"webhook headers", "webhooks:\n  - url: https://x.example\n    secret: " + secret + "\n    headers: [no colon s3cr3t, 'Host: x', 'Webhook-Id: 7', 'a b: c']\n", nil, []string{
+		`webhooks[0].headers[0]: a header's name, a colon and its value, such as "Authorization: Bearer abc" (line 4)`,
+		`webhooks[0].headers[1]: "Host" is not allowed: a header that an app may add: gatewayd sets this one, or nobody may (line 4)`,
+		`webhooks[0].headers[2]: "Webhook-Id" is not allowed: a header that an app may add: gatewayd sets this one, or nobody may (line 4)`,
+		`webhooks[0].headers[3]: a header's name, a colon and its value, such as "Authorization: Bearer abc" (line 4)`}},
 	{"webhook addresses", hooks("http://x.example", "https://10.0.0.1/", "https://[::1]/", "https://localhost:1/", "https://[::ffff:192.168.1.1]/", "https://x.example:0/", "https://x.example/#f"), nil, []string{
 		"webhooks[0].url: plain http:// shows texts and numbers to the network; use https://; set allow_private: true if that is meant (line 2)",
 		"webhooks[1].url: its host is this machine or on the local network; set allow_private: true if that is meant (line 3)",

@@ -25,6 +25,7 @@ func scalarFields(c *Config) []field {
 		{path: "http.tls.certificate", read: text(&c.HTTP.TLSCertificate)},
 		{path: "http.tls.key", read: text(&c.HTTP.TLSKey)},
 		{path: "http.metrics_open", def: "false", read: boolean(&c.HTTP.MetricsOpen)},
+		{path: "http.allow_private_webhooks", def: "false", read: boolean(&c.HTTP.AllowPrivateWebhooks)},
 		{path: "queue.outbound_capacity", def: "100000", read: number(&c.Queue.OutboundCapacity, 1, maxCapacity)},
 		{path: "queue.inbound_capacity", def: "100000", read: number(&c.Queue.InboundCapacity, 1, maxCapacity)},
 		{path: "queue.unconfirmed_wait", def: "2m", read: duration(&c.Queue.UnconfirmedWait, minWait, maxWait)},
@@ -36,6 +37,7 @@ func scalarFields(c *Config) []field {
 		{path: "history.keep", def: "8760h", read: duration(&c.History.Keep, minKeep, maxKeep)},
 		// Its default is history.keep, which can be shorter than 8760h.
 		{path: "history.keep_texts", read: duration(&c.History.KeepTexts, minKeep, maxKeep)},
+		{path: "history.keep_failed_webhooks", def: "720h", read: duration(&c.History.KeepFailedWebhooks, minKeep, maxKeep)},
 		{path: "modems.discover", def: "true", read: boolean(&c.Modems.Discover)},
 		{path: "modems.calls", def: "hang-up", read: oneOf(&c.Modems.Calls, HangUp, Ring)},
 		{path: "modems.canary.every", def: "0", read: durationOrNone(&c.Modems.CanaryEvery, minCanary, maxWait)},
@@ -78,7 +80,7 @@ func modemFields(m *Modem) []field {
 	}
 }
 
-// webhookFields are the keys of one entry of webhooks. Its events are a list.
+// webhookFields are the keys of one entry of webhooks. Its events and headers are lists.
 func webhookFields(w *Webhook) []field {
 	return []field{
 		{path: "name", read: label(&w.Name)},
@@ -90,6 +92,7 @@ func webhookFields(w *Webhook) []field {
 		{path: "match.to", read: text(&w.Match.To)},
 		{path: "match.from_prefix", read: text(&w.Match.FromPrefix)},
 		{path: "match.keyword", read: word(&w.Match.Keyword)},
+		{path: "stop", def: "false", read: boolean(&w.Stop)},
 		{path: "allow_private", def: "false", read: boolean(&w.AllowPrivate)},
 	}
 }
@@ -138,6 +141,7 @@ func document() *shape {
 	s.at("modems.list").item = section(modemFields(&Modem{}))
 	w := section(webhookFields(&Webhook{}))
 	w.at("events").item = &shape{}
+	w.at("headers").item = &shape{}
 	s.at("webhooks").item = w
 	s.at("hub").refused = "the hub is not in this version; remove this section"
 	return s

@@ -10,8 +10,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/viper"
 
@@ -186,15 +188,7 @@ func (l *loader) account(at string, entry map[string]any) {
 }
 
 // Events are the events that this version tells.
-func Events() []string {
-	var names []string
-	for _, s := range sms.Statuses {
-		if s != sms.Scheduled { // a message is queued later, or it ends
-			names = append(names, sms.EventOf(s))
-		}
-	}
-	return append(names, sms.EventModemState, sms.EventCall, sms.EventAlarmBegin, sms.EventAlarmEnd)
-}
+func Events() []string { return sms.EventTypes() }
 
 func (l *loader) webhook(at string, w *Webhook, entry map[string]any) {
 	if lookup(entry, "url") == "" {
@@ -202,6 +196,7 @@ func (l *loader) webhook(at string, w *Webhook, entry map[string]any) {
 	}
 	l.private(at+".url", w)
 	switch {
+	case lookup(entry, "secret") == "" && w.secretFile == "" && strings.HasPrefix(strings.ToLower(w.URL), "mailto:"): // nothing is signed
 	case lookup(entry, "secret") == "" && w.secretFile == "":
 		l.fail(at+".secret", "", "secret or secret_file is needed: "+errSigning.Error())
 	case w.secretFile == "":
@@ -215,6 +210,7 @@ func (l *loader) webhook(at string, w *Webhook, entry map[string]any) {
 		}
 	}
 	l.events(at+".events", w, entry)
+	l.headers(at+".headers", w, entry)
 	if w.Match != (Match{}) && !slices.Contains(w.Events, "*") && !slices.Contains(w.Events, sms.EventOf(sms.Received)) {
 		l.fail(at+".match", "", "match narrows received messages, and message.received is not among the events")
 	}
@@ -239,6 +235,32 @@ func (l *loader) events(at string, w *Webhook, entry map[string]any) {
 		w.Events = append(w.Events, name)
 	}
 }
+
+// headers are lines such as "Authorization: Bearer abc"; their values are secrets.
+func (l *loader) headers(at string, w *Webhook, entry map[string]any) {
+	list, _ := entry["headers"].([]any)
+	for i, one := range list {
+		line, _ := one.(string)
+		name, value, ok := strings.Cut(line, ":")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		switch {
+		case !ok || !headerForm.MatchString(name) || strings.ContainsFunc(value, unicode.IsControl):
+			l.fail(fmt.Sprintf("%s[%d]", at, i), "", `a header's name, a colon and its value, such as "Authorization: Bearer abc"`)
+		case reservedHeader.MatchString(name):
+			l.fail(fmt.Sprintf("%s[%d]", at, i), name, "a header that an app may add: gatewayd sets this one, or nobody may")
+		default:
+			if w.Headers == nil {
+				w.Headers = map[string]Secret{}
+			}
+			w.Headers[name] = Secret(value)
+		}
+	}
+}
+
+var (
+	headerForm     = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
+	reservedHeader = regexp.MustCompile("(?i)^(connection|content-(encoding|length|type)|expect|host|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|webhook-.*)$")
+)
 
 // private refuses at once what the daemon would refuse at every delivery.
 func (l *loader) private(key string, w *Webhook) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net/mail"
 	"net/netip"
 	"strings"
@@ -80,6 +81,11 @@ func (l *loader) mail() {
 		}
 	}
 	if m.Host == "" {
+		for i, w := range l.c.Webhooks {
+			if strings.HasPrefix(strings.ToLower(w.URL), "mailto:") {
+				l.fail(fmt.Sprintf("webhooks[%d].url", i), "", "an e-mail needs a mail server: set mail.host and mail.from")
+			}
+		}
 		if m.Username != "" || m.Password != "" || m.From != "" {
 			l.fail("mail.host", "", "the mail server's name is needed too, such as smtp.example.org")
 		}

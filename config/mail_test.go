@@ -18,6 +18,9 @@ func TestMail(t *testing.T) {
 	if c := mustLoad(t, "mail: {host: mx.example.org, tls: none, from: a@b.example}\n"); len(c.Warnings) != 1 {
 		t.Errorf("warnings %q", c.Warnings)
 	}
+	if _, err := load(t, "webhooks: [{url: 'mailto:a@b.example'}]\n"); err == nil || !strings.Contains(err.Error(), "webhooks[0].url: an e-mail needs a mail server") {
+		t.Errorf("%v", err)
+	}
 	empty := write(t, "empty", "\n", 0o600)
 	for content, want := range map[string][]string{
 		"{host: 'smtp.example.org:25', from: nobody, port: 70000, tls: ssl}": {"mail.host", "mail.from", "mail.port", "mail.tls"},

@@ -300,8 +300,12 @@ func region(p *string) func(string) error {
 func link(p *string) func(string) error {
 	return func(raw string) error {
 		u, err := url.Parse(raw)
+		if err == nil && strings.EqualFold(u.Scheme, "mailto") && u.RawQuery == "" && u.Fragment == "" && strings.Contains(u.Opaque, "@") {
+			*p = raw
+			return nil
+		}
 		if err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
-			return errors.New("an address such as https://chat.example.org/sms")
+			return errors.New("an address such as https://chat.example.org/sms or mailto:on-call@example.org")
 		}
 		if port := u.Port(); port != "" {
 			if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {

@@ -164,3 +164,34 @@ func (as *alarms) shift(step time.Duration, began time.Time) {
 		}
 	}
 }
+
+// webhookDisabled is the alarm of webhooks that were disabled by themselves.
+const webhookDisabled = "webhook-disabled"
+
+// webhookAlarm says which webhooks are disabled, in words; "": none is. One that
+// joins others is told as an alarm of its own.
+func (g *Gateway) webhookAlarm(detail string) {
+	if detail == "" {
+		g.alarms.end(webhookDisabled, "")
+		return
+	}
+	detail += " What waited is kept as failed. Mend the receiver, enable the webhook with POST /v1/webhooks/{id}/enable or on the page Webhooks, and replay what it missed."
+	before := g.alarms.detail(webhookDisabled, "")
+	if before == detail {
+		return
+	}
+	if len(before) < len(detail) {
+		g.alarms.end(webhookDisabled, "")
+	}
+	g.alarms.begin(webhookDisabled, "", "A webhook is disabled", detail)
+}
+
+// detail is that of an alarm, "" if it does not go on.
+func (as *alarms) detail(code, modem string) string {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	if i, on := as.find(code, modem); on {
+		return as.on[i].Detail
+	}
+	return ""
+}

@@ -34,17 +34,25 @@ import (
 
 // Options are everything that a gateway is made of.
 type Options struct {
-	DataDir     string
-	Region      string // default_region
-	Queue       queue.Options
-	Retention   queue.Retention
-	Disk        Disk
-	Modems      []ModemOptions
-	CallsRing   bool       // incoming calls are left to ring; else they are hung up
-	Limits      Limits     // of modems that are found and not among Modems
-	Discovery   *Discovery // nil: modems are where Modems says, or nowhere
-	Canary      Canary
-	Webhooks    []webhook.Endpoint
+	DataDir   string
+	Region    string // default_region
+	Queue     queue.Options
+	Retention queue.Retention
+	Disk      Disk
+	Modems    []ModemOptions
+	CallsRing bool       // incoming calls are left to ring; else they are hung up
+	Limits    Limits     // of modems that are found and not among Modems
+	Discovery *Discovery // nil: modems are where Modems says, or nowhere
+	Canary    Canary
+	Webhooks  []webhook.Endpoint
+	// PrivateWebhooks: those that the API makes, and callback URLs, may be plain HTTP
+	// and addresses of this host and the LAN.
+	PrivateWebhooks    bool
+	KeepFailedWebhooks time.Duration // 0: until somebody retries or drops them
+	Formats            map[string]webhook.Format
+	Sources            []webhook.Source
+	// Mail sends an e-mail; nil: there is no mail server. See webhook.Options.
+	Mail        func(ctx context.Context, to []string, subject, text, id string) error
 	Listener    net.Listener // where HTTP is served
 	Certificate *tls.Certificate
 	MetricsOpen bool                    // /metrics without a key
@@ -139,6 +147,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	registry.MustRegister(limitMeter{g.modems}, clockMeter(g.clock))
 	g.webhooks, err = webhook.New(webhook.Options{
 		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Trusted: g.clock.Trusted, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
+		Callbacks: true, AllowPrivate: o.PrivateWebhooks, KeepFailed: o.KeepFailedWebhooks, Formats: o.Formats, Sources: o.Sources, Mail: o.Mail,
+		Alarm: g.webhookAlarm,
 	})
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
@@ -153,10 +163,10 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
-	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now})
+	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now, Callback: g.webhooks.CheckCallback})
 	inbound := hooks.New(hooks.Options{DB: g.database, Desk: g.desk, Now: now, Trusted: g.clock.Trusted})
 	a := api.New(api.Options{
-		Queue: g.queue, Desk: g.desk, Hooks: inbound, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
+		Queue: g.queue, Desk: g.desk, Hooks: inbound, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
 		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})

@@ -61,6 +61,11 @@ func (d *Desk) Draft(who Caller, m Message) (queue.Draft, []FieldError) {
 			r.wrong("priority", "must be a whole number from 0 to %d", queue.Priorities-1)
 		}
 	}
+	if m.CallbackURL != "" && d.o.Callback != nil {
+		if what := d.o.Callback(m.CallbackURL); what != "" {
+			r.wrong("callback_url", "%s", what)
+		}
+	}
 	r.recipient()
 	r.content()
 	r.sender()

@@ -32,6 +32,8 @@ type Options struct {
 	MaxParts int    // of a message; 0: pdu.MaxParts
 	Clock    *clock.Clock
 	Now      func() time.Time
+	// Callback says what is wrong with a callback_url, "" if nothing is; nil: nothing.
+	Callback func(url string) string
 }
 
 // Desk takes messages in.

@@ -35,6 +35,20 @@ func (e Event) Body() []byte {
 	return b
 }
 
+// EventTypes are the types of the events that this version tells.
+func EventTypes() []string {
+	var names []string
+	for _, s := range Statuses {
+		if s != Scheduled { // a message is queued later, or it ends
+			names = append(names, EventOf(s))
+		}
+	}
+	return append(names, EventModemState, EventCall, EventAlarmBegin, EventAlarmEnd)
+}
+
+// EventWebhookTest is the type of the event that tries out a webhook. It is in no log.
+const EventWebhookTest = "webhook.test"
+
 // EventModemState is the type of the event that tells a modem's new state.
 const EventModemState = "modem.state"
 

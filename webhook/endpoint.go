@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,28 +23,38 @@ const (
 	stopWait   = 3 * time.Second // for attempts under way when Run ends
 	downAfter  = 5               // failures in a row after which a success means: it is back
 	troubleGap = time.Second     // after a fault of our own database
+	// lastChance is for what waited behind the event that was given up after three
+	// days; if nothing of it is taken, the endpoint is disabled.
+	lastChance = 10 * time.Minute
 )
 
-// endpoint works through its deliveries. The fields below the line belong to
-// its run goroutine.
+// endpoint works through its deliveries, on a goroutine that is there while it
+// has something to do now. The fields below the line belong to that goroutine.
 type endpoint struct {
-	Endpoint
+	w        *Webhooks
 	id       int64
+	public   string // its id in the API
+	kind     string // a const of kinds
 	identity string
-	name     string // as people see it
 	urlHash  string
-	queue    *queue.Queue
-	store    *store
-	sender   *sender
-	metrics  *Metrics
+	created  time.Time
 	now      func() time.Time
-	log      *slog.Logger
-	disabled atomic.Bool
-	wake     chan struct{} // holds one: look at the table again
+	settings atomic.Pointer[settings]
+	disabled atomic.Bool            // by itself
+	words    atomic.Pointer[string] // why
+	failing  atomic.Int64           // since when, Unix milliseconds; 0: it is well
+	doomed   atomic.Int64           // when an event was given up after three days, 0: none since the last success
+	after    int64                  // it gets the events behind this one
 	trouble  trouble
 	failed   trouble                   // deliveries that were given up
 	resume   atomic.Pointer[time.Time] // no attempt before it, by Retry-After
 	back     atomic.Bool               // the endpoint answered again: nothing needs to wait
+
+	mu    sync.Mutex
+	wake  chan struct{} // holds one: look at the table again
+	works bool          // the goroutine is there
+	over  bool          // an origin that nothing waits for any more
+	timer *time.Timer   // begins it again
 
 	// ————
 	ready    []job
@@ -52,32 +62,62 @@ type endpoint struct {
 	done     chan int64
 }
 
-func newEndpoint(c Endpoint, o Options) (*endpoint, error) {
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return nil, fmt.Errorf("webhook %s: its url is not one", c.Name)
-	}
+// settings are what the owner of an endpoint may change.
+type settings struct {
+	Endpoint
+	paused   bool
+	position int
+	secrets  secrets
+	shown    string // its name, as people see it
+	log      *slog.Logger
+}
+
+// The kinds of endpoints.
+const (
+	ofConfig = "config"
+	ofAPI    = "api"
+	ofOrigin = "origin" // what messages name themselves, all URLs of one host and port
+)
+
+func (w *Webhooks) newEndpoint(kind, name string, s settings) *endpoint {
+	e := &endpoint{w: w, kind: kind, now: w.o.Now, wake: make(chan struct{}, 1), underway: map[int64]bool{}, done: make(chan int64)}
+	e.use(s, name)
+	return e
+}
+
+// use has other settings count.
+func (e *endpoint) use(s settings, name string) {
+	s.shown, s.log = name, e.w.log.With(logEndpoint, name)
+	e.settings.Store(&s)
+}
+
+func (e *endpoint) name() string { return e.is().shown }
+
+func (e *endpoint) log() *slog.Logger { return e.is().log }
+
+// configured makes an endpoint of the configuration.
+func (w *Webhooks) configured(c Endpoint) (*endpoint, error) {
 	name := c.Name
 	if name == "" {
-		name = u.Hostname()
+		name = hostOf(c.URL)
 	}
-	if u.Scheme == "http" && !c.AllowPrivate {
-		return nil, fmt.Errorf("webhook %s: plain http:// shows texts and numbers to the network; use https://, or set allow_private: true", name)
+	if err := w.checkURL(c.URL, c.AllowPrivate, "allow_private: true"); err != nil {
+		return nil, fmt.Errorf("webhook %s: its url %w", name, err)
 	}
-	keys, err := parseSecrets(c.Secret)
-	if err != nil {
-		return nil, fmt.Errorf("webhook %s: %w", name, err)
+	s := settings{Endpoint: c}
+	if !isMail(c.URL) || c.Secret != "" {
+		keys, err := parseSecrets(c.Secret)
+		if err != nil {
+			return nil, fmt.Errorf("webhook %s: %w", name, err)
+		}
+		s.secrets = forever(keys)
 	}
 	if len(c.Events) == 0 {
 		return nil, fmt.Errorf("webhook %s: it names no events", name)
 	}
+	e := w.newEndpoint(ofConfig, name, s)
 	sum := sha256.Sum256([]byte(c.URL))
-	e := &endpoint{
-		Endpoint: c, name: name, urlHash: hex.EncodeToString(sum[:16]),
-		queue: o.Queue, sender: newSender(c, keys, o.Transport, o.Now), metrics: o.Metrics, now: o.Now,
-		log: o.Log.With(logEndpoint, name), wake: make(chan struct{}, 1),
-		underway: map[int64]bool{}, done: make(chan int64),
-	}
+	e.urlHash = hex.EncodeToString(sum[:16])
 	e.identity = "url " + e.urlHash
 	if c.Name != "" {
 		e.identity = "name " + c.Name
@@ -85,25 +125,81 @@ func newEndpoint(c Endpoint, o Options) (*endpoint, error) {
 	return e, nil
 }
 
-func (e *endpoint) isDisabled() bool { return e.disabled.Load() }
+func (e *endpoint) is() *settings { return e.settings.Load() }
 
-// poke makes the endpoint look at its table.
-func (e *endpoint) poke() {
-	select {
-	case e.wake <- struct{}{}:
-	default:
+// isOff reports whether it gets nothing now.
+func (e *endpoint) isOff() bool { return e.disabled.Load() || e.is().paused }
+
+// reason says why it is disabled.
+func (e *endpoint) reason() string {
+	if words := e.words.Load(); words != nil {
+		return *words
 	}
+	return ""
 }
 
-// run delivers until ctx ends, then gives what is under way a moment.
-func (e *endpoint) run(ctx context.Context) error {
+// poke has the endpoint look at its table. It returns false for an origin that
+// was forgotten meanwhile.
+func (e *endpoint) poke() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over {
+		return false
+	}
+	if e.works {
+		select {
+		case e.wake <- struct{}{}:
+		default:
+		}
+		return true
+	}
+	if ctx := e.w.begin(); ctx != nil {
+		e.works = true
+		if e.timer != nil {
+			e.timer.Stop()
+		}
+		go e.run(ctx)
+	}
+	return true
+}
+
+// rest ends the goroutine, which begins again after wait or when it is poked;
+// false: it was poked.
+func (e *endpoint) rest(wait time.Duration, idle bool) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	select {
+	case <-e.wake:
+		return false
+	default:
+	}
+	e.works = false
+	if idle && e.kind == ofOrigin {
+		e.over = true
+		e.w.forget(e)
+		return true
+	}
+	e.timer = time.AfterFunc(wait, func() { e.poke() })
+	return true
+}
+
+// run delivers what is due until ctx ends, then gives what is under way a moment.
+func (e *endpoint) run(ctx context.Context) {
+	defer e.w.work.Done()
 	attempts, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
-	for {
-		wait, err := e.round(ctx, attempts)
+	for ctx.Err() == nil {
+		wait, idle, err := e.round(ctx, attempts)
 		if err != nil && ctx.Err() == nil {
-			e.log.Error("webhook deliveries can't be read", "error", err)
+			e.log().Error("webhook deliveries can't be read", "error", err)
 			wait = troubleGap
+		}
+		if len(e.underway) == 0 && err == nil && ctx.Err() == nil {
+			if e.rest(wait, idle) {
+				return
+			}
+			e.ready = nil
+			continue
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -113,12 +209,13 @@ func (e *endpoint) run(ctx context.Context) error {
 			e.ready = nil // what was read may be outdated
 		case <-timer.C:
 		case <-ctx.Done():
-			timer.Stop()
-			e.finish(abort)
-			return ctx.Err()
 		}
 		timer.Stop()
 	}
+	e.finish(abort)
+	e.mu.Lock()
+	e.works = false
+	e.mu.Unlock()
 }
 
 // finish waits for the attempts under way; those that take too long are cut
@@ -131,44 +228,61 @@ func (e *endpoint) finish(abort func()) {
 	}
 }
 
-// round starts what is due and returns how long there is nothing else to do.
-func (e *endpoint) round(ctx, attempts context.Context) (time.Duration, error) {
-	if e.isDisabled() {
-		return lookIdle, e.failAll(ctx)
+// round starts what is due and returns how long there is nothing else to do, and
+// whether nothing waits at all.
+func (e *endpoint) round(ctx, attempts context.Context) (wait time.Duration, idle bool, err error) {
+	if e.isOff() {
+		return lookIdle, true, e.failAll(ctx)
 	}
 	if e.back.Swap(false) {
 		e.ready = nil
-		if err := e.store.hurry(e.id); err != nil {
-			return 0, err
+		if err := e.w.store.hurry(e.id); err != nil {
+			return 0, false, err
+		}
+	}
+	grace := time.Duration(lookIdle)
+	if at := e.doomed.Load(); at != 0 {
+		if grace = time.UnixMilli(at).Add(lastChance).Sub(e.now()); grace <= 0 {
+			return 0, false, e.disable(fmt.Sprintf("it took nothing for three days, since %s", time.UnixMilli(e.failing.Load()).UTC().Format(time.RFC3339)))
 		}
 	}
 	// A pause that is longer than any means that the clock was set back.
 	if at := e.resume.Load(); at != nil && at.After(e.now()) && at.Sub(e.now()) <= longestPause {
-		return min(at.Sub(e.now()), lookAgain), nil
+		return min(at.Sub(e.now()), lookAgain), false, nil
 	}
 	for len(e.underway) < parallel {
 		if len(e.ready) == 0 {
 			if err := e.load(ctx); err != nil {
-				return 0, err
+				return 0, false, err
 			}
 		}
 		if len(e.ready) == 0 {
-			return e.untilNext(ctx)
+			wait, idle, err := e.untilNext(ctx)
+			return min(wait, grace), idle, err
+		}
+		leave := e.enter(ctx)
+		if leave == nil {
+			return lookAgain, false, nil
 		}
 		j := e.ready[0]
 		e.ready = e.ready[1:]
 		e.underway[j.row] = true
 		go func() {
 			e.deliver(attempts, j)
+			leave()
 			e.done <- j.row
 		}()
 	}
-	return lookAgain, nil // one of them ends before, or times out
+	return lookAgain, false, nil // one of them ends before, or times out
 }
 
 // load reads the next slice of what is due.
 func (e *endpoint) load(ctx context.Context) error {
-	jobs, err := e.store.due(ctx, e.id, loadAhead+len(e.underway))
+	ahead := loadAhead
+	if e.kind == ofOrigin {
+		ahead = parallel
+	}
+	jobs, err := e.w.store.due(ctx, e.id, ahead+len(e.underway))
 	if err != nil {
 		return err
 	}
@@ -180,19 +294,23 @@ func (e *endpoint) load(ctx context.Context) error {
 	return nil
 }
 
-func (e *endpoint) untilNext(ctx context.Context) (time.Duration, error) {
-	at, ok, err := e.store.nextDue(ctx, e.id)
+func (e *endpoint) untilNext(ctx context.Context) (wait time.Duration, idle bool, err error) {
+	at, ok, err := e.w.store.nextDue(ctx, e.id)
 	if err != nil || !ok {
-		return lookIdle, err
+		return lookIdle, err == nil, err
 	}
-	return min(max(at.Sub(e.now()), time.Millisecond), lookAgain), nil
+	return min(max(at.Sub(e.now()), time.Millisecond), lookAgain), false, nil
 }
 
-// failAll ends what waits for a disabled endpoint.
+// failAll ends what waits for an endpoint that gets nothing now.
 func (e *endpoint) failAll(ctx context.Context) error {
 	e.ready = nil
+	words := "the webhook is paused"
+	if e.disabled.Load() {
+		words = "the webhook is disabled since " + e.reason()
+	}
 	for ctx.Err() == nil {
-		more, err := e.store.failPending(e.id, "the webhook is disabled since it answered 410 Gone")
+		more, err := e.w.store.failPending(e.id, words)
 		if err != nil || !more {
 			return err
 		}
@@ -202,36 +320,61 @@ func (e *endpoint) failAll(ctx context.Context) error {
 
 // deliver makes one attempt and books its end.
 func (e *endpoint) deliver(ctx context.Context, j job) {
-	event, err := e.queue.Event(ctx, j.seq)
+	event, err := e.w.o.Queue.Event(ctx, j.seq)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
-		e.metrics.attempts.WithLabelValues(e.name, "dropped").Inc()
-		e.log.Info("a webhook delivery is dropped: its message was erased", logDelivery, j.id, logSeq, j.seq)
-		e.insist(ctx, func() error { return e.store.drop(j.row, wordsErased) })
+		e.count("dropped")
+		e.log().Info("a webhook delivery is dropped: its message was erased", logDelivery, j.id, logSeq, j.seq)
+		e.insist(ctx, func() error { return e.w.store.drop(j.row, wordsErased) })
 		return
 	case err != nil:
 		if ctx.Err() == nil {
-			e.log.Error("an event can't be read for its webhook", logDelivery, j.id, logSeq, j.seq, "error", err)
+			e.log().Error("an event can't be read for its webhook", logDelivery, j.id, logSeq, j.seq, "error", err)
 			_ = pause(ctx, troubleGap)
 		}
 		return // it stays due
 	}
 	failpoint.Hit("webhook.before-post")
-	r := e.sender.post(ctx, j.id, event.Body())
+	r := e.attempt(ctx, Delivery{ID: j.id, Event: event, URL: j.url, Account: j.account, Attempt: j.attempts + 1}, j.format)
 	failpoint.Hit("webhook.answered")
 	if r.status == 0 && ctx.Err() != nil {
 		return // cut off by our own end: not the receiver's fault
 	}
+	if r.verdict == pointless {
+		e.count("dropped")
+		e.insist(ctx, func() error { return e.w.store.drop(j.row, r.words) })
+		return
+	}
+	if event.Number != "" && event.Message == "" {
+		r.answer = "" // nothing would erase it with the number
+	}
+	if r.verdict == gone && e.kind == ofOrigin {
+		r.verdict, r.words = never, "HTTP 410 Gone"
+	}
 	if r.verdict == gone {
+		words := "it answered 410 Gone"
+		e.words.Store(&words)
 		e.disabled.Store(true) // before the next of the lane can be seen
 	}
 	var next time.Time
 	e.insist(ctx, func() (err error) {
-		next, err = e.store.settle(j, e, r)
+		next, err = e.w.store.settle(j, e, r)
 		return err
 	})
 	failpoint.Hit("webhook.booked")
-	e.after(j, r, next)
+	e.tell(j, r, next)
+	if r.verdict == gone {
+		e.w.tellAlarm()
+	}
+}
+
+// count counts the end of an attempt. Origins are many, so they count together.
+func (e *endpoint) count(result string) {
+	name := e.name()
+	if e.kind == ofOrigin {
+		name = "callback"
+	}
+	e.w.o.Metrics.attempts.WithLabelValues(name, result).Inc()
 }
 
 // insist repeats a write until it is on disk: an attempt that was made and not
@@ -242,47 +385,47 @@ func (e *endpoint) insist(ctx context.Context, write func() error) {
 		if err == nil {
 			return
 		}
-		e.log.Error("a webhook delivery can't be booked", "error", err)
+		e.log().Error("a webhook delivery can't be booked", "error", err)
 		if pause(ctx, troubleGap) != nil {
 			return
 		}
 	}
 }
 
-// after tells people and the run loop what an attempt's end means.
-func (e *endpoint) after(j job, r result, next time.Time) {
+// tell tells people and the run loop what an attempt's end means.
+func (e *endpoint) tell(j job, r result, next time.Time) {
 	now := e.now()
 	final := next.IsZero()
 	switch {
 	case r.verdict == delivered:
-		e.metrics.attempts.WithLabelValues(e.name, "delivered").Inc()
+		e.count("delivered")
 		e.failed.end()
 		if n, since := e.trouble.end(); n > 0 {
-			e.log.Info("the webhook is reachable again", "failures", n, "since", since)
+			e.log().Info("the webhook is reachable again", "failures", n, "since", since)
 			if n >= downAfter {
 				e.back.Store(true)
 			}
 		}
 		return
 	case r.verdict == gone:
-		e.metrics.attempts.WithLabelValues(e.name, "gone").Inc()
-		e.log.Error("the webhook answered 410 Gone and is disabled; retry one of its deliveries or change its url to enable it", logDelivery, j.id)
+		e.count("gone")
+		e.log().Error("the webhook answered 410 Gone and is disabled; retry one of its deliveries or change its url to enable it", logDelivery, j.id)
 		return
 	case final:
-		e.metrics.attempts.WithLabelValues(e.name, "failed").Inc()
+		e.count("failed")
 		e.failed.begin(now, func(n int, since time.Time) {
-			e.log.Error("a webhook delivery is given up and kept; retry it once the receiver is mended",
+			e.log().Error("a webhook delivery is given up and kept; retry it once the receiver is mended",
 				logDelivery, j.id, "answer", r.words, "given_up", n, "since", since)
 		})
 	default:
-		e.metrics.attempts.WithLabelValues(e.name, "retry").Inc()
+		e.count("retry")
 	}
 	if r.wait > 0 { // what a receiver asks for with Retry-After holds for all it gets
 		at := now.Add(min(r.wait, longestPause))
 		e.resume.Store(&at)
 	}
 	e.trouble.begin(now, func(n int, since time.Time) {
-		e.log.Warn("a webhook delivery failed", logDelivery, j.id, "answer", r.words, "next_try", next, "failures", n, "since", since)
+		e.log().Warn("a webhook delivery failed", logDelivery, j.id, "answer", r.words, "next_try", next, "failures", n, "since", since)
 	})
-	e.log.Debug("webhook attempt failed", logDelivery, j.id, logSeq, j.seq, "answer", r.words, "next_try", next)
+	e.log().Debug("webhook attempt failed", logDelivery, j.id, logSeq, j.seq, "answer", r.words, "next_try", next)
 }

@@ -2,6 +2,8 @@ package webhook
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"gatewayd/db"
@@ -27,8 +29,10 @@ type follower struct {
 // follow runs until ctx ends. Its cursor and the rows are one commit, so an
 // event is copied once, whenever the daemon ends.
 func (w *Webhooks) follow(ctx context.Context) error {
-	if len(w.endpoints) == 0 {
-		return nil
+	select {
+	case <-w.wanted:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	at, err := w.o.Queue.Cursor(reader)
 	if err != nil {
@@ -77,59 +81,126 @@ func (f *follower) copyNew(ctx context.Context) error {
 		if err != nil || len(events) == 0 {
 			return err
 		}
-		wanted, received := f.sort(events)
-		was := f.at
-		f.at = events[len(events)-1].Seq
-		// A received message keeps its slot in the ring until we are past it.
-		if len(wanted) > 0 || received {
-			if err := f.save(wanted); err != nil {
-				f.at = was
+		any := len(f.w.endpointsFor(events)) > 0
+		if !any {
+			err := f.w.o.DB.Read(ctx, func(r db.Querier) error {
+				targets, err := f.w.targets(r, events)
+				any = len(targets) > 0
+				return err
+			})
+			if err != nil {
 				return err
 			}
 		}
+		was := f.at
+		f.at = events[len(events)-1].Seq
+		// A received message keeps its slot in the ring until we are past it.
+		received := slices.ContainsFunc(events, func(e sms.Event) bool { return e.Type == sms.EventOf(sms.Received) })
+		if !any && !received {
+			continue
+		}
+		if !any {
+			events = nil
+		}
+		if err := f.save(events); err != nil {
+			f.at = was
+			return err
+		}
 	}
 }
 
-// copied is an event for an endpoint.
+// copied is an event for a receiver.
 type copied struct {
-	event *sms.Event
-	to    *endpoint
+	event  *sms.Event
+	to     *endpoint // nil: target's origin
+	target Target
 }
 
-func (f *follower) sort(events []sms.Event) (wanted []copied, received bool) {
+// endpointsFor are the endpoints that get these events, in their order.
+func (w *Webhooks) endpointsFor(events []sms.Event) (wanted []copied) {
+	all := w.list()
 	for i := range events {
-		e := &events[i]
-		received = received || e.Type == sms.EventOf(sms.Received)
-		for _, to := range f.w.endpoints {
-			if !to.isDisabled() && to.wants(e) {
-				wanted = append(wanted, copied{e, to})
+		for _, to := range all {
+			if to.isOff() || events[i].Seq <= to.after || !to.is().wants(&events[i]) {
+				continue
+			}
+			wanted = append(wanted, copied{event: &events[i], to: to})
+			if to.is().Stop {
+				break
 			}
 		}
 	}
-	return wanted, received
+	return wanted
 }
 
-// save writes the rows and moves the cursor, in one commit.
-func (f *follower) save(wanted []copied) error {
+// targets are what the sources name for these events.
+func (w *Webhooks) targets(q db.Querier, events []sms.Event) (wanted []copied, err error) {
+	for i := range events {
+		for _, source := range w.o.Sources {
+			found, err := source.Targets(q, &events[i])
+			if err != nil {
+				return nil, err
+			}
+			for _, t := range found {
+				wanted = append(wanted, copied{event: &events[i], target: t})
+			}
+		}
+	}
+	return wanted, nil
+}
+
+// save writes the rows of these events and moves the cursor, in one commit. Who
+// gets them is decided there, for endpoints come and go in commits too.
+func (f *follower) save(events []sms.Event) error {
 	failpoint.Hit("webhook.before-copy")
+	endpoints, origins := map[*endpoint]bool{}, map[int64]string{}
 	err := f.w.o.DB.Write(func(tx *db.Tx) error {
-		for _, c := range wanted {
-			if err := f.w.store.add(tx, c.to.id, c.event); err != nil {
+		wanted, err := f.w.targets(tx, events)
+		if err != nil {
+			return err
+		}
+		for _, c := range append(f.w.endpointsFor(events), wanted...) {
+			if err := f.copy(tx, c, endpoints, origins); err != nil {
 				return err
 			}
 		}
 		failpoint.Hit("webhook.before-cursor")
-		return f.w.advance(tx, f.at)
+		at := f.at
+		tx.OnCommit(func() { f.w.place.Store(at) })
+		return f.w.advance(tx, at)
 	})
 	if err != nil {
 		return err
 	}
 	failpoint.Hit("webhook.copied")
 	f.stored = f.at
-	for _, c := range wanted {
-		c.to.poke()
+	for e := range endpoints {
+		e.poke()
+	}
+	for id, name := range origins {
+		f.w.origin(id, name)
 	}
 	return nil
+}
+
+// copy writes one row, and remembers who is to look at it.
+func (f *follower) copy(tx *db.Tx, c copied, endpoints map[*endpoint]bool, origins map[int64]string) error {
+	if c.to != nil {
+		endpoints[c.to] = true
+		_, err := f.w.store.add(tx, c.to.id, c.event, c.target)
+		return err
+	}
+	id, err := f.w.store.originRow(tx, c.target)
+	if errors.Is(err, errNoOrigin) {
+		f.w.log.Warn("a receiver that a message names can't be told", "error", err, logSeq, c.event.Seq)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	origins[id] = hostOf(c.target.URL)
+	_, err = f.w.store.add(tx, id, c.event, c.target)
+	return err
 }
 
 // advance moves the cursor and tells the log which events are still needed.
@@ -141,32 +212,13 @@ func (w *Webhooks) advance(tx *db.Tx, seq int64) error {
 	return w.o.Queue.AdvanceTx(tx, reader, seq, hold)
 }
 
-// tidy prunes the table and lets go of events that were delivered.
-func (w *Webhooks) tidy(ctx context.Context) error {
-	tick := time.NewTicker(tidyEvery)
-	defer tick.Stop()
-	var held int64 = -1
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		err := w.store.prune(ctx)
-		if err == nil {
-			held, err = w.release(ctx, held)
-		}
-		if err != nil && ctx.Err() == nil {
-			w.log.Error("webhook deliveries can't be tidied", "error", err)
-		}
-	}
-}
-
 // release tells the log which events are still needed, if that has changed: an
 // idle gateway writes nothing.
 func (w *Webhooks) release(ctx context.Context, held int64) (int64, error) {
-	if len(w.endpoints) == 0 {
-		return held, nil
+	select {
+	case <-w.wanted:
+	default:
+		return held, nil // nothing of the log is read
 	}
 	var hold int64
 	err := w.o.DB.Read(ctx, func(r db.Querier) (err error) {

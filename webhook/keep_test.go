@@ -256,7 +256,7 @@ func TestMemoryStaysFlatWithALongBacklog(t *testing.T) {
 		r.cancel()
 		<-r.ended
 		r.ended <- nil
-		if e := r.w.endpoints[0]; cap(e.ready) > 500 {
+		if e := r.w.list()[0]; cap(e.ready) > 500 {
 			t.Errorf("%d of the backlog are in memory", cap(e.ready))
 		}
 	})

@@ -3,8 +3,10 @@ package webhook
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,7 +21,7 @@ const (
 )
 
 const deliveryColumns = `SELECT d.row, d.id, e.name, d.seq, d.type, d.message, d.state, d.head, d.attempts, d.last_status, d.last_error,
-	d.created_at, d.attempt_at, d.next_at, d.ended_at FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint `
+	d.created_at, d.attempt_at, d.next_at, d.ended_at, nullif(e.public, ''), d.latency, d.answer, d.history FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint `
 
 // scanDelivery reads a row of deliveryColumns.
 func scanDelivery(scan func(...any) error) (row int64, d sms.Delivery, err error) {
@@ -28,9 +30,13 @@ func scanDelivery(scan func(...any) error) (row int64, d sms.Delivery, err error
 	var status, attempt, ended sql.NullInt64
 	var words sql.NullString
 	var created, next int64
+	var history []byte
 	err = scan(&row, &d.ID, &d.Endpoint, &d.Event, &d.Type, &message, &d.Status, &head, &d.Attempts, &status, &words,
-		&created, &attempt, &next, &ended)
+		&created, &attempt, &next, &ended, &d.Webhook, &d.LatencyMS, &d.Response, &history)
 	if err != nil {
+		return 0, d, err
+	}
+	if d.History, err = readHistory(history); err != nil {
 		return 0, d, err
 	}
 	d.CreatedAt = moment(created)
@@ -59,6 +65,25 @@ func scanDelivery(scan func(...any) error) (row int64, d sms.Delivery, err error
 	return row, d, nil
 }
 
+func readHistory(b []byte) ([]sms.Attempt, error) {
+	all := []sms.Attempt{}
+	if len(b) == 0 {
+		return all, nil
+	}
+	var kept []struct {
+		At, MS int64
+		Status *int
+		Error  string
+	}
+	if err := json.Unmarshal(b, &kept); err != nil {
+		return nil, err
+	}
+	for _, k := range slices.Backward(kept) {
+		all = append(all, sms.Attempt{At: moment(k.At), ResponseStatus: k.Status, LatencyMS: k.MS, Error: k.Error})
+	}
+	return all, nil
+}
+
 func moment(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 
 // List returns deliveries newest first and the next page's cursor, "" at the
@@ -85,7 +110,16 @@ func (w *Webhooks) List(ctx context.Context, f sms.DeliveryFilter) ([]sms.Delive
 		}
 	}
 	if f.Endpoint != "" {
-		query, args = query+` AND e.name = ?`, append(args, f.Endpoint)
+		query, args = query+` AND ? IN (e.name, e.public)`, append(args, f.Endpoint)
+	}
+	if f.Type != "" {
+		query, args = query+` AND d.type = ?`, append(args, f.Type)
+	}
+	if f.Message != "" {
+		query, args = query+` AND d.message = ?`, append(args, f.Message)
+	}
+	if !f.Since.IsZero() {
+		query, args = query+` AND d.created_at >= ?`, append(args, ms(f.Since))
 	}
 	query, args = query+` ORDER BY d.row DESC LIMIT ?`, append(args, limit+1)
 	page, next := []sms.Delivery{}, ""
@@ -144,14 +178,31 @@ func (w *Webhooks) Retry(ctx context.Context, id string) (sms.Delivery, error) {
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return d, err
 	}
+	newest, err := w.newest(ctx)
+	if err != nil {
+		return d, err
+	}
 	var e *endpoint
+	var origin int64
 	err = w.o.DB.Write(func(tx *db.Tx) error {
 		endpoint, err := w.store.retry(tx, row, event)
 		if err != nil {
 			return err
 		}
 		if e = w.find(endpoint); e == nil {
+			if origin, err = w.store.isOrigin(tx, endpoint); err != nil {
+				return err
+			}
+		}
+		switch {
+		case e == nil && origin == 0:
 			return fmt.Errorf("its webhook is no longer in the configuration: %w", queue.ErrConflict)
+		case e != nil && e.is().paused:
+			return fmt.Errorf("its webhook is paused: %w", queue.ErrConflict)
+		case e != nil && e.disabled.Load():
+			if err := e.enableTx(tx, newest); err != nil {
+				return err
+			}
 		}
 		_, d, err = w.store.find(tx, id)
 		return err
@@ -159,12 +210,23 @@ func (w *Webhooks) Retry(ctx context.Context, id string) (sms.Delivery, error) {
 	if err != nil {
 		return d, err
 	}
-	if e.disabled.Swap(false) {
-		e.log.Info("the webhook is enabled again", logDelivery, id)
+	if e == nil {
+		w.origin(origin, d.Endpoint)
+		return d, nil
 	}
 	e.resume.Store(nil)
 	e.poke()
+	w.tellAlarm()
 	return d, nil
+}
+
+// isOrigin returns the id if it is that of an origin, else 0.
+func (s *store) isOrigin(q db.Querier, id int64) (origin int64, err error) {
+	err = q.QueryRow(`SELECT id FROM webhook_endpoints WHERE id = ? AND kind = ?`, id, ofOrigin).Scan(&origin)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return origin, err
 }
 
 // retry returns the endpoint whose lane it has made due.
@@ -180,13 +242,7 @@ func (s *store) retry(tx *db.Tx, row int64, event *sms.Event) (endpoint int64, e
 	case sms.DeliveryPending:
 	case sms.DeliveryFailed:
 		lane = s.lane(event)
-		head, err := s.laneHead(tx, endpoint, lane)
-		if err != nil {
-			return 0, err
-		}
-		// Another of its lane may be on the way; then it goes next, being older.
-		if _, err := tx.Exec(`UPDATE webhook_deliveries SET state = 'pending', lane = ?, head = ?, tries = 0, refusals = 0,
-			waited = 0, next_at = ? WHERE row = ?`, lane, head == 0, now, row); err != nil {
+		if err := s.revive(tx, row, endpoint, lane); err != nil {
 			return 0, err
 		}
 	default:
@@ -196,14 +252,14 @@ func (s *store) retry(tx *db.Tx, row int64, event *sms.Event) (endpoint int64, e
 		AND head = 1`, now, endpoint, lane); err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(`UPDATE webhook_endpoints SET disabled_at = NULL WHERE id = ?`, endpoint)
-	return endpoint, err
+	return endpoint, nil
 }
 
 // Drop ends a delivery that nobody wants any more. Errors: queue.ErrNotFound;
 // queue.ErrConflict when it is over already.
 func (w *Webhooks) Drop(ctx context.Context, id string) (sms.Delivery, error) {
 	var d sms.Delivery
+	var endpoint, origin int64
 	err := w.o.DB.Write(func(tx *db.Tx) error {
 		row, found, err := w.store.find(tx, id)
 		if err != nil {
@@ -215,15 +271,22 @@ func (w *Webhooks) Drop(ctx context.Context, id string) (sms.Delivery, error) {
 		if err := w.store.dropTx(tx, row, "dropped on request"); err != nil {
 			return err
 		}
+		if err := tx.QueryRow(`SELECT endpoint FROM webhook_deliveries WHERE row = ?`, row).Scan(&endpoint); err != nil {
+			return err
+		}
+		if origin, err = w.store.isOrigin(tx, endpoint); err != nil {
+			return err
+		}
 		_, d, err = w.store.find(tx, id)
 		return err
 	})
-	if err == nil {
-		for _, e := range w.endpoints {
-			if e.name == d.Endpoint {
-				e.poke()
-			}
-		}
+	if err != nil {
+		return d, err
 	}
-	return d, err
+	if e := w.find(endpoint); e != nil {
+		e.poke()
+	} else if origin != 0 {
+		w.origin(origin, d.Endpoint)
+	}
+	return d, nil
 }

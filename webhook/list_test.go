@@ -79,13 +79,13 @@ func TestDeliveryAsJSON(t *testing.T) {
 		if err := json.Unmarshal(b, &m); err != nil {
 			t.Fatal(err)
 		}
-		for _, key := range []string{"id", "endpoint", "event", "type", "message_id", "status", "attempts", "response_status", "error",
+		for _, key := range []string{"id", "endpoint", "webhook_id", "latency_ms", "response", "history", "event", "type", "message_id", "status", "attempts", "response_status", "error",
 			"created_at", "last_attempt_at", "next_attempt_at"} {
 			if m[key] == nil {
 				t.Errorf("%s is missing in %s", key, b)
 			}
 		}
-		if v, ok := m["delivered_at"]; !ok || v != nil || len(m) != 13 || !strings.HasSuffix(m["created_at"].(string), "Z") {
+		if v, ok := m["delivered_at"]; !ok || v != nil || len(m) != 17 || !strings.HasSuffix(m["created_at"].(string), "Z") {
 			t.Errorf("%s", b)
 		}
 	})

@@ -23,13 +23,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		attempts: promauto.With(r).NewCounterVec(prometheus.CounterOpts{
 			Name: "gatewayd_webhook_attempts_total",
-			Help: "Webhook attempts by their end: delivered, retry, failed (given up), gone (410, the endpoint is disabled), dropped (the message was erased).",
+			Help: "Webhook attempts by their end: delivered, retry, failed (given up), gone (410, the endpoint is disabled), dropped (the message was erased). What messages name themselves counts as callback.",
 		}, []string{"endpoint", "result"}),
 		endpoints: &endpointCollector{
 			lag: prometheus.NewDesc("gatewayd_webhook_lag_seconds",
 				"Age of the oldest event that the endpoint has not taken, 0 if none waits.", []string{"endpoint"}, nil),
 			disabled: prometheus.NewDesc("gatewayd_webhook_disabled",
-				"1 if the endpoint answered 410 and is disabled.", []string{"endpoint"}, nil),
+				"1 if the endpoint is disabled, since it answered 410 or failed for three days.", []string{"endpoint"}, nil),
 		},
 	}
 	if r != nil {
@@ -57,14 +57,14 @@ func (c *endpointCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	for _, e := range w.endpoints {
+	for _, e := range w.list() {
 		off := 0.0
-		if e.isDisabled() {
+		if e.disabled.Load() {
 			off = 1
 		}
-		ch <- prometheus.MustNewConstMetric(c.disabled, prometheus.GaugeValue, off, e.name)
+		ch <- prometheus.MustNewConstMetric(c.disabled, prometheus.GaugeValue, off, e.name())
 		if lag, err := w.store.lag(ctx, e.id); err == nil {
-			ch <- prometheus.MustNewConstMetric(c.lag, prometheus.GaugeValue, lag.Seconds(), e.name)
+			ch <- prometheus.MustNewConstMetric(c.lag, prometheus.GaugeValue, lag.Seconds(), e.name())
 		}
 	}
 }

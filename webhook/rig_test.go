@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,8 @@ type arrival struct {
 	text   string
 	msg    string
 	status int // what it was answered; 0: no answer
+	path   string
+	header http.Header
 }
 
 // world is everything behind the network: receivers by host.
@@ -53,6 +56,8 @@ type world struct {
 	arrivals []arrival
 	busy     map[string]int
 	mostBusy map[string]int
+	secrets  map[string]string // of the hosts that have not testSecret
+	body     string            // of each answer; "": thanks
 	// answer decides; a status of 0 is a connection that breaks.
 	answer func(req *http.Request, a arrival) (status int, header http.Header)
 }
@@ -63,7 +68,7 @@ func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := arrival{at: time.Now(), host: req.URL.Host, id: req.Header.Get("Webhook-Id")}
+	a := arrival{at: time.Now(), host: req.URL.Host, id: req.Header.Get("Webhook-Id"), path: req.URL.RequestURI(), header: req.Header}
 	w.check(req, a.id, body)
 	var e struct {
 		Type      string
@@ -101,7 +106,7 @@ func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, errors.New("connection refused")
 	}
-	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader("thanks")), Request: req}, nil
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(cmp.Or(w.body, "thanks"))), Request: req}, nil
 }
 
 // check verifies the signature as a receiver would.
@@ -110,7 +115,10 @@ func (w *world) check(req *http.Request, id string, body []byte) {
 	if err != nil {
 		w.t.Errorf("webhook-timestamp: %v", err)
 	}
-	keys, err := parseSecrets(testSecret)
+	w.mu.Lock()
+	secret := cmp.Or(w.secrets[req.URL.Host], testSecret)
+	w.mu.Unlock()
+	keys, err := parseSecrets(secret)
 	if err != nil {
 		w.t.Error(err)
 	}
@@ -167,6 +175,7 @@ type rig struct {
 	ended     chan error
 	pduRef    byte
 	now       func() time.Time
+	options   func(*Options)
 }
 
 // endpoint is a receiver at https://NAME.example/hook?token=s3cr3t.
@@ -184,7 +193,7 @@ func inBubble(t *testing.T, endpoints []Endpoint, f func(*rig)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{
-			world: &world{t: t, busy: map[string]int{}, mostBusy: map[string]int{}},
+			world: &world{t: t, busy: map[string]int{}, mostBusy: map[string]int{}, secrets: map[string]string{}},
 			dir:   dir, endpoints: endpoints, now: time.Now,
 		}
 		r.start()
@@ -214,7 +223,11 @@ func (r *rig) startWith(m *Metrics) {
 		r.t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(&r.logs, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	r.w, err = New(Options{Queue: r.q, DB: r.db, Endpoints: r.endpoints, Transport: r.world, Log: log, Now: r.now, Metrics: m})
+	o := Options{Queue: r.q, DB: r.db, Endpoints: r.endpoints, Transport: r.world, Log: log, Now: r.now, Metrics: m}
+	if r.options != nil {
+		r.options(&o)
+	}
+	r.w, err = New(o)
 	if err != nil {
 		r.t.Fatal(err)
 	}

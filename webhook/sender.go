@@ -8,13 +8,17 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 const (
 	attemptTimeout = 15 * time.Second
-	answerRead     = 4 << 10 // of the body, so that the connection can be used again
+	answerRead     = 4 << 10  // of the body, so that the connection can be used again
+	answerGiven    = 64 << 10 // to a format that acts on it
+	answerKept     = 256      // for people who look at what went wrong
 )
 
 // verdict says what an attempt's end means for its event.
@@ -24,7 +28,9 @@ const (
 	delivered verdict = iota
 	again             // try later and hold the number's later events
 	refused           // a further try will hardly help
+	never             // a further try will not help
 	gone              // the endpoint wants no more
+	pointless         // there was nothing to tell
 )
 
 // result is how an attempt ended.
@@ -32,49 +38,104 @@ type result struct {
 	verdict verdict
 	status  int    // 0 without an answer
 	words   string // what went wrong; holds nothing of the URL's query, the event or the answer
+	answer  string // its first bytes, as far as they can be printed
+	took    time.Duration
 	wait    time.Duration
 }
 
-// sender posts to one endpoint.
-type sender struct {
-	url    string
-	keys   [][]byte
-	client *http.Client
-	now    func() time.Time
-}
-
-func newSender(c Endpoint, keys [][]byte, transport http.RoundTripper, now func() time.Time) *sender {
-	if transport == nil {
-		transport = newTransport(c.AllowPrivate, now)
-	}
-	return &sender{url: c.URL, keys: keys, now: now, client: &http.Client{
+func newClient(transport http.RoundTripper) *http.Client {
+	return &http.Client{
 		Transport: transport,
 		// What a receiver answers must not make us ask another.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}
 }
 
-// post makes one attempt.
-func (s *sender) post(ctx context.Context, id string, body []byte) result {
+// attempt makes one attempt to tell an event.
+func (e *endpoint) attempt(ctx context.Context, d Delivery, format string) result {
+	began := time.Now()
+	r := e.try(ctx, d, format)
+	r.took = time.Since(began)
+	return r
+}
+
+func (e *endpoint) try(ctx context.Context, d Delivery, format string) result {
+	s := e.is()
+	if d.URL == "" {
+		d.URL = s.URL
+	}
+	if isMail(d.URL) {
+		return e.w.mail(ctx, d)
+	}
+	var f Format = standard{keys: func() [][]byte { return s.secrets.keys(e.now()) }, now: e.now}
+	read := answerRead
+	if format != "" {
+		if f, read = e.w.o.Formats[format], answerGiven; f == nil {
+			return result{verdict: refused, words: fmt.Sprintf("the format %q is not there any more", format)}
+		}
+	}
+	req, err := f.Request(d)
+	switch {
+	case err != nil:
+		return result{verdict: refused, words: err.Error()}
+	case req == nil:
+		return result{verdict: pointless, words: "there was nothing to tell this receiver"}
+	}
+	r, header, body := send(ctx, e.w.client[e.reach()], d.URL, s.Headers, req, read, e.now)
+	if r.verdict == delivered && format != "" {
+		if err := f.Answered(ctx, d, header, body); err != nil {
+			r.verdict, r.words = again, "the answer could not be acted on: "+err.Error()
+		}
+	}
+	return r
+}
+
+// send makes one attempt and reads so much of the answer.
+func send(ctx context.Context, client *http.Client, to string, headers map[string]string, r *Request, read int, now func() time.Time) (result, http.Header, []byte) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
-	if err != nil { // newEndpoint has parsed the URL before
-		return result{verdict: again, words: "the request could not be made"}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(r.Body))
+	if err != nil { // it was parsed before
+		return result{verdict: again, words: "the request could not be made"}, nil, nil
 	}
-	at := s.now()
-	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "gatewayd")
-	req.Header.Set("Webhook-Id", id)
-	req.Header.Set("Webhook-Timestamp", strconv.FormatInt(at.Unix(), 10))
-	req.Header.Set("Webhook-Signature", sign(s.keys, id, at, body))
-	res, err := s.client.Do(req)
+	for name, value := range headers {
+		req.Header.Set(name, value)
+	}
+	for name, values := range r.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	res, err := client.Do(req)
 	if err != nil {
-		return result{verdict: again, words: describe(err)}
+		return result{verdict: again, words: describe(err)}, nil, nil
 	}
 	defer res.Body.Close()
-	_, _ = io.CopyN(io.Discard, res.Body, answerRead)
-	return judge(res.StatusCode, retryAfter(res.Header, at))
+	body, _ := io.ReadAll(io.LimitReader(res.Body, int64(read)))
+	out := judge(res.StatusCode, retryAfter(res.Header, now()))
+	out.answer = printable(body)
+	return out, res.Header, body
+}
+
+// printable is the beginning of an answer as one line.
+func printable(b []byte) string {
+	if len(b) > answerKept {
+		b = b[:answerKept]
+		for range utf8.UTFMax - 1 { // a character that was cut off
+			if r, n := utf8.DecodeLastRune(b); r != utf8.RuneError || n != 1 {
+				break
+			}
+			b = b[:len(b)-1]
+		}
+	}
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case r == utf8.RuneError || !unicode.IsPrint(r):
+			return '·'
+		}
+		return r
+	}, string(b)))
 }
 
 // judge turns an answer's status into a verdict.
@@ -88,7 +149,7 @@ func judge(status int, wait time.Duration) result {
 		return result{verdict: delivered, status: status}
 	case status == http.StatusGone:
 		r.verdict = gone
-		r.words += ": the webhook is disabled until one of its deliveries is retried or its url changes"
+		r.words += ": the webhook is disabled until it is enabled, one of its deliveries is retried or its url changes"
 	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
 		r.verdict, r.wait = again, wait
 	case status >= 300 && status <= 399:

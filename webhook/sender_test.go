@@ -18,16 +18,28 @@ import (
 	"time"
 )
 
-// realSender posts over real sockets; private permits the loopback receivers.
-func realSender(t *testing.T, target string, private bool) *sender {
+// sender posts over real sockets, as an endpoint does.
+type sender struct {
+	url    string
+	client *http.Client
+	format standard
+}
+
+func (s sender) post(ctx context.Context, id string, body []byte) result {
+	r, _, _ := send(ctx, s.client, s.url, nil, s.format.request(id, body), answerRead, time.Now)
+	return r
+}
+
+// realSender's private permits the loopback receivers.
+func realSender(t *testing.T, target string, private bool) sender {
 	t.Helper()
 	keys, err := parseSecrets(testSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := newTransport(private, time.Now)
+	transport := newTransport(private, time.Now, permits[byConfig])
 	t.Cleanup(transport.CloseIdleConnections)
-	return newSender(Endpoint{URL: target + "/hook?token=s3cr3t", AllowPrivate: private}, keys, transport, time.Now)
+	return sender{target + "/hook?token=s3cr3t", newClient(transport), standard{keys: func() [][]byte { return keys }, now: time.Now}}
 }
 
 func receiver(t *testing.T, h http.HandlerFunc) string {
@@ -179,7 +191,7 @@ func TestGuardRefusesPrivateReceivers(t *testing.T) {
 }
 
 func TestNoProxyOfTheEnvironment(t *testing.T) {
-	if newTransport(false, nil).Proxy != nil || newTransport(true, nil).Proxy != nil {
+	if newTransport(false, nil, "").Proxy != nil || newTransport(true, nil, "").Proxy != nil {
 		t.Error("a proxy would be dialled instead of the receiver, and the guard would check the proxy")
 	}
 }
@@ -202,6 +214,7 @@ func TestForbiddenAddresses(t *testing.T) {
 			t.Errorf("%s is refused as %s", a, why)
 		}
 	}
+	guarded := guard(false, permits[byConfig])
 	if err := guarded("tcp", "example.org:443", nil); err == nil {
 		t.Error("a name was taken for an address")
 	}
@@ -217,7 +230,7 @@ func TestCertificatesGoByTheGatewaysTime(t *testing.T) {
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
 	for at, good := range map[time.Time]bool{server.Certificate().NotBefore.Add(-time.Hour): false, server.Certificate().NotBefore.Add(time.Hour): true} {
-		transport := newTransport(true, func() time.Time { return at })
+		transport := newTransport(true, func() time.Time { return at }, "")
 		transport.TLSClientConfig.RootCAs = pool
 		res, err := transport.RoundTrip(httptest.NewRequest("GET", server.URL, nil))
 		if (err == nil) != good {

@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -28,34 +29,71 @@ type store struct {
 func ms(t time.Time) int64 { return t.UnixMilli() }
 
 // openStore books the endpoints of the configuration and gives them their ids.
-func openStore(d *db.DB, now func() time.Time, trusted func() bool, endpoints []*endpoint) (*store, error) {
+// newest is the last event of the log.
+func openStore(d *db.DB, now func() time.Time, trusted func() bool, endpoints []*endpoint, newest int64) (*store, error) {
 	s := &store{db: d, now: now, trusted: trusted}
 	err := d.Write(func(tx *db.Tx) error {
 		if err := s.loadKey(tx); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(`UPDATE webhook_endpoints SET removed_at = coalesce(removed_at, ?)`, ms(now())); err != nil {
+		if _, err := tx.Exec(`UPDATE webhook_endpoints SET removed_at = coalesce(removed_at, ?) WHERE kind = ?`, ms(now()), ofConfig); err != nil {
 			return err
 		}
 		for _, e := range endpoints {
 			// A new address is a new start for an endpoint that was disabled.
 			_, err := tx.Exec(`INSERT INTO webhook_endpoints (identity, name, url_hash) VALUES (?, ?, ?)
 				ON CONFLICT (identity) DO UPDATE SET name = excluded.name, removed_at = NULL, url_hash = excluded.url_hash,
-					disabled_at = CASE WHEN url_hash = excluded.url_hash THEN disabled_at END`,
-				e.identity, e.name, e.urlHash)
+					disabled_at = CASE WHEN url_hash = excluded.url_hash THEN disabled_at END,
+					failing_since = CASE WHEN url_hash = excluded.url_hash THEN failing_since END,
+					exhausted_at = CASE WHEN url_hash = excluded.url_hash THEN exhausted_at END`,
+				e.identity, e.name(), e.urlHash)
 			if err != nil {
 				return err
 			}
-			var disabled sql.NullInt64
-			err = tx.QueryRow(`SELECT id, disabled_at FROM webhook_endpoints WHERE identity = ?`, e.identity).Scan(&e.id, &disabled)
-			if err != nil {
+			if err := s.loadState(tx, e, newest, `identity = ?`, e.identity); err != nil {
 				return err
 			}
-			e.disabled.Store(disabled.Valid)
 		}
 		return nil
 	})
 	return s, err
+}
+
+// loadState reads what is known of an endpoint beside its settings, and gives it
+// its public id if it has none.
+func (s *store) loadState(tx *db.Tx, e *endpoint, newest int64, where string, arg any) error {
+	var disabled, failing, exhausted sql.NullInt64
+	var why sql.NullString
+	err := tx.QueryRow(`SELECT id, public, disabled_at, disabled_for, failing_since, exhausted_at FROM webhook_endpoints WHERE `+where, arg).
+		Scan(&e.id, &e.public, &disabled, &why, &failing, &exhausted)
+	if err != nil {
+		return err
+	}
+	if e.public == "" {
+		if e.public, err = s.makeID(); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`UPDATE webhook_endpoints SET public = ? WHERE id = ?`, e.public, e.id); err != nil {
+			return err
+		}
+	}
+	words := "it answered 410 Gone" // all that an older version disabled for
+	if why.Valid {
+		words = why.String
+	}
+	e.words.Store(&words)
+	e.disabled.Store(disabled.Valid)
+	e.failing.Store(failing.Int64)
+	e.doomed.Store(exhausted.Int64)
+	if e.isOff() {
+		return nil
+	}
+	return s.closeGap(tx, e.id, newest)
+}
+
+func (s *store) makeID() (string, error) {
+	id, err := ulid.New(ulid.Timestamp(s.now()), rand.Reader)
+	return "whk_" + id.String(), err
 }
 
 func (s *store) loadKey(tx *db.Tx) error {
@@ -83,21 +121,36 @@ func (s *store) lane(e *sms.Event) int64 {
 	return int64(binary.BigEndian.Uint32(mac.Sum(nil)))
 }
 
-// add puts an event into the endpoint's rows, behind its lane.
-func (s *store) add(tx *db.Tx, endpoint int64, e *sms.Event) error {
+// deliveryID is the webhook-id of an event for a receiver. It is made of both, so
+// it is the same however often the event is told, also after the delivery was
+// forgotten.
+func (s *store) deliveryID(endpoint int64, e *sms.Event, t Target) string {
+	mac := hmac.New(sha256.New, s.laneKey)
+	fmt.Fprintf(mac, "delivery %d %d", endpoint, e.Seq)
+	if t != (Target{}) {
+		fmt.Fprintf(mac, " %q %q %q", t.URL, t.Format, t.Account)
+	}
+	var id ulid.ULID
+	_ = id.SetTime(uint64(max(ms(e.Time), 0)))
+	_ = id.SetEntropy(mac.Sum(nil)[:10])
+	return "dlv_" + id.String()
+}
+
+// add puts an event into the endpoint's rows, behind its lane, unless it is there.
+func (s *store) add(tx *db.Tx, endpoint int64, e *sms.Event, t Target) (added bool, err error) {
 	lane, now := s.lane(e), s.now()
 	busy, err := s.laneHead(tx, endpoint, lane)
 	if err != nil {
-		return err
+		return false, err
 	}
-	id, err := ulid.New(ulid.Timestamp(now), rand.Reader)
-	if err != nil {
-		return err
+	var to, format, account any
+	if t != (Target{}) {
+		to, format, account = t.URL, t.Format, t.Account
 	}
-	_, err = tx.Exec(`INSERT INTO webhook_deliveries (id, endpoint, seq, type, message, lane, head, state, next_at, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)`,
-		"dlv_"+id.String(), endpoint, e.Seq, e.Type, e.Message, lane, busy == 0, ms(now), ms(now))
-	return err
+	n, err := tx.Exec(`INSERT OR IGNORE INTO webhook_deliveries (id, endpoint, seq, type, message, lane, head, state, next_at, created_at, url, format, account)
+		VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?)`,
+		s.deliveryID(endpoint, e, t), endpoint, e.Seq, e.Type, e.Message, lane, busy == 0, ms(now), ms(now), to, format, account)
+	return n > 0, err
 }
 
 // laneHead returns the row of the lane's head, 0 if nothing is pending.
@@ -126,6 +179,10 @@ type job struct {
 	row      int64
 	id       string
 	seq      int64
+	url      string // "": the endpoint's
+	format   string
+	account  string
+	attempts int
 	tries    int
 	refusals int
 	waited   time.Duration
@@ -136,7 +193,7 @@ type job struct {
 func (s *store) due(ctx context.Context, endpoint int64, limit int) (jobs []job, err error) {
 	now := s.now()
 	err = s.db.Read(ctx, func(r db.Querier) error {
-		rows, err := r.Query(`SELECT row, id, seq, tries, refusals, waited FROM webhook_deliveries
+		rows, err := r.Query(`SELECT row, id, seq, attempts, tries, refusals, waited, coalesce(url, ''), coalesce(format, ''), coalesce(account, '') FROM webhook_deliveries
 			WHERE endpoint = ?1 AND head = 1 AND (next_at <= ?2 OR next_at > ?3) ORDER BY next_at LIMIT ?4`,
 			endpoint, ms(now), ms(now.Add(longestWait+maxDelay)), limit)
 		if err != nil {
@@ -146,7 +203,7 @@ func (s *store) due(ctx context.Context, endpoint int64, limit int) (jobs []job,
 		for rows.Next() {
 			var j job
 			var waited int64
-			if err := rows.Scan(&j.row, &j.id, &j.seq, &j.tries, &j.refusals, &waited); err != nil {
+			if err := rows.Scan(&j.row, &j.id, &j.seq, &j.attempts, &j.tries, &j.refusals, &waited, &j.url, &j.format, &j.account); err != nil {
 				return err
 			}
 			j.waited = time.Duration(waited) * time.Millisecond
@@ -173,20 +230,38 @@ func (s *store) settle(j job, e *endpoint, r result) (next time.Time, err error)
 	err = s.db.Write(func(tx *db.Tx) error {
 		now := s.now()
 		status := sql.NullInt64{Int64: int64(r.status), Valid: r.status != 0}
+		answer := sql.NullString{String: r.answer, Valid: r.answer != ""}
 		if r.verdict == delivered {
-			return s.finish(tx, j.row, false, `UPDATE webhook_deliveries SET state = 'delivered', attempts = attempts + 1,
-				last_status = ?1, last_error = NULL, attempt_at = ?2, ended_at = ?2 WHERE row = ?3`, status, ms(now))
+			if err := s.wasWell(tx, e); err != nil {
+				return err
+			}
+			return s.finish(tx, j.row, false, `UPDATE webhook_deliveries SET state = 'delivered', attempts = attempts + 1, url = NULL, account = NULL,
+				last_status = ?1, last_error = NULL, attempt_at = ?2, ended_at = ?2, latency = ?3, answer = ?4 WHERE row = ?5`, status, ms(now), r.took.Milliseconds(), answer)
+		}
+		failing, err := s.wasIll(tx, e, now)
+		if err != nil {
+			return err
+		}
+		if err := s.remember(tx, j); err != nil {
+			return err
 		}
 		fail := func(exhausted bool) error {
+			if e.kind != ofOrigin && (exhausted || s.trusted() && now.Sub(failing) >= giveUp) {
+				if err := s.doom(tx, e, now); err != nil {
+					return err
+				}
+			}
 			return s.finish(tx, j.row, exhausted, `UPDATE webhook_deliveries SET state = 'failed', attempts = attempts + 1,
-				last_status = ?, last_error = ?, attempt_at = ? WHERE row = ?`, status, r.words, ms(now))
+				last_status = ?, last_error = ?, attempt_at = ?, latency = ?, answer = ? WHERE row = ?`, status, r.words, ms(now), r.took.Milliseconds(), answer)
 		}
 		var wait time.Duration
 		switch {
 		case r.verdict == gone:
-			if _, err := tx.Exec(`UPDATE webhook_endpoints SET disabled_at = ? WHERE id = ?`, ms(now), e.id); err != nil {
+			if err := s.disableTx(tx, e.id, e.w.place.Load(), e.reason(), now); err != nil {
 				return err
 			}
+			return fail(false)
+		case r.verdict == never:
 			return fail(false)
 		case r.verdict == refused && !s.trusted():
 			wait = refusalDelay(2) // it may refuse our time alone
@@ -203,12 +278,27 @@ func (s *store) settle(j job, e *endpoint, r result) (next time.Time, err error)
 			j.waited += wait
 		}
 		next = now.Add(wait)
-		_, err := tx.Exec(`UPDATE webhook_deliveries SET attempts = attempts + 1, tries = ?, refusals = ?, waited = ?,
-			last_status = ?, last_error = ?, attempt_at = ?, next_at = ? WHERE row = ? AND state = 'pending'`,
-			j.tries, j.refusals, j.waited.Milliseconds(), status, r.words, ms(now), ms(next), j.row)
+		_, err = tx.Exec(`UPDATE webhook_deliveries SET attempts = attempts + 1, tries = ?, refusals = ?, waited = ?,
+			last_status = ?, last_error = ?, attempt_at = ?, next_at = ?, latency = ?, answer = ? WHERE row = ? AND state = 'pending'`,
+			j.tries, j.refusals, j.waited.Milliseconds(), status, r.words, ms(now), ms(next), r.took.Milliseconds(), answer, j.row)
 		return err
 	})
 	return next, err
+}
+
+// historyKept is how many failed attempts are listed beside the last one.
+const historyKept = 10
+
+// remember puts the last attempt, which another follows, into the history.
+func (s *store) remember(tx *db.Tx, j job) error {
+	if j.attempts == 0 {
+		return nil
+	}
+	_, err := tx.Exec(`UPDATE webhook_deliveries SET history = (SELECT json_group_array(json(value)) FROM (SELECT * FROM (SELECT key, value FROM
+			json_each(json_insert(coalesce(history, '[]'), '$[#]', json_object('at', attempt_at, 'status', last_status, 'ms', latency, 'error', last_error)))
+			ORDER BY key DESC LIMIT ?) ORDER BY key))
+		WHERE row = ? AND last_error IS NOT NULL AND attempt_at IS NOT NULL`, historyKept, j.row)
+	return err
 }
 
 // finish runs the update that ends a pending delivery, with its row as the
@@ -268,8 +358,8 @@ func (s *store) drop(row int64, words string) error {
 }
 
 func (s *store) dropTx(tx *db.Tx, row int64, words string) error {
-	if _, err := tx.Exec(`UPDATE webhook_deliveries SET last_error = ?, ended_at = ? WHERE row = ? AND state IN ('pending', 'failed')`,
-		words, ms(s.now()), row); err != nil {
+	if _, err := tx.Exec(`UPDATE webhook_deliveries SET last_error = ?, ended_at = ?, url = NULL, account = NULL, answer = NULL
+		WHERE row = ? AND state IN ('pending', 'failed')`, words, ms(s.now()), row); err != nil {
 		return err
 	}
 	// A pending one leaves its lane to the next.
@@ -279,9 +369,6 @@ func (s *store) dropTx(tx *db.Tx, row int64, words string) error {
 	_, err := tx.Exec(`UPDATE webhook_deliveries SET state = 'dropped' WHERE row = ? AND state = 'failed'`, row)
 	return err
 }
-
-// slice is how many rows one transaction of house-keeping touches.
-const slice = 200
 
 // failPending ends what waits for a disabled endpoint, a slice at a time, and
 // reports whether more may be left.
@@ -305,36 +392,6 @@ func (s *store) hurry(endpoint int64) error {
 		})
 		if err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// kept is how long a delivery stays listed after its success, and what waits
-// for an endpoint after that left the configuration.
-const kept = 7 * 24 * time.Hour
-
-// prune deletes what is over, a slice at a time.
-func (s *store) prune(ctx context.Context) error {
-	if !s.trusted() {
-		return nil // nobody knows how old anything is
-	}
-	for _, query := range []string{
-		`DELETE FROM webhook_deliveries WHERE row IN (SELECT row FROM webhook_deliveries
-			WHERE ended_at < ? ORDER BY ended_at LIMIT ?)`,
-		`DELETE FROM webhook_deliveries WHERE row IN (SELECT d.row FROM webhook_endpoints e
-			JOIN webhook_deliveries d ON d.endpoint = e.id WHERE e.removed_at < ? LIMIT ?)`,
-		`DELETE FROM webhook_endpoints WHERE id IN (SELECT id FROM webhook_endpoints e WHERE removed_at < ?
-			AND NOT EXISTS (SELECT 1 FROM webhook_deliveries WHERE endpoint = e.id) LIMIT ?)`,
-	} {
-		for n := int64(slice); n == slice && ctx.Err() == nil; {
-			err := s.db.Write(func(tx *db.Tx) (err error) {
-				n, err = tx.Exec(query, ms(s.now().Add(-kept)), slice)
-				return err
-			})
-			if err != nil {
-				return err
-			}
 		}
 	}
 	return nil

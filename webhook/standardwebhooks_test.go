@@ -93,7 +93,7 @@ func deliveries(t *testing.T, secret string, texts ...string) []post {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { w.endpoints[0].sender.client.CloseIdleConnections() }()
+	defer func() { w.client[anywhere].CloseIdleConnections() }()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()

@@ -1,15 +1,19 @@
-// Package webhook posts events to the endpoints of the configuration: signed
-// as Standard Webhooks describes, at least once, in order per phone number.
+// Package webhook posts events to endpoints, those of the configuration and
+// those that the API makes, and to the URLs that messages name themselves:
+// signed as Standard Webhooks describes, at least once, in order per phone number.
 //
-// One follower copies what each endpoint wants from the event log into this
+// One follower copies what each receiver wants from the event log into this
 // package's own table and moves its cursor in the same commit. Each endpoint
 // then works through its rows alone, so none delays another. The rows of one
 // endpoint and number are a lane: only the oldest pending row of a lane, its
 // head, is ever on the way. What is due is found by an index on the heads, so
-// memory stays the same however much waits.
+// memory stays the same however much waits. What messages name themselves is
+// worked through per origin, as an endpoint of its own that is there while
+// something waits for it.
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +21,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -30,13 +35,17 @@ type Endpoint struct {
 	// Name is shown in logs, lists and metrics and is the endpoint's identity:
 	// what waits for it survives a change of the URL. Without one the URL is
 	// the identity and its host is shown.
-	Name string
-	URL  string
+	Name        string
+	Description string
+	URL         string // http, https, or mailto:a@b.example,c@d.example
 	// Secret is whsec_ and base64; several are separated by spaces and each
 	// signs, for receivers that change from one to the next.
 	Secret string
 	Events []string // types; "*" is all
 	Match  Match
+	// Stop: what this endpoint gets goes to no later one.
+	Stop    bool
+	Headers map[string]string
 	// AllowPrivate permits plain HTTP and addresses of this host and the LAN.
 	AllowPrivate bool
 }
@@ -46,6 +55,25 @@ type Options struct {
 	Queue     *queue.Queue
 	DB        *db.DB
 	Endpoints []Endpoint
+	// Callbacks has the callback_url of messages told what becomes of them.
+	Callbacks bool
+	// AllowPrivate permits plain HTTP and addresses of this host and the LAN to
+	// endpoints that the API makes and to callbacks.
+	AllowPrivate bool
+	// KeepFailed is how long a failed delivery is kept, and with it the event log;
+	// 0: until somebody retries or drops it.
+	KeepFailed time.Duration
+	// Formats are further formats by the name that a Target asks for.
+	Formats map[string]Format
+	// Sources name further receivers of each event.
+	Sources []Source
+	// Mail sends an e-mail, for endpoints whose URL is mailto:…; id is the webhook-id,
+	// for its Message-ID. An error that has Permanent() bool true is a refusal. nil:
+	// no e-mail is set up.
+	Mail func(ctx context.Context, to []string, subject, text, id string) error
+	// Alarm is told which endpoints are disabled by themselves, in words, whenever that
+	// changes and at the start; "": none is. May be nil.
+	Alarm func(detail string)
 	// Transport replaces the guarded one of every endpoint, for tests.
 	Transport http.RoundTripper
 	Now       func() time.Time
@@ -60,8 +88,23 @@ type Options struct {
 type Webhooks struct {
 	o         Options
 	store     *store
-	endpoints []*endpoint
 	log       *slog.Logger
+	callbacks secrets // of messages' own URLs
+	place     atomic.Int64
+	wanted    chan struct{} // closed once there is something to follow the log for
+	want      sync.Once
+	client    [3]*http.Client  // by reach
+	slots     [2]chan struct{} // attempts at origins: that are well, that fail
+	alarmed   sync.Mutex
+	managing  sync.Mutex // one change of endpoints or secrets at a time
+
+	// endpoints are replaced as a whole, in the commit that changes them.
+	endpoints atomic.Pointer[[]*endpoint]
+
+	mu      sync.Mutex
+	origins map[int64]*endpoint // that something waits for
+	running context.Context     // nil: Run has not begun
+	work    sync.WaitGroup
 }
 
 // reader is this package's name among the durable readers of the event log.
@@ -88,61 +131,128 @@ func New(o Options) (*Webhooks, error) {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
-	w := &Webhooks{o: o, log: o.Log}
+	w := &Webhooks{o: o, log: o.Log, wanted: make(chan struct{}), origins: map[int64]*endpoint{},
+		slots: [2]chan struct{}{make(chan struct{}, healthyCallbacks), make(chan struct{}, failingCallbacks)}}
+	if o.Callbacks {
+		w.o.Sources = append([]Source{callbacks{}}, o.Sources...)
+	}
+	for reach := range w.client {
+		w.client[reach] = newClient(cmp.Or(o.Transport, http.RoundTripper(newTransport(reach == anywhere, o.Now, permits[reach]))))
+	}
+	var configured []*endpoint
 	names := map[string]int{}
 	for _, c := range o.Endpoints {
-		e, err := newEndpoint(c, o)
+		e, err := w.configured(c)
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(w.endpoints, func(o *endpoint) bool { return o.identity == e.identity }) {
-			return nil, fmt.Errorf("webhook %s is there twice; give each its own name", e.name)
+		if slices.ContainsFunc(configured, func(o *endpoint) bool { return o.identity == e.identity }) {
+			return nil, fmt.Errorf("webhook %s is there twice; give each its own name", e.name())
 		}
-		if names[e.name]++; names[e.name] > 1 { // two addresses on one host, both without a name
-			e.name = fmt.Sprintf("%s-%d", e.name, names[e.name])
+		name := e.name()
+		if names[name]++; names[name] > 1 { // two addresses on one host, both without a name
+			e.use(*e.is(), fmt.Sprintf("%s-%d", name, names[name]))
 		}
-		w.endpoints = append(w.endpoints, e)
+		configured = append(configured, e)
 	}
-	var err error
-	if w.store, err = openStore(o.DB, o.Now, o.Trusted, w.endpoints); err != nil {
+	if err := w.open(configured); err != nil {
 		return nil, fmt.Errorf("webhooks: %w", err)
 	}
-	for _, e := range w.endpoints {
-		e.store = w.store
-		if e.isDisabled() {
-			e.log.Warn("this webhook is disabled: it answered 410 Gone; retry one of its deliveries or change its url to enable it")
+	for _, e := range w.list() {
+		if e.disabled.Load() {
+			e.log().Warn("this webhook is disabled; enable it, retry one of its deliveries, or change its url", "why", e.reason())
 		}
 	}
-	if len(w.endpoints) == 0 {
-		// Nobody is left to read for: nothing of the log is held.
-		err = o.Queue.DropReader(reader)
-	} else {
-		_, err = o.Queue.Cursor(reader)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("webhooks: %w", err)
-	}
+	w.tellAlarm()
 	o.Metrics.endpoints.source.Store(w)
 	return w, nil
 }
 
+// open reads and books the endpoints, and takes this package's place in the log.
+func (w *Webhooks) open(configured []*endpoint) (err error) {
+	newest, err := w.newest(context.Background())
+	if err != nil {
+		return err
+	}
+	if w.store, err = openStore(w.o.DB, w.o.Now, w.o.Trusted, configured, newest); err != nil {
+		return err
+	}
+	made, err := w.loadMade(newest)
+	if err != nil {
+		return err
+	}
+	all := append(configured, made...)
+	w.endpoints.Store(&all)
+	if w.callbacks, err = w.loadSecrets(callbackEndpoint); err != nil {
+		return err
+	}
+	if w.o.Callbacks && len(w.callbacks) == 0 {
+		if _, err := w.RotateCallbackSecret(context.Background(), 0); err != nil {
+			return err
+		}
+	}
+	if len(all) == 0 && len(w.o.Sources) == 0 {
+		// Nobody is left to read for: nothing of the log is held.
+		return w.o.Queue.DropReader(reader)
+	}
+	return w.follows()
+}
+
+// follows makes this package a reader of the event log.
+func (w *Webhooks) follows() error {
+	at, err := w.o.Queue.Cursor(reader)
+	if err == nil {
+		w.want.Do(func() {
+			w.place.Store(at)
+			close(w.wanted)
+		})
+	}
+	return err
+}
+
+// list are the endpoints in their order.
+func (w *Webhooks) list() []*endpoint { return *w.endpoints.Load() }
+
 // Run delivers until ctx is done; attempts under way then get a few seconds.
 func (w *Webhooks) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	w.mu.Lock()
+	w.running = ctx
+	w.mu.Unlock()
 	g.Go(func() error { return w.follow(ctx) })
 	g.Go(func() error { return w.tidy(ctx) })
-	for _, e := range w.endpoints {
-		g.Go(func() error { return e.run(ctx) })
+	g.Go(func() error { return w.wakeOrigins(ctx) })
+	for _, e := range w.list() {
+		e.poke()
 	}
-	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+	err := g.Wait()
+	w.mu.Lock()
+	w.running = nil // nobody begins any more
+	w.mu.Unlock()
+	w.work.Wait()
+	for _, c := range w.client {
+		c.CloseIdleConnections()
+	}
+	if !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
 }
 
-// find returns the configured endpoint with this id, nil if there is none.
+// begin books a goroutine that works until this context ends; nil: Run does not run.
+func (w *Webhooks) begin() context.Context {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.running == nil || w.running.Err() != nil {
+		return nil
+	}
+	w.work.Add(1)
+	return w.running
+}
+
+// find returns the endpoint with this id, nil if there is none.
 func (w *Webhooks) find(id int64) *endpoint {
-	for _, e := range w.endpoints {
+	for _, e := range w.list() {
 		if e.id == id {
 			return e
 		}
@@ -184,6 +294,12 @@ func (t *trouble) begin(now time.Time, tell func(count int, since time.Time)) {
 	}
 	t.told = now
 	tell(t.count, t.since)
+}
+
+func (t *trouble) goesOn() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.count > 0
 }
 
 // end reports how many faults there were, 0 if all was well before.

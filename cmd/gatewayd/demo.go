@@ -141,9 +141,10 @@ func demo(ctx context.Context, out io.Writer, o demoOptions, profiles []sim.Prof
 	defer endInTime(ctx, log)()
 	g, err := gateway.New(ctx, gateway.Options{
 		DataDir: dir, Region: "DE", Modems: modems, Listener: listener, Version: version, Log: log,
-		Retention: queue.Retention{Events: eventsKept, Idempotency: idempotencyKept},
-		Webhooks:  []webhook.Endpoint{{Name: "demo", URL: url, Secret: secret, Events: []string{"*"}, AllowPrivate: true}},
-		Pages:     map[string]http.Handler{"/handsets/": network.Handler()},
+		Retention:       queue.Retention{Events: eventsKept, Idempotency: idempotencyKept},
+		PrivateWebhooks: true, // it is a playground on one machine
+		Webhooks:        []webhook.Endpoint{{Name: "demo", URL: url, Secret: secret, Events: []string{"*"}, AllowPrivate: true}},
+		Pages:           map[string]http.Handler{"/handsets/": network.Handler()},
 	})
 	if err != nil {
 		listener.Close()

@@ -17,6 +17,7 @@ import (
 	"gatewayd/config"
 	"gatewayd/db"
 	"gatewayd/gateway"
+	"gatewayd/mail"
 	"gatewayd/modem/ports"
 	"gatewayd/queue"
 	"gatewayd/webhook"
@@ -106,11 +107,22 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 			Limits: gateway.Limits{PerMinute: m.MaxPerMinute, PerDay: m.MaxPerDay, PerMonth: m.MaxPerMonth, RecipientsPerMonth: m.MaxRecipientsPerMonth},
 		})
 	}
+	o.PrivateWebhooks, o.KeepFailedWebhooks = c.HTTP.AllowPrivateWebhooks, c.History.KeepFailedWebhooks
 	for _, w := range c.Webhooks {
 		o.Webhooks = append(o.Webhooks, webhook.Endpoint{
 			Name: w.Name, URL: w.URL, Secret: w.Secret.Reveal(), Events: w.Events, AllowPrivate: w.AllowPrivate,
-			Match: webhook.Match(w.Match),
+			Match: webhook.Match(w.Match), Stop: w.Stop, Headers: headers(w.Headers),
 		})
+	}
+	if c.Mail.Host != "" {
+		sender, err := mail.New(mail.Options{
+			Host: c.Mail.Host, Port: c.Mail.Port, TLS: c.Mail.TLS, Username: c.Mail.Username, Password: c.Mail.Password.Reveal(), From: c.Mail.From,
+			Now: o.Clock.Now, Log: log,
+		})
+		if err != nil {
+			return o, usageError{err}
+		}
+		o.Mail = sender.Send
 	}
 	if c.HTTP.TLSCertificate != "" {
 		pair, err := tls.LoadX509KeyPair(c.HTTP.TLSCertificate, c.HTTP.TLSKey)
@@ -124,6 +136,14 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		return o, fmt.Errorf("http.listen: %w", err)
 	}
 	return o, nil
+}
+
+func headers(secret map[string]config.Secret) map[string]string {
+	plain := map[string]string{}
+	for name, value := range secret {
+		plain[name] = value.Reveal()
+	}
+	return plain
 }
 
 // account maps what is watched of a modem's SIM.
