@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"gatewayd/sms"
@@ -242,4 +243,45 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The largest bodies that are read take no preset long.
+func TestLargeRequests(t *testing.T) {
+	many := func(head, one, tail string) string {
+		n := (1<<20 - len(head) - len(tail)) / (len(one) + 1)
+		n = min(n, maxValues/8)
+		return head + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + tail
+	}
+	for name, body := range map[string]string{
+		"alerts":       many(`{"status":"firing","alerts":[`, `{"labels":{"a":"b"}}`, `]}`),
+		"long alerts":  many(`{"status":"firing","alerts":[`, `{"annotations":{"summary":"`+strings.Repeat("x ", 8000)+`"}}`, `]}`),
+		"attachments":  many(`{"attachments":[`, `{"title":"a","text":"b"}`, `]}`),
+		"long blocks":  many(`{"blocks":[`, `{"text":"`+strings.Repeat("<a|", 5000)+`"}`, `]}`),
+		"commits":      many(`{"ref":"r","commits":[`, `{"message":"m"}`, `]}`),
+		"a long text":  `{"text":"` + strings.Repeat("漢<", 200_000) + `"}`,
+		"many names":   many(`{"text":"x"`, `,"n":1`, `}`),
+		"deep":         strings.Repeat("[", 1<<19) + strings.Repeat("]", 1<<19),
+		"no JSON":      strings.Repeat("a=b&", 1<<18),
+		"plain":        strings.Repeat("漢", 300_000),
+		"an open JSON": `{"a":"` + strings.Repeat("x", 1<<20),
+	} {
+		for _, contentType := range []string{asJSON, asForm, ""} {
+			r := &Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {contentType}, "X-Github-Event": {"push"}}, Body: []byte(body)}
+			begin := time.Now()
+			v, err := decode(r)
+			for preset := range presets {
+				s := Defaults(preset)
+				s.To, s.MaxParts = []string{"+491701234567"}, 10
+				if err == nil {
+					if m, err := read(&s, unwrap(v), r); err != nil || m.skip == "" && !fits(m.text, 10) {
+						t.Errorf("%s for %s: %q, %v", name, preset, m.text, err)
+					}
+				}
+				if took := time.Since(begin); took > 5*time.Second {
+					t.Errorf("%s for %s as %q took %v", name, preset, contentType, took)
+				}
+				begin = time.Now()
+			}
+		}
+	}
 }

@@ -77,7 +77,11 @@ func fit(text string, parts int) string {
 	if fits(text, parts) {
 		return text
 	}
-	n := longest(min(utf8.RuneCountInString(text), parts*160), func(n int) bool { return fits(shorten(text, n), parts) })
+	most := parts * 160 // no part has more characters
+	if r := []rune(text); len(r) > most+1 {
+		text = string(r[:most+1])
+	}
+	n := longest(min(utf8.RuneCountInString(text), most), func(n int) bool { return fits(shorten(text, n), parts) })
 	return shorten(text, n)
 }
 
