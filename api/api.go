@@ -160,6 +160,8 @@ func (a *API) routes() []route {
 		{"GET", "/metrics", metrics, a.metrics},
 		{"GET", "/", auth.Read, a.statusPage},
 		{"GET", "/messages/:id", auth.Read, a.messagePage},
+		{"GET", "/webhooks", auth.Read, a.webhooksPage},
+		{"POST", "/webhooks", auth.Admin, a.changeWebhooks},
 		{"GET", "/sign-in", "", a.signInPage},
 		{"POST", "/sign-in", "", a.signIn},
 		{"POST", "/sign-out", "", a.signOut},

@@ -62,6 +62,9 @@ func (a *API) frame(c echo.Context, title string) frame {
 	f.SignedIn = true
 	here := c.Request().URL.Path
 	f.Nav = []navLink{{"/", "Status", here == "/"}}
+	if a.o.Webhooks != nil {
+		f.Nav = append(f.Nav, navLink{"/webhooks", "Webhooks", here == "/webhooks"})
+	}
 	for _, p := range slices.Sorted(maps.Keys(a.o.Pages)) {
 		f.Nav = append(f.Nav, navLink{p, capital(path.Base(p)), false})
 	}

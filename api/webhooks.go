@@ -50,18 +50,9 @@ func webhookError(err error) error {
 	case errors.Is(err, queue.ErrNotFound):
 		return notFound.because("No webhook has this id.")
 	case errors.Is(err, queue.ErrConflict):
-		return conflict.because("%s.", capital(firstLine(err.Error())))
+		return conflict.because("%s.", capital(err.Error()))
 	}
 	return err
-}
-
-func firstLine(s string) string {
-	for i, r := range s {
-		if r == '\n' {
-			return s[:i]
-		}
-	}
-	return s
 }
 
 // hooks are the webhooks, if the gateway has any part for them.

@@ -299,7 +299,11 @@ func (e *endpoint) untilNext(ctx context.Context) (wait time.Duration, idle bool
 	if err != nil || !ok {
 		return lookIdle, err == nil, err
 	}
-	return min(max(at.Sub(e.now()), time.Millisecond), lookAgain), false, nil
+	look := time.Duration(lookAgain)
+	if e.kind == ofOrigin { // they are many
+		look = lookIdle
+	}
+	return min(max(at.Sub(e.now()), time.Millisecond), look), false, nil
 }
 
 // failAll ends what waits for an endpoint that gets nothing now.
@@ -320,6 +324,7 @@ func (e *endpoint) failAll(ctx context.Context) error {
 
 // deliver makes one attempt and books its end.
 func (e *endpoint) deliver(ctx context.Context, j job) {
+	j.erasures = e.w.erasures.Load()
 	event, err := e.w.o.Queue.Event(ctx, j.seq)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):

@@ -125,7 +125,7 @@ func (w *Webhooks) endpointsFor(events []sms.Event) (wanted []copied) {
 				continue
 			}
 			wanted = append(wanted, copied{event: &events[i], to: to})
-			if to.is().Stop {
+			if to.is().stops(&events[i]) {
 				break
 			}
 		}

@@ -18,7 +18,8 @@ type Format interface {
 	Request(d Delivery) (*Request, error)
 	// Answered is given the first 64 KiB of a 2xx answer before it is booked. After
 	// an error the delivery is tried again, so acting on an answer must be idempotent
-	// by the delivery's ID.
+	// by the delivery's ID. The words of errors are listed: they must quote neither
+	// the event nor the answer, for they are not erased with the message.
 	Answered(ctx context.Context, d Delivery, header http.Header, body []byte) error
 }
 

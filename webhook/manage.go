@@ -193,8 +193,18 @@ func (f Match) show() sms.WebhookMatch {
 	return sms.WebhookMatch{Modem: orNil(f.Modem), To: orNil(f.To), FromPrefix: orNil(f.FromPrefix), Keyword: orNil(f.Keyword)}
 }
 
-// ErrReadOnly is for an endpoint of the configuration, which only that changes.
-var ErrReadOnly = fmt.Errorf("the webhook stands in the configuration file; change it there and restart: %w", queue.ErrConflict)
+// refusal is a queue.ErrConflict in words.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+func (refusal) Is(target error) bool { return target == queue.ErrConflict }
+
+// Why an endpoint is left as it is.
+const (
+	errReadOnly = refusal("the webhook stands in the configuration file; change it there and restart")
+	errOff      = refusal("the webhook is disabled or paused; enable it first")
+)
 
 // changeable finds an endpoint that the API may change.
 func (w *Webhooks) changeable(id string) (*endpoint, error) {
@@ -203,7 +213,7 @@ func (w *Webhooks) changeable(id string) (*endpoint, error) {
 		return nil, queue.ErrNotFound
 	}
 	if e.kind != ofAPI {
-		return nil, ErrReadOnly
+		return nil, errReadOnly
 	}
 	return e, nil
 }
@@ -357,7 +367,8 @@ func (w *Webhooks) shownName(s *settings, but *endpoint, all []*endpoint) string
 }
 
 // Change changes an endpoint that the API made, at once. What waits for it goes
-// to its new address. Errors: queue.ErrNotFound, ErrReadOnly, sms.WebhookMistakes.
+// to its new address. Errors: queue.ErrNotFound, queue.ErrConflict for
+// one of the configuration, sms.WebhookMistakes.
 func (w *Webhooks) Change(ctx context.Context, id string, c sms.WebhookChange) (sms.Webhook, error) {
 	w.managing.Lock()
 	defer w.managing.Unlock()

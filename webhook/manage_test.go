@@ -235,7 +235,7 @@ func TestStopKeepsEventsFromLaterEndpoints(t *testing.T) {
 	first.Match, first.Stop = Match{Keyword: "help"}, true
 	inBubble(t, []Endpoint{first}, func(r *rig) {
 		last := r.make("last", func(c *sms.WebhookChange) { c.Position = p(20) })
-		r.make("bob", func(c *sms.WebhookChange) {
+		bobs := r.make("bob", func(c *sms.WebhookChange) {
 			c.Position, c.Stop, c.Match = p(10), p(true), &sms.WebhookMatchChange{FromPrefix: p(bob)}
 			c.Events = p([]string{"message.received"})
 		})
@@ -262,6 +262,19 @@ func TestStopKeepsEventsFromLaterEndpoints(t *testing.T) {
 		}
 		check("in order", [3][]string{{alice}, {bob}, {carol}})
 		r.change(last.ID, sms.WebhookChange{Position: p(5)})
+		r.forget()
+		r.submitMany(alice, 0, 1) // a match stops received messages alone
+		synctest.Wait()
+		if n := len(r.got(at("last"))); n != 1 {
+			t.Errorf("%d other events reached the last", n)
+		}
+		r.change(bobs.ID, sms.WebhookChange{Events: p([]string{"*"})})
+		r.submitMany(alice, 1, 2)
+		synctest.Wait()
+		if n, m := len(r.got(at("bob"))), len(r.got(at("last"))); n != 1 || m != 2 {
+			t.Errorf("%d other events reached bob, %d the last", n, m)
+		}
+		r.change(bobs.ID, sms.WebhookChange{Events: p([]string{"message.received"})})
 		check("last comes before bob", [3][]string{{alice}, {bob}, {bob, carol}})
 		r.restart()
 		check("after a restart", [3][]string{{alice}, {bob}, {bob, carol}})
@@ -484,9 +497,20 @@ func TestDeliveryLogTellsWhatHappened(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		// What a receiver echoes goes with the message.
-		err := r.db.Write(func(tx *db.Tx) error { return r.w.EraseTx(tx, m.ID) })
+		err := r.db.Write(func(tx *db.Tx) error { return r.w.EraseTx(tx, m.ID, false) })
 		if err != nil || r.only(sms.DeliveryPending).Response != nil {
 			t.Errorf("the answer is still there, %v", err)
+		}
+		// So does what comes while it is erased.
+		r.setAnswer(func(*http.Request, arrival) (int, http.Header) {
+			if err := r.db.Write(func(tx *db.Tx) error { return r.w.EraseTx(tx, m.ID, false) }); err != nil {
+				t.Error(err)
+			}
+			return 200, nil
+		})
+		settleDown(24 * time.Hour)
+		if d := r.only(sms.DeliveryDelivered); d.Response != nil {
+			t.Errorf("%+v", d)
 		}
 	})
 }

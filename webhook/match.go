@@ -33,6 +33,13 @@ func (c *Endpoint) wants(e *sms.Event) bool {
 	return c.Match.fits(&m)
 }
 
+// stops reports whether an event that the endpoint gets goes to no later one. One
+// that has a match stops what was matched, so a rule for a few texts does not take
+// everything else away.
+func (c *Endpoint) stops(e *sms.Event) bool {
+	return c.Stop && (c.Match == (Match{}) || e.Type == sms.EventOf(sms.Received))
+}
+
 func (f Match) fits(m *sms.Message) bool {
 	return (f.Modem == "" || f.Modem == m.Modem) &&
 		(f.To == "" || f.To == m.To) &&

@@ -25,7 +25,7 @@ func (w *Webhooks) Replay(ctx context.Context, id string, p sms.WebhookReplay) (
 		return done, queue.ErrNotFound
 	}
 	if e.isOff() {
-		return done, ErrOff
+		return done, errOff
 	}
 	at, err := w.firstSince(ctx, p.Since)
 	if err != nil {
@@ -62,9 +62,6 @@ func (w *Webhooks) Replay(ctx context.Context, id string, p sms.WebhookReplay) (
 	return done, nil
 }
 
-// ErrOff is why a disabled endpoint is told nothing.
-var ErrOff = errors.Join(errors.New("the webhook is disabled; enable it first"), queue.ErrConflict)
-
 // replay takes up a slice of events.
 func (w *Webhooks) replay(e *endpoint, events []sms.Event, p sms.WebhookReplay, end int64) (count int, err error) {
 	err = w.o.DB.Write(func(tx *db.Tx) error {
@@ -99,7 +96,7 @@ func (w *Webhooks) due(e *endpoint, ev *sms.Event) bool {
 		if o == e {
 			break
 		}
-		if o.is().Stop && !o.isOff() && ev.Seq > o.after && o.is().wants(ev) {
+		if o.is().stops(ev) && !o.isOff() && ev.Seq > o.after && o.is().wants(ev) {
 			return false
 		}
 	}

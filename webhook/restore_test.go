@@ -1,8 +1,13 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +78,90 @@ func heldDeliveries(t *testing.T, release bool) {
 		}
 		if n := len(r.got(nil)); n != 4 {
 			t.Errorf("%d were delivered", n)
+		}
+	})
+}
+
+// A backup brings back no endpoint that was deleted, no secret that was changed,
+// and keeps what was made since.
+func TestRestoreTakesTheEndpointsOfTheLater(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		ctx := context.Background()
+		r.withCallbacks()
+		kept, deleted, forgotten := r.make("kept", nil), r.make("deleted", nil), r.make("forgotten", nil)
+		path := filepath.Join(t.TempDir(), "backup")
+		r.stop()
+		if err := db.Backup(ctx, r.dir, path, false); err != nil {
+			t.Fatal(err)
+		}
+		backup, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		fresh, err := r.w.RotateSecret(ctx, kept.ID, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		callbacks, err := r.w.RotateCallbackSecret(ctx, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.change(kept.ID, sms.WebhookChange{URL: p("https://later.example/")})
+		for _, h := range []sms.Webhook{deleted, forgotten} {
+			if err := r.w.Delete(ctx, h.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		since := r.make("since", nil)
+		err = r.db.Write(func(tx *db.Tx) error { // as after a week
+			_, err := tx.Exec(`DELETE FROM webhook_endpoints WHERE name = 'forgotten'`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.stop()
+
+		stage, err := db.Stage(ctx, r.dir, bytes.NewReader(backup))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := db.Open(ctx, db.Options{Dir: stage, SingleConn: true, Attach: filepath.Join(r.dir, db.FileName)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.Write(func(tx *db.Tx) error {
+			if err := db.ContinueSequences(tx, true); err != nil {
+				return err
+			}
+			return Restore(tx, true, time.Now())
+		})
+		if err := errors.Join(err, d.Close()); err != nil {
+			t.Fatal(err)
+		}
+		r.dir = stage
+		r.start()
+		got := map[string]sms.Webhook{}
+		all, err := r.w.Webhooks(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range all {
+			got[h.Name] = h
+		}
+		if len(got) != 3 || got["kept"].URL != "https://later.example/" || got["kept"].ID != kept.ID || got["since"].ID != since.ID ||
+			got["since"].Status != sms.WebhookActive || got["forgotten"].Status != sms.WebhookDisabled || !strings.Contains(*got["forgotten"].Reason, "restored from a backup") {
+			t.Errorf("%+v", got)
+		}
+		if s, err := r.w.CallbackSecret(ctx); err != nil || s.Secret != callbacks.Secret || s.OldUntil == nil {
+			t.Errorf("%+v, %v", s, err)
+		}
+		r.secrets["later.example"] = *fresh.Secret
+		r.submitMany(alice, 0, 1)
+		settleDown(time.Second)
+		if n := len(r.got(nil)); n != 2 {
+			t.Errorf("%d were told", n)
 		}
 	})
 }

@@ -103,7 +103,7 @@ func rotate(tx *db.Tx, endpoint int64, now time.Time, all secrets, text string, 
 	}
 	if len(all) > 0 && overlap > 0 {
 		old := all[0]
-		old.until = now.Add(overlap)
+		old.until = moment(ms(now.Add(overlap)))
 		if _, err := tx.Exec(`UPDATE webhook_secrets SET until = ? WHERE endpoint = ?`, ms(old.until), endpoint); err != nil {
 			return nil, err
 		}

@@ -242,3 +242,36 @@ func TestCertificatesGoByTheGatewaysTime(t *testing.T) {
 		transport.CloseIdleConnections()
 	}
 }
+
+// Metadata services are refused whatever the owner allows, also inside of other
+// addresses.
+func TestMetadataServicesAreAlwaysRefused(t *testing.T) {
+	open := guard(true, "")
+	for _, a := range []string{"169.254.169.254", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::169.254.169.254]", "[2002:a9fe:a9fe::1]",
+		"[::169.254.169.254]", "[::ffff:0:169.254.169.254]", "[2001:0:1:2:3:4:5601:5601]", "[fd00:ec2::254]", "[fd20:ce::254]", "100.100.100.200", "169.254.170.2", "192.0.0.192"} {
+		if err := open("tcp", a+":80", nil); err == nil || !strings.Contains(err.Error(), "no setting permits it") {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+	for _, a := range []string{"127.0.0.1", "[::1]", "192.168.1.7", "169.254.7.7", "[fe80::1%eth0]", "[64:ff9b::c0a8:107]", "[fd00::7]", "1.1.1.1"} {
+		if err := open("tcp", a+":80", nil); err != nil {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+	err := guard(false, permits[byAPI])("tcp", "10.0.0.1:80", nil)
+	if err == nil || !strings.HasSuffix(err.Error(), "is a private address; "+PrivateSwitch+": true in the configuration permits it") {
+		t.Errorf("%v", err)
+	}
+}
+
+// What a receiver answers costs the same memory however much it is.
+func TestOfALongAnswerTheBeginningIsKept(t *testing.T) {
+	target := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(500)
+		_, _ = w.Write(bytes.Repeat([]byte("a\n"), 1<<20))
+	})
+	r := realSender(t, target, true).post(t.Context(), "x", nil)
+	if r.status != 500 || r.answer != strings.TrimSpace(strings.Repeat("a ", answerKept/2)) {
+		t.Errorf("%d, %d bytes: %q", r.status, len(r.answer), r.answer)
+	}
+}

@@ -186,6 +186,7 @@ type job struct {
 	tries    int
 	refusals int
 	waited   time.Duration
+	erasures int64 // there were, before its event was read
 }
 
 // due returns the heads whose time has come, the longest waiting first. A time
@@ -230,7 +231,11 @@ func (s *store) settle(j job, e *endpoint, r result) (next time.Time, err error)
 	err = s.db.Write(func(tx *db.Tx) error {
 		now := s.now()
 		status := sql.NullInt64{Int64: int64(r.status), Valid: r.status != 0}
-		answer := sql.NullString{String: r.answer, Valid: r.answer != ""}
+		// If something was erased meanwhile, it may have been this message.
+		answer := sql.NullString{String: r.answer, Valid: r.answer != "" && e.w.erasures.Load() == j.erasures}
+		if err := s.remember(tx, j); err != nil {
+			return err
+		}
 		if r.verdict == delivered {
 			if err := s.wasWell(tx, e); err != nil {
 				return err
@@ -240,9 +245,6 @@ func (s *store) settle(j job, e *endpoint, r result) (next time.Time, err error)
 		}
 		failing, err := s.wasIll(tx, e, now)
 		if err != nil {
-			return err
-		}
-		if err := s.remember(tx, j); err != nil {
 			return err
 		}
 		fail := func(exhausted bool) error {

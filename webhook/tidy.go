@@ -121,16 +121,15 @@ func (s *store) pruneOrigins(ctx context.Context) error {
 	return err
 }
 
-// EraseTx erases what a receiver answered to the deliveries about a message, and
-// where those go that the message named itself: either may repeat its number or
-// its text. It is for the transaction that erases them.
-func (w *Webhooks) EraseTx(tx *db.Tx, message string) error {
-	_, err := tx.Exec(`UPDATE webhook_deliveries SET answer = NULL WHERE message = ? AND (url IS NOT NULL OR answer IS NOT NULL)`, message)
-	return err
-}
-
-// EraseMessageTx is EraseTx for a message that is erased as a whole and not told any more.
-func (w *Webhooks) EraseMessageTx(tx *db.Tx, message string) error {
-	_, err := tx.Exec(`UPDATE webhook_deliveries SET answer = NULL, url = NULL, account = NULL WHERE message = ? AND (url IS NOT NULL OR answer IS NOT NULL)`, message)
+// EraseTx erases what receivers answered to the deliveries about a message, which
+// may repeat its number or its text; and if it is erased as a whole, the URL that
+// it named, which may as well. It is for the transaction that erases the message.
+func (w *Webhooks) EraseTx(tx *db.Tx, message string, whole bool) error {
+	w.erasures.Add(1) // an answer that is on its way is not kept
+	query := `UPDATE webhook_deliveries SET answer = NULL`
+	if whole {
+		query += `, url = NULL, account = NULL`
+	}
+	_, err := tx.Exec(query+` WHERE message = ? AND (url IS NOT NULL OR answer IS NOT NULL)`, message)
 	return err
 }

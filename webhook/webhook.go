@@ -91,6 +91,7 @@ type Webhooks struct {
 	log       *slog.Logger
 	callbacks secrets // of messages' own URLs
 	place     atomic.Int64
+	erasures  atomic.Int64  // so many there were
 	wanted    chan struct{} // closed once there is something to follow the log for
 	want      sync.Once
 	client    [3]*http.Client  // by reach
