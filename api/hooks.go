@@ -75,7 +75,7 @@ func (a *API) receiveHook(c echo.Context) error {
 	case err != nil:
 		return hookProblem(c, err)
 	case answer.Preset == "supabase":
-		return a.json(c, http.StatusOK, struct{}{})
+		return a.supabaseAnswer(c, answer)
 	case answer.Preset == "slack":
 		return c.String(http.StatusOK, "ok") // some of its clients take nothing else
 	}
@@ -104,6 +104,20 @@ func hookProblem(c echo.Context, err error) error {
 		c.Response().Header().Set("Allow", "POST, PUT")
 		return methodNotAllowed.because("%s", detail)
 	}
+}
+
+// supabaseAnswer tells Supabase that a code is on its way, or that it is not:
+// somebody waits for it.
+func (a *API) supabaseAnswer(c echo.Context, answer sms.HookAnswer) error {
+	for _, m := range answer.Messages {
+		if m.Status == sms.Failed {
+			return a.supabaseError(c, wrong(FieldError{Field: "to", Detail: "is a number that asked for no more messages"}))
+		}
+	}
+	if answer.Skipped != nil && !answer.Replayed {
+		return a.supabaseError(c, badRequest.because("%s.", capital(*answer.Skipped)))
+	}
+	return a.json(c, http.StatusOK, struct{}{})
 }
 
 // supabaseError tells an error so that Supabase shows it: it reads the body of

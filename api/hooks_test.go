@@ -146,6 +146,14 @@ func TestHookDoor(t *testing.T) {
 		t.Errorf("slack is told %q", a.Body)
 	}
 	f.answer.Preset = "supabase"
+	if a := door("POST", "hi").want(http.StatusOK); !strings.Contains(a.Body.String(), `{"error":{"http_code":400,"message":"Resolved notices are off."}}`) {
+		t.Errorf("supabase is told %q of what was not sent", a.Body)
+	}
+	f.answer.Skipped, f.answer.Messages = nil, []sms.HookText{{ID: "msg_1", Status: sms.Failed, Length: 2, Parts: 1, Encoding: sms.GSM7}}
+	if a := door("POST", "hi").want(http.StatusOK); !strings.Contains(a.Body.String(), `"http_code":422`) {
+		t.Errorf("supabase is told %q of a number on the stop list", a.Body)
+	}
+	f.answer.Messages = nil
 	if a := door("POST", "hi").want(http.StatusOK); strings.TrimSpace(a.Body.String()) != "{}" {
 		t.Errorf("supabase is told %q", a.Body)
 	}

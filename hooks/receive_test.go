@@ -425,6 +425,7 @@ func TestRestoreBringsNoTokenBack(t *testing.T) {
 	old, dir := t.TempDir(), t.TempDir()
 	r := rigIn(t, dir)
 	rotated, before := r.hook("text", nil)
+	signing, signed := r.hook("text", func(s *sms.HookSettings) { s.Secret = "the secret before" })
 	deleted, gone := r.hook("text", nil)
 	copyOf(t, dir, old, r)
 	r = rigIn(t, dir)
@@ -433,6 +434,10 @@ func TestRestoreBringsNoTokenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.Delete(ctx, deleted.ID); err != nil {
+		t.Fatal(err)
+	}
+	signing.Secret = "the secret since"
+	if _, err := r.Update(ctx, signing.ID, signing.HookSettings); err != nil {
 		t.Fatal(err)
 	}
 	_, added := r.hook("text", nil)
@@ -448,6 +453,12 @@ func TestRestoreBringsNoTokenBack(t *testing.T) {
 	r = rigIn(t, old)
 	for _, token := range []string{newer, added} {
 		r.told(token, "", "x")
+	}
+	for secret, good := range map[string]bool{"the secret before": false, "the secret since": true} {
+		sum := "sha256=" + hex.EncodeToString(mac([]byte(secret), []byte("x")))
+		if _, err := r.post(signed, "", "x", "X-Hub-Signature-256", sum); (err == nil) != good {
+			t.Errorf("%s: %v", secret, err)
+		}
 	}
 	for _, token := range []string{before, gone} {
 		if _, err := r.post(token, "", "x"); !errors.Is(err, ErrNotFound) {

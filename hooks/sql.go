@@ -140,13 +140,14 @@ func begun(tx *db.Tx, hook string, key []byte, window time.Duration, now time.Ti
 
 // Restore makes the hooks of a restored database fit to go on with: the
 // transaction sees the database that is replaced. Settings are the backup's;
-// no token comes back that was rotated or deleted since.
+// no token comes back that was rotated or deleted since, and no secret that was
+// changed.
 func Restore(tx *db.Tx) error {
 	for _, query := range []string{
-		`UPDATE hooks SET (hash, old_hash, old_until, rotated_at, deleted_at) =
-			(SELECT r.hash, r.old_hash, r.old_until, r.rotated_at, r.deleted_at FROM replaced.hooks r WHERE r.id = hooks.id)
+		`UPDATE hooks SET (hash, old_hash, old_until, secret, rotated_at, deleted_at) =
+			(SELECT r.hash, r.old_hash, r.old_until, r.secret, r.rotated_at, r.deleted_at FROM replaced.hooks r WHERE r.id = hooks.id)
 			WHERE id IN (SELECT id FROM replaced.hooks)`,
-		`UPDATE hooks SET settings = '{}', secret = '' WHERE deleted_at IS NOT NULL`,
+		`UPDATE hooks SET settings = '{}' WHERE deleted_at IS NOT NULL`,
 		`INSERT OR IGNORE INTO hooks SELECT * FROM replaced.hooks`,
 		`INSERT OR REPLACE INTO hook_seen SELECT * FROM replaced.hook_seen`,
 	} {
