@@ -25,9 +25,14 @@ func sorted(labels map[string]any) []any {
 // https://developers.mattermost.com/integrate/webhooks/incoming/).
 func readSlack(v any, _ *Request, _ *sms.HookSettings) made {
 	var lines []string
+	size := 0
 	add := func(s string) {
-		if s = strings.TrimSpace(slackText(s)); s != "" && len(lines) < maxLines {
+		if size >= maxOutput { // no text has room for more
+			return
+		}
+		if s = strings.TrimSpace(slackText(s)); s != "" {
 			lines = append(lines, s)
+			size += len(s) + 1
 		}
 	}
 	add(str(v, "text"))
