@@ -43,12 +43,14 @@ var rooms = map[string]room{
 	"intake":                {"clock failpoint queue sms sms/number sms/pdu", "what may be sent, for every door; how a door is spoken to is the door's affair"},
 	"twilio":                {"auth db intake queue sms sms/number webhook", "a door to the desk, beside api; its callbacks are delivered by webhook, in a format of its own"},
 	"twilio/standin":        {"", "it ends TLS in another's name and hands on what it is asked; what that is it need not know"},
+	"hooks":                 {"db intake queue sms sms/pdu", "a sibling of api: it is given requests and makes messages of them, and knows nothing of who else does"},
+	"mail":                  {"", "a mail is a mail, whatever it is about"},
 	"auth":                  {"db sms/number", "keys have nothing to do with messages; where they may send is written as numbers are"},
 	"api":                   {"auth clock failpoint intake queue sms sms/number sms/pdu", "a sibling of modem and webhook; it sees them through interfaces of its own"},
-	"gateway":               {"api auth clock db failpoint intake modem modem/ports modem/transcript queue sms sms/number sms/pdu twilio twilio/standin webhook", "it builds the daemon from values: no configuration file, no simulator, so tests and the demo build the same"},
+	"gateway":               {"api auth clock db failpoint hooks intake modem modem/ports modem/transcript queue sms sms/number sms/pdu twilio twilio/standin webhook", "it builds the daemon from values: no configuration file, no simulator, so tests and the demo build the same"},
 	"config":                {"sms sms/number", "the file is read before anything is built"},
 	"sim":                   {"", "what checks the daemon must not share its code: not even the PDUs"},
-	"cmd/gatewayd":          {"auth clock config db gateway modem modem/ports queue sim sms sms/number twilio webhook", "flags and exit codes; queue and webhook for their Options only"},
+	"cmd/gatewayd":          {"auth clock config db gateway mail modem modem/ports queue sim sms sms/number twilio webhook", "flags and exit codes; queue and webhook for their Options only"},
 	"bench":                 {"auth db gateway modem queue sim sms sms/pdu webhook", "it measures from outside, and makes the floors itself"},
 	"failpoint":             {"", "marks of steps, which any room may have"},
 	"crash":                 {"failpoint sim sms", "it kills the daemon and watches from outside: what it compares must not be the daemon's own word"},
@@ -70,6 +72,7 @@ var outside = map[string]string{
 	"github.com/warthog618/sms":       "sms/pdu sim",
 	"github.com/nyaruka/phonenumbers": "sms/number",
 	"github.com/creack/pty":           "sim",
+	"github.com/wneessen/go-mail":     "mail",
 }
 
 // file is one Go file of the module.
@@ -157,7 +160,7 @@ func TestImportArrows(t *testing.T) {
 
 func checkArrow(t *testing.T, f file, to string, r room) {
 	t.Helper()
-	siblings := []string{"api", "modem", "webhook"}
+	siblings := []string{"api", "hooks", "modem", "webhook"}
 	switch {
 	case to == f.dir:
 	case f.test && slices.Contains(siblings, f.dir) && slices.Contains(siblings, to):

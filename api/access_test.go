@@ -28,6 +28,9 @@ var open = map[string]string{
 	"POST /sign-out":      "ends what comes with it",
 	"GET /problems/:name": "the same on every box",
 	"GET /assets/:file":   "the same on every box",
+	"POST /hooks/:token":  "the token is a credential: TestHookTokensCantBeGuessed",
+	"PUT /hooks/:token":   "as POST",
+	"GET /hooks/:token":   "as POST",
 }
 
 // Every route of the table is asked with no key, a wrong one, one that lacks the

@@ -28,7 +28,7 @@ import (
 	"gatewayd/sms"
 )
 
-// Options are what New needs. Queue, Desk and Keys must be given.
+// Options are what New needs. Queue, Desk, Hooks and Keys must be given.
 type Options struct {
 	Queue      *queue.Queue
 	Desk       *intake.Desk
@@ -36,7 +36,8 @@ type Options struct {
 	Modems     Modems     // nil: none
 	Deliveries Deliveries // nil: no webhooks
 	Webhooks   Webhooks   // nil: no webhooks
-	Region     string     // ISO country whose national numbers are accepted; "": none
+	Hooks      Hooks
+	Region     string // ISO country whose national numbers are accepted; "": none
 
 	Metrics     prometheus.Gatherer // what /metrics serves; nil: nothing
 	MetricsOpen bool                // /metrics needs no key
@@ -62,6 +63,7 @@ type API struct {
 	now       func() time.Time
 	origins   *http.CrossOriginProtection
 	attempts  *auth.Attempts
+	guesses   *auth.Attempts // of hooks' tokens
 	templates *template.Template
 	document  func() ([]byte, error) // the OpenAPI document as JSON
 	wrongKeys *auth.Attempts
@@ -91,6 +93,7 @@ func New(o Options) *API {
 		// A program with a wrong key in its configuration goes on trying.
 		wrongKeys: auth.NewAttempts(200, time.Second),
 		streams:   streams{open: map[string]int{}},
+		guesses:   auth.NewAttempts(20, 5*time.Second),
 		templates: parseTemplates(),
 		document:  sync.OnceValues(documentJSON),
 		stopping:  make(chan struct{}),
@@ -158,6 +161,16 @@ func (a *API) routes() []route {
 		{"GET", "/v1/webhooks/deliveries", auth.Read, a.listDeliveries},
 		{"POST", "/v1/webhooks/deliveries/:id/retry", auth.Admin, a.retryDelivery},
 		{"DELETE", "/v1/webhooks/deliveries/:id", auth.Admin, a.dropDelivery},
+		{"GET", "/v1/hooks", auth.Admin, a.listHooks},
+		{"POST", "/v1/hooks", auth.Admin, a.createHook},
+		{"POST", "/v1/hooks/preview", auth.Admin, a.previewHook},
+		{"GET", "/v1/hooks/:id", auth.Admin, a.getHook},
+		{"PATCH", "/v1/hooks/:id", auth.Admin, a.updateHook},
+		{"DELETE", "/v1/hooks/:id", auth.Admin, a.deleteHook},
+		{"POST", "/v1/hooks/:id/rotate", auth.Admin, a.rotateHook},
+		{"POST", "/hooks/:token", "", a.receiveHook}, // the token is the credential
+		{"PUT", "/hooks/:token", "", a.putHook},
+		{"GET", "/hooks/:token", "", a.getByHook},
 		{"GET", "/healthz", "", a.healthz},
 		{"GET", "/readyz", "", a.readyz},
 		{"GET", "/openapi.json", "", a.openAPI},

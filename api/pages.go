@@ -87,7 +87,7 @@ func (a *API) page(c echo.Context, status int, name string, f frame, data any) e
 // isPage reports whether the request is for people rather than programs.
 func isPage(c echo.Context) bool {
 	p := c.Request().URL.Path
-	if strings.HasPrefix(p, "/v1/") {
+	if strings.HasPrefix(p, "/v1/") || strings.HasPrefix(p, "/hooks/") {
 		return false
 	}
 	switch p {

@@ -62,6 +62,8 @@ var (
 		"Nothing was queued. They begin anew at midnight of the gateway, which Retry-After tells in seconds. A batch goes as a whole or not at all: a smaller one may still fit."}
 	tooManyListeners = &kind{"too-many-listeners", 429, "The API key listens too often",
 		"Close event streams that nobody reads, or make another key. Many readers are better served by one that hands on."}
+	badSignature = &kind{"bad-signature", 401, "The request is not signed as it must be",
+		"The hook has a secret: the sender must have the same, and sign with it. The detail says which signature was looked at."}
 	tooManyAttempts = &kind{"too-many-attempts", 429, "Too many wrong keys",
 		"Wait as many seconds as the header Retry-After says. A valid key is answered all the while."}
 	internal = &kind{"internal", 500, "Something went wrong inside gatewayd",
@@ -79,7 +81,7 @@ var (
 		"Nothing was stored, and nothing is sent or received: what can still be saved must not be written over. Stop gatewayd and restore a backup: gatewayd restore FILE."}
 )
 
-var catalogue = []*kind{damaged, notJSON, badRequest, noKey, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict, tooLate,
+var catalogue = []*kind{damaged, notJSON, badRequest, noKey, badSignature, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict, tooLate,
 	tooLarge, wrongMediaType, invalidFields, keyReused, rateExceeded, quotaExceeded, tooManyListeners, tooManyAttempts, internal, queueFull, diskFull, storage, notReady}
 
 // FieldError says what is wrong with one field.

@@ -31,6 +31,7 @@ type Config struct {
 	History       History
 	Messages      Messages
 	Modems        Modems
+	Mail          Mail
 	Webhooks      []Webhook
 	// Warnings tell what is allowed and unwise, a line each.
 	Warnings []string
@@ -225,7 +226,7 @@ func Load(path string, env []string) (*Config, error) {
 	}
 	if info, err := f.Stat(); err == nil && c.holdsSecrets() && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
 		c.Warnings = append(c.Warnings, fmt.Sprintf(
-			"%s holds a PIN or a webhook secret and others on this machine may read it (mode %04o): chmod o= it, or move the secret to a file of its own",
+			"%s holds a PIN, a password or a webhook secret and others on this machine may read it (mode %04o): chmod o= it, or move the secret to a file of its own",
 			path, info.Mode().Perm()))
 	}
 	return c, nil
@@ -243,7 +244,7 @@ func (c *Config) holdsSecrets() bool {
 			return true
 		}
 	}
-	return false
+	return c.Mail.Password != "" && c.Mail.passwordFile == ""
 }
 
 // parse does the work of Load on a file's content.

@@ -51,6 +51,7 @@ func defaults() *Config {
 		Messages: Messages{Unicode: Allow},
 		History:  History{Keep: 8760 * time.Hour, KeepTexts: 8760 * time.Hour, KeepFailedWebhooks: 720 * time.Hour},
 		Modems:   Modems{Discover: true, Calls: HangUp, CanaryWait: 5 * time.Minute},
+		Mail:     Mail{TLS: StartTLS},
 	}
 }
 
@@ -132,6 +133,7 @@ modems:
     - {name: a, port: /dev/ttyUSB0, pin: 0012, number: +491700000000, max_per_minute: 0, max_per_day: 1}
     - {name: b, imei: 490154203237518, pin_file: `+pinFile+`, max_per_month: 2, max_recipients_per_month: 3}
     - {name: c, iccid: 89490200001234567890}
+mail: {host: smtp.example.org, from: sms@example.org}
 webhooks:
   - url: http://127.0.0.1:9000/x?token=1
     secret_file: `+secretFile+`
@@ -171,6 +173,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		"data_dir": "/tmp", "default_region": "DE", "http.listen": "0.0.0.0:1", "http.tls.certificate": "", "http.tls.key": "",
 		"http.metrics_open": "true", "http.max_connections": "16", "http.allow_private_webhooks": "true", "history.keep_failed_webhooks": "8h", "destinations.premium": "true", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
 		"queue.report_wait": "4s", "queue.assembly_wait": "5s", "clock.trust": "always", "messages.unicode": "reject", "history.keep": "5h", "disk.reserve": "5MB", "disk.ballast": "6MiB", "history.keep_texts": "4h", "modems.discover": "false",
+		"mail.host": "smtp.example.org", "mail.port": "25", "mail.tls": "tls", "mail.username": "u", "mail.password": "p", "mail.password_file": "", "mail.from": "a@b.example",
 		"modems.calls": "ring", "modems.canary.every": "6h", "modems.canary.wait": "7m",
 		"twilio.proxy_listen": "127.0.0.1:2", "twilio.tls_listen": "127.0.0.1:3",
 	}
@@ -192,6 +195,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		Clock:  Clock{TrustAlways}, Messages: Messages{Reject},
 		History: History{5 * time.Hour, 4 * time.Hour, 8 * time.Hour},
 		Modems:  Modems{Calls: Ring, CanaryEvery: 6 * time.Hour, CanaryWait: 7 * time.Minute},
+		Mail:    Mail{Host: "smtp.example.org", Port: 25, TLS: MailTLS, Username: "u", Password: "p", From: "a@b.example"},
 	}
 	want.Warnings = c.Warnings
 	same(t, c, want)
@@ -222,7 +226,7 @@ var mistakes = []struct {
 	{"upper case", "HTTP:\n  listen: 127.0.0.1:1\n", nil,
 		[]string{"HTTP: unknown key, did you mean http? (line 1)"}},
 	{"a flat key", "http.listen: 127.0.0.1:1\n", nil,
-		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, webhooks, hub (line 1)"}},
+		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, mail, webhooks, hub (line 1)"}},
 	{"twice", "data_dir: /a\ndata_dir: /b\n", nil,
 		[]string{"data_dir: this key stands here twice (line 2)"}},
 	{"shapes", "http: 8080\nqueue: [1]\nmodems: {list: {name: a}}\ndata_dir: {a: b}\n", nil, []string{
@@ -231,7 +235,7 @@ var mistakes = []struct {
 		"modems.list: a list is expected here, each entry behind a dash (line 3)",
 		"data_dir: one value is expected here, not a list or a section (line 4)"}},
 	{"not a mapping", "- a\n", nil,
-		[]string{"a section is expected here, with the keys data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, webhooks, hub"}},
+		[]string{"a section is expected here, with the keys data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, mail, webhooks, hub"}},
 	{"every mistake at once", "http:\n  listen: \"8080\"\nqueue:\n  outbound_capacity: many\n  report_wait: 60\ndefault_region: UK\nmodems:\n  discover: perhaps\n", nil, []string{
 		`http.listen: "8080" is not allowed: an address and a port from 0 to 65535, such as 127.0.0.1:8080, [::1]:8080 or :8080 (line 2)`,
 		`queue.outbound_capacity: "many" is not allowed: a whole number from 1 to 10000000 (line 4)`,

@@ -18,7 +18,7 @@ type field struct {
 // scalarFields are the keys outside of lists. Each is an environment variable
 // too.
 func scalarFields(c *Config) []field {
-	return []field{
+	return append([]field{
 		{path: "data_dir", def: "/var/lib/gatewayd", read: text(&c.DataDir)},
 		{path: "default_region", read: region(&c.DefaultRegion)},
 		{path: "http.listen", def: "127.0.0.1:8080", read: address(&c.HTTP.Listen)},
@@ -47,7 +47,7 @@ func scalarFields(c *Config) []field {
 		{path: "modems.calls", def: "hang-up", read: oneOf(&c.Modems.Calls, HangUp, Ring)},
 		{path: "modems.canary.every", def: "0", read: durationOrNone(&c.Modems.CanaryEvery, minCanary, maxWait)},
 		{path: "modems.canary.wait", def: "5m", read: duration(&c.Modems.CanaryWait, time.Minute, 24*time.Hour)},
-	}
+	}, mailFields(&c.Mail)...)
 }
 
 // Limits of SIMs whose modem's entry sets none, or that have no entry: what

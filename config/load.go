@@ -68,7 +68,7 @@ func (l *loader) unknownVariable(name string, known map[string]string) {
 	case strings.HasPrefix(name, "GATEWAYD_MODEMS_LIST"), strings.HasPrefix(name, "GATEWAYD_WEBHOOKS"):
 		l.errs = append(l.errs, Error{Key: printable(name), Allowed: "lists are set in the file, not in the environment"})
 	default:
-		for _, top := range []string{"HTTP", "QUEUE", "DESTINATIONS", "HISTORY", "MODEMS"} {
+		for _, top := range []string{"HTTP", "QUEUE", "DESTINATIONS", "HISTORY", "MODEMS", "MAIL"} {
 			if strings.HasPrefix(name, "GATEWAYD_"+top+"_") {
 				l.errs = append(l.errs, Error{Key: printable(name), Allowed: "unknown variable; they are named like the keys: GATEWAYD_HTTP_LISTEN is http.listen"})
 			}
@@ -375,6 +375,7 @@ func (l *loader) together() {
 		l.fail("history.keep_texts", short(c.History.KeepTexts),
 			"texts go with their messages, so at most history.keep, which is "+short(c.History.Keep))
 	}
+	l.mail()
 	l.unique()
 }
 

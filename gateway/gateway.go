@@ -28,6 +28,7 @@ import (
 	"gatewayd/clock"
 	"gatewayd/db"
 	"gatewayd/failpoint"
+	"gatewayd/hooks"
 	"gatewayd/intake"
 	"gatewayd/modem"
 	"gatewayd/queue"
@@ -192,11 +193,12 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
+	inbound := hooks.New(hooks.Options{DB: g.database, Desk: g.desk, Now: now, Trusted: g.clock.Trusted})
 	if err := g.standIn(); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{
-		Queue: g.queue, Desk: g.desk, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
+		Queue: g.queue, Desk: g.desk, Hooks: inbound, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
 		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})

@@ -11,6 +11,7 @@ import (
 
 	"gatewayd/auth"
 	"gatewayd/db"
+	"gatewayd/hooks"
 	"gatewayd/queue"
 	"gatewayd/twilio"
 	"gatewayd/webhook"
@@ -98,6 +99,9 @@ func (r *Restored) merge(ctx context.Context, stage, replaced string, verdict qu
 		}
 		if err == nil && attached {
 			err = restoreKnown(tx)
+		}
+		if err == nil && attached {
+			err = hooks.Restore(tx)
 		}
 		return err
 	})

@@ -17,6 +17,7 @@ import (
 	"gatewayd/config"
 	"gatewayd/db"
 	"gatewayd/gateway"
+	"gatewayd/mail"
 	"gatewayd/modem/ports"
 	"gatewayd/queue"
 	"gatewayd/webhook"
@@ -114,6 +115,16 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 			Name: w.Name, URL: w.URL, Secret: w.Secret.Reveal(), Events: w.Events, AllowPrivate: w.AllowPrivate,
 			Match: webhook.Match(w.Match), Stop: w.Stop, Headers: headers(w.Headers),
 		})
+	}
+	if c.Mail.Host != "" {
+		sender, err := mail.New(mail.Options{
+			Host: c.Mail.Host, Port: c.Mail.Port, TLS: c.Mail.TLS, Username: c.Mail.Username, Password: c.Mail.Password.Reveal(), From: c.Mail.From,
+			Now: o.Clock.Now, Log: log,
+		})
+		if err != nil {
+			return o, usageError{err}
+		}
+		o.Mail = sender.Send
 	}
 	if c.HTTP.TLSCertificate != "" {
 		pair, err := tls.LoadX509KeyPair(c.HTTP.TLSCertificate, c.HTTP.TLSKey)
