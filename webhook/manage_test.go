@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -314,8 +315,8 @@ func TestTestEventIsSentAtOnce(t *testing.T) {
 func TestThreeDaysOfFailureDisableTheEndpoint(t *testing.T) {
 	inBubble(t, []Endpoint{testEndpoint("app"), testEndpoint("other")}, func(r *rig) {
 		ctx := context.Background()
-		var alarms []string
-		r.options = func(o *Options) { o.Alarm = func(detail string) { alarms = append(alarms, detail) } }
+		var alarm atomic.Value
+		r.options = func(o *Options) { o.Alarm = func(detail string) { alarm.Store(detail) } }
 		r.restart()
 		r.setAnswer(func(_ *http.Request, a arrival) (int, http.Header) {
 			if a.host == "app.example" {
@@ -330,15 +331,15 @@ func TestThreeDaysOfFailureDisableTheEndpoint(t *testing.T) {
 		r.submitMany(bob, 1, 3)
 		settleDown(23 * time.Hour)
 		id := r.w.list()[0].public
-		if h := r.webhook(id); h.Status != sms.WebhookActive || h.FailingSince == nil || !h.FailingSince.Equal(began) || alarms[len(alarms)-1] != "" {
-			t.Errorf("after 71 hours: %+v, %q", h, alarms)
+		if h := r.webhook(id); h.Status != sms.WebhookActive || h.FailingSince == nil || !h.FailingSince.Equal(began) || alarm.Load() != "" {
+			t.Errorf("after 71 hours: %+v, %q", h, alarm.Load())
 		}
 		settleDown(2 * time.Hour)
 		h := r.webhook(id)
 		if h.Status != sms.WebhookDisabled || h.Reason == nil || !strings.Contains(*h.Reason, "took nothing for three days") || h.DisabledAt == nil || h.Waiting != 0 || h.Failed != 8 {
 			t.Fatalf("after 73 hours: %+v", h)
 		}
-		if last := alarms[len(alarms)-1]; !strings.Contains(last, "app: it took nothing for three days") {
+		if last, _ := alarm.Load().(string); !strings.Contains(last, "app: it took nothing for three days") {
 			t.Errorf("alarm %q", last)
 		}
 		if r.webhook(r.w.list()[1].public).Status != sms.WebhookActive {
@@ -356,8 +357,8 @@ func TestThreeDaysOfFailureDisableTheEndpoint(t *testing.T) {
 		if h, err := r.w.Enable(ctx, id); err != nil || h.Status != sms.WebhookActive || h.FailingSince != nil {
 			t.Errorf("%+v, %v", h, err)
 		}
-		if alarms[len(alarms)-1] != "" {
-			t.Errorf("alarms %q", alarms)
+		if alarm.Load() != "" {
+			t.Errorf("alarm %q", alarm.Load())
 		}
 		r.submitMany(carol, 3, 4)
 		settleDown(time.Hour)
