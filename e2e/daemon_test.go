@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -60,6 +61,20 @@ type site struct {
 	cmd    *exec.Cmd
 	ended  chan error
 	log    *logBuffer
+	level  string // of the log; "": debug
+	binary string // "": the one with the race detector
+}
+
+// quickBinary builds gatewayd as users get it, for tests of so many messages
+// that the race detector would take a minute more.
+func quickBinary(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "gatewayd")
+	// The flags are make build's, so that most is compiled already.
+	if out, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, "gatewayd/cmd/gatewayd").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return path
 }
 
 // logBuffer keeps the daemon's log for failed tests.
@@ -112,7 +127,7 @@ func newSite(t *testing.T, n int, o sim.NetworkOptions, more string) *site {
 			t.Fatal(err)
 		}
 		s.modems = append(s.modems, m)
-		fmt.Fprintf(&b, "    - {name: %s, port: %s, number: %q, max_per_minute: 0}\n", m.Name(), port, m.Number())
+		fmt.Fprintf(&b, "    - {name: %s, port: %s, number: %q, max_per_minute: 0, max_per_day: 0}\n", m.Name(), port, m.Number())
 	}
 	b.WriteString(more)
 	if err := os.WriteFile(s.config, []byte(b.String()), 0o600); err != nil {
@@ -164,7 +179,7 @@ func (s *site) start() {
 		}
 		s.key = strings.TrimSpace(out)
 	}
-	s.cmd = exec.Command(binary, "run", "--config", s.config, "--log", "debug")
+	s.cmd = exec.Command(cmp.Or(s.binary, binary), "run", "--config", s.config, "--log", cmp.Or(s.level, "debug"))
 	s.cmd.Stderr = s.log
 	s.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // the end is measured
 	if err := s.cmd.Start(); err != nil {
