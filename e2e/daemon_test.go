@@ -65,17 +65,25 @@ type site struct {
 	binary string // "": the one with the race detector
 }
 
-// quickBinary builds gatewayd as users get it, for tests of so many messages
-// that the race detector would take a minute more.
+// quickBinary is gatewayd as users get it, for tests of so many messages that the
+// race detector would take a minute more.
 func quickBinary(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "gatewayd")
-	// The flags are make build's, so that most is compiled already.
-	if out, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, "gatewayd/cmd/gatewayd").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	path, err := buildQuick()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
+
+var buildQuick = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(filepath.Dir(binary), "gatewayd-quick")
+	// The flags are make build's, so that most is compiled already.
+	if out, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, "gatewayd/cmd/gatewayd").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
 
 // logBuffer keeps the daemon's log for failed tests.
 type logBuffer struct {
