@@ -51,6 +51,7 @@ var rooms = map[string]room{
 	"crash":                 {"failpoint sim sms", "it kills the daemon and watches from outside: what it compares must not be the daemon's own word"},
 	"soak":                  {"", "its tests run the daemon from outside"},
 	"e2e":                   {"", "its tests start the binary"},
+	"examples/xmpp":         {"", "a program of somebody else's, as it were: a module of its own that knows the HTTP API alone"},
 }
 
 // outside are the dependencies that few rooms may use.
