@@ -63,6 +63,7 @@ type API struct {
 	templates *template.Template
 	document  func() ([]byte, error) // the OpenAPI document as JSON
 	listeners atomic.Int64           // event streams that are open
+	fanout    *fanout                // what they read
 
 	once     sync.Once
 	stopping chan struct{}
@@ -86,6 +87,7 @@ func New(o Options) *API {
 		attempts:  auth.NewAttempts(10, 30*time.Second),
 		templates: parseTemplates(),
 		document:  sync.OnceValues(documentJSON),
+		fanout:    newFanout(o.Queue),
 		stopping:  make(chan struct{}),
 	}
 	if o.Counters != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -11,8 +12,6 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-
-	"gatewayd/sms"
 )
 
 const (
@@ -129,7 +128,7 @@ func (a *API) stream(c echo.Context, after int64, beatEvents bool) error {
 	for {
 		changed := a.o.Queue.Changed() // before reading: nothing is missed in between
 		var err error
-		if cursor, err = a.catchUp(ctx, s, cursor); err != nil {
+		if cursor, err = a.catchUp(ctx, s, changed, cursor); err != nil {
 			return err
 		}
 		select {
@@ -161,33 +160,20 @@ func heartbeat(event bool, now time.Time) string {
 
 // catchUp sends what is in the log behind cursor and returns where it ends. If
 // that is no longer in the log it says so, and goes on with what comes next.
-func (a *API) catchUp(ctx context.Context, s *eventStream, cursor int64) (int64, error) {
+func (a *API) catchUp(ctx context.Context, s *eventStream, changed <-chan struct{}, cursor int64) (int64, error) {
 	for {
-		oldest, newest, err := a.o.Queue.Span(ctx)
-		if err != nil {
+		p, err := a.fanout.after(ctx, changed, cursor)
+		switch {
+		case err != nil:
+			return cursor, err
+		case p.reset:
+			err = s.reset(p.cursor, a.now())
+		case p.wire != "":
+			err = s.write(p.wire)
+		}
+		if cursor = p.cursor; err != nil || p.end {
 			return cursor, err
 		}
-		if gone(cursor, oldest, newest) {
-			cursor = newest
-			if err := s.reset(newest, a.now()); err != nil {
-				return cursor, err
-			}
-			continue
-		}
-		if cursor == newest {
-			return cursor, nil
-		}
-		events, err := a.o.Queue.EventsAfter(ctx, cursor, streamBatch)
-		if err != nil {
-			return cursor, err
-		}
-		if len(events) == 0 { // erased in between
-			return cursor, nil
-		}
-		if err := s.events(events); err != nil {
-			return cursor, err
-		}
-		cursor = events[len(events)-1].Seq
 	}
 }
 
@@ -211,19 +197,10 @@ func (s *eventStream) write(text string) error {
 	// A stream outlives the server's limit for ordinary answers; a writer that
 	// knows no deadlines has no such limit either.
 	_ = s.c.SetWriteDeadline(time.Now().Add(writeWait))
-	if _, err := s.w.Write([]byte(text)); err != nil {
+	if _, err := io.WriteString(s.w, text); err != nil {
 		return err
 	}
 	return s.c.Flush()
-}
-
-func (s *eventStream) events(events []sms.Event) error {
-	var b strings.Builder
-	for _, e := range events {
-		// Body is one line: JSON escapes line ends.
-		fmt.Fprintf(&b, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.Type, e.Body())
-	}
-	return s.write(b.String())
 }
 
 // reset tells the reader that events are missing: what it knows must be read anew.

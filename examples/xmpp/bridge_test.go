@@ -78,7 +78,7 @@ func TestKeyOf(t *testing.T) {
 		t.Error("two texts have one key")
 	}
 	m.ID = ""
-	if keyOf(alice, m) == keyOf(alice, m) {
+	if first := keyOf(alice, m); first == keyOf(alice, m) {
 		t.Error("stanzas without an id are taken for one")
 	}
 }
