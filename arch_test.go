@@ -58,7 +58,7 @@ var rooms = map[string]room{
 var outside = map[string]string{
 	"github.com/spf13/viper":          "config",
 	"github.com/spf13/cobra":          "cmd/gatewayd",
-	"github.com/labstack/echo":        "api",
+	"github.com/labstack/echo":        "api bench",
 	"github.com/getkin/kin-openapi":   "api",
 	"github.com/mattn/go-sqlite3":     "db db/powercut bench",
 	"github.com/pressly/goose":        "db",

@@ -91,7 +91,11 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	flag.StringVar(&s.cpuprofile, "cpuprofile", "", "write a CPU profile of the rounds that send through the gateway to this file")
 	rounds := flag.Int("rounds", 0, "how often each comparison is made")
 	simulator := flag.Bool("simulate", false, "be the simulated modem; the benchmark starts itself so")
+	bareEcho := flag.Bool("echo", false, "be the bare handler that POSTs are compared with; the benchmark starts itself so")
 	flag.Parse()
+	if *bareEcho {
+		return serveEcho(ctx, flag.Args())
+	}
 	if *simulator {
 		return simulate(flag.Args())
 	}
