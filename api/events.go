@@ -128,7 +128,7 @@ func (a *API) stream(c echo.Context, after int64, beatEvents bool) error {
 	for {
 		changed := a.o.Queue.Changed() // before reading: nothing is missed in between
 		var err error
-		if cursor, err = a.catchUp(ctx, s, changed, cursor); err != nil {
+		if cursor, err = a.catchUp(ctx, s, cursor); err != nil {
 			return err
 		}
 		select {
@@ -160,9 +160,9 @@ func heartbeat(event bool, now time.Time) string {
 
 // catchUp sends what is in the log behind cursor and returns where it ends. If
 // that is no longer in the log it says so, and goes on with what comes next.
-func (a *API) catchUp(ctx context.Context, s *eventStream, changed <-chan struct{}, cursor int64) (int64, error) {
+func (a *API) catchUp(ctx context.Context, s *eventStream, cursor int64) (int64, error) {
 	for {
-		p, err := a.fanout.after(ctx, changed, cursor)
+		p, err := a.fanout.after(ctx, cursor)
 		switch {
 		case err != nil:
 			return cursor, err

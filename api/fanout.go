@@ -30,10 +30,11 @@ type piece struct {
 // thousand of them at its end would read and encode each event a thousand
 // times. It keeps nothing for those that lag; they read the log by themselves.
 type fanout struct {
-	load func(ctx context.Context, cursor int64) (piece, error)
+	load    func(ctx context.Context, cursor int64) (piece, error)
+	changed func() <-chan struct{} // queue.Queue.Changed
 
 	mu    sync.Mutex
-	since <-chan struct{} // what was current as pieces were read: see queue.Queue.Changed
+	since <-chan struct{} // since when the pieces were read: it was current before
 	reads map[int64]*reading
 }
 
@@ -45,15 +46,16 @@ type reading struct {
 }
 
 func newFanout(q *queue.Queue) *fanout {
-	return &fanout{load: func(ctx context.Context, cursor int64) (piece, error) { return readPiece(ctx, q, cursor) }}
+	return &fanout{changed: q.Changed, load: func(ctx context.Context, cursor int64) (piece, error) { return readPiece(ctx, q, cursor) }}
 }
 
-// after returns what lies behind a cursor. Nothing is missing of what was
-// written before changed was current, for whoever reads for others had it too.
-func (f *fanout) after(ctx context.Context, changed <-chan struct{}, cursor int64) (piece, error) {
+// after returns what lies behind a cursor. What another read is taken only if
+// nobody was told since it began that something was written; who took the
+// channel of queue.Queue.Changed before misses nothing.
+func (f *fanout) after(ctx context.Context, cursor int64) (piece, error) {
 	f.mu.Lock()
-	if f.since != changed {
-		f.since, f.reads = changed, map[int64]*reading{}
+	if now := f.changed(); f.since != now {
+		f.since, f.reads = now, map[int64]*reading{}
 	}
 	r := f.reads[cursor]
 	if r != nil {

@@ -15,7 +15,8 @@ func TestFanout(t *testing.T) {
 		var mu sync.Mutex
 		reads := map[int64]int{}
 		fail := errors.New("no disk")
-		f := &fanout{load: func(ctx context.Context, cursor int64) (piece, error) {
+		now := make(chan struct{})
+		f := &fanout{changed: func() <-chan struct{} { return now }, load: func(ctx context.Context, cursor int64) (piece, error) {
 			mu.Lock()
 			reads[cursor]++
 			mu.Unlock()
@@ -25,12 +26,12 @@ func TestFanout(t *testing.T) {
 			}
 			return piece{wire: "x", cursor: cursor + 1, end: true}, ctx.Err()
 		}}
-		all := func(changed <-chan struct{}, cursor int64, want error) {
+		all := func(cursor int64, want error) {
 			t.Helper()
 			var wait sync.WaitGroup
 			for range 1000 {
 				wait.Go(func() {
-					if p, err := f.after(t.Context(), changed, cursor); !errors.Is(err, want) || err == nil && p != (piece{wire: "x", cursor: cursor + 1, end: true}) {
+					if p, err := f.after(t.Context(), cursor); !errors.Is(err, want) || err == nil && p != (piece{wire: "x", cursor: cursor + 1, end: true}) {
 						t.Errorf("behind %d lies %+v, %v", cursor, p, err)
 					}
 				})
@@ -45,29 +46,29 @@ func TestFanout(t *testing.T) {
 				t.Errorf("behind %d was read %d times, want %d", cursor, reads[cursor], want)
 			}
 		}
-		first, second := make(chan struct{}), make(chan struct{})
-		all(first, 7, nil)
-		all(first, 8, nil)
+		all(7, nil)
+		all(8, nil)
 		count(7, 1)
 		count(8, 1)
-		all(second, 7, nil) // something was written since
+		now = make(chan struct{}) // something was written since
+		all(7, nil)
 		count(7, 2)
 		time.Sleep(2 * sharedFor) // something may have been erased since
-		all(second, 7, nil)
+		all(7, nil)
 		count(7, 3)
 
 		// A fault is told to all who waited, and not kept.
-		all(second, 99, fail)
+		all(99, fail)
 		count(99, 1)
-		all(second, 99, fail)
+		all(99, fail)
 		count(99, 2)
 
 		// Who reads for the others may leave.
 		ctx, leave := context.WithCancel(t.Context())
-		go f.after(ctx, second, 50)
+		go f.after(ctx, 50)
 		synctest.Wait()
 		var wait sync.WaitGroup
-		wait.Go(func() { all(second, 50, nil) })
+		wait.Go(func() { all(50, nil) })
 		synctest.Wait()
 		leave()
 		wait.Wait()
