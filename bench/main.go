@@ -3,8 +3,8 @@
 // with its floor, several times, and the ratio is taken within each round, so
 // that a busy machine slows both sides. Nothing is asserted: it prints a table.
 //
-//	go run ./bench            about ten minutes
-//	go run ./bench -quick     two minutes, for a first impression, without the recovery
+//	go run ./bench            about a quarter of an hour
+//	go run ./bench -quick     three minutes, for a first impression, without the recovery
 //	go run ./bench -only send,post some of its parts
 //
 // Its parts are
@@ -84,7 +84,7 @@ func main() {
 
 func run(ctx context.Context, out io.Writer) (err error) {
 	s := full
-	short := flag.Bool("quick", false, "a short run: noisier figures, two minutes")
+	short := flag.Bool("quick", false, "a short run: noisier figures, three minutes")
 	flag.StringVar(&s.only, "only", "", "measure these alone: some of "+strings.Join(names(), ","))
 	flag.StringVar(&s.dir, "dir", "", "where the databases go; it decides what a commit costs. A temporary folder if not given")
 	flag.StringVar(&s.binary, "binary", "", "the gatewayd to measure; built from this module if not given")
