@@ -57,13 +57,14 @@ var rooms = map[string]room{
 	"soak":                  {"", "its tests run the daemon from outside"},
 	"e2e/twiliogo":          {"", "it stands for somebody else's program"},
 	"e2e":                   {"", "its tests start the binary"},
+	"examples/xmpp":         {"", "a program of somebody else's, as it were: a module of its own that knows the HTTP API alone"},
 }
 
 // outside are the dependencies that few rooms may use.
 var outside = map[string]string{
 	"github.com/spf13/viper":          "config",
 	"github.com/spf13/cobra":          "cmd/gatewayd",
-	"github.com/labstack/echo":        "api",
+	"github.com/labstack/echo":        "api bench",
 	"github.com/getkin/kin-openapi":   "api",
 	"github.com/mattn/go-sqlite3":     "db db/powercut bench",
 	"github.com/pressly/goose":        "db",

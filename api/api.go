@@ -69,6 +69,7 @@ type API struct {
 	wrongKeys *auth.Attempts
 	listeners atomic.Int64 // event streams that are open
 	streams   streams      // the same, of each key
+	fanout    *fanout      // what they read
 
 	once     sync.Once
 	stopping chan struct{}
@@ -96,6 +97,7 @@ func New(o Options) *API {
 		guesses:   auth.NewAttempts(20, 5*time.Second),
 		templates: parseTemplates(),
 		document:  sync.OnceValues(documentJSON),
+		fanout:    newFanout(o.Queue),
 		stopping:  make(chan struct{}),
 	}
 	if o.Counters != nil {

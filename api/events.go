@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"slices"
@@ -12,8 +13,6 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-
-	"gatewayd/sms"
 )
 
 const (
@@ -237,34 +236,18 @@ func heartbeat(event bool, now time.Time) string {
 // that is no longer in the log it says so, and goes on with what comes next.
 func (a *API) catchUp(ctx context.Context, s *eventStream, cursor int64, wanted func(string) bool) (int64, error) {
 	for {
-		oldest, newest, err := a.o.Queue.Span(ctx)
-		if err != nil {
+		p, err := a.fanout.after(ctx, cursor)
+		switch {
+		case err != nil:
+			return cursor, err
+		case p.reset:
+			err = s.reset(p.cursor, a.now())
+		default:
+			err = s.tell(p, wanted)
+		}
+		if cursor = p.cursor; err != nil || p.end {
 			return cursor, err
 		}
-		if gone(cursor, oldest, newest) {
-			cursor = newest
-			if err := s.reset(newest, a.now()); err != nil {
-				return cursor, err
-			}
-			continue
-		}
-		if cursor == newest {
-			return cursor, nil
-		}
-		events, upTo, err := a.o.Queue.EventsOf(ctx, cursor, streamBatch, wanted)
-		if err != nil {
-			return cursor, err
-		}
-		if upTo == cursor { // erased in between
-			return cursor, nil
-		}
-		if len(events) > 0 {
-			if err := s.events(events); err != nil {
-				return cursor, err
-			}
-			s.told = events[len(events)-1].Seq
-		}
-		cursor = upTo
 	}
 }
 
@@ -273,6 +256,26 @@ type eventStream struct {
 	w    http.ResponseWriter
 	c    *http.ResponseController
 	told int64 // the id that the reader knows
+}
+
+// tell writes what is wanted of a piece of the log.
+func (s *eventStream) tell(p piece, wanted func(string) bool) error {
+	text, last := p.wire, p.cursor
+	if wanted != nil {
+		var b strings.Builder
+		for _, e := range p.events {
+			if wanted(e.kind) {
+				b.WriteString(p.wire[e.from:e.to])
+				last = e.seq
+			}
+		}
+		text = b.String()
+	}
+	if text == "" {
+		return nil
+	}
+	s.told = last
+	return s.write(text)
 }
 
 // place tells a reader that wants few types how far the log has gone: an id without
@@ -300,19 +303,10 @@ func (s *eventStream) write(text string) error {
 	// A stream outlives the server's limit for ordinary answers; a writer that
 	// knows no deadlines has no such limit either.
 	_ = s.c.SetWriteDeadline(time.Now().Add(writeWait))
-	if _, err := s.w.Write([]byte(text)); err != nil {
+	if _, err := io.WriteString(s.w, text); err != nil {
 		return err
 	}
 	return s.c.Flush()
-}
-
-func (s *eventStream) events(events []sms.Event) error {
-	var b strings.Builder
-	for _, e := range events {
-		// Body is one line: JSON escapes line ends.
-		fmt.Fprintf(&b, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.Type, e.Body())
-	}
-	return s.write(b.String())
 }
 
 // reset tells the reader that events are missing: what it knows must be read anew.

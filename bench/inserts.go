@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,24 +27,27 @@ func openRaw(path string) (*sql.DB, error) {
 
 const group = 64
 
-// insertRows is the floor of accepting messages: every row that one message
-// costs, in the gateway's own schema with its indexes, so many messages in one
-// transaction. It returns messages a second.
-func insertRows(ctx context.Context, dir string, n, atOnce int) (rate float64, err error) {
-	defer os.RemoveAll(dir)
+// rows inserts every row that one message costs, in the gateway's own schema
+// with its indexes.
+type rows struct {
+	db       *sql.DB
+	prepared [3]*sql.Stmt
+	next     int
+}
+
+func openRows(ctx context.Context, dir string) (*rows, error) {
 	schema, err := db.Open(ctx, db.Options{Dir: dir})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if err := schema.Close(); err != nil {
-		return 0, err
+		return nil, err
 	}
 	d, err := openRaw(filepath.Join(dir, db.FileName))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer d.Close()
-	var prepared [3]*sql.Stmt
+	r := &rows{db: d, next: 1}
 	for i, query := range []string{
 		`INSERT INTO messages (row, id, direction, status, number, local, text, data, port, encoding, parts, modem, priority, flash,
 			delivery_report, on_unconfirmed, callback_url, metadata, client_id, created_at, updated_at, key_id, pin, slot, queued_seq, last_event)
@@ -51,33 +55,54 @@ func insertRows(ctx context.Context, dir string, n, atOnce int) (rate float64, e
 		`INSERT INTO outbound_ring (address, message, retrieved) VALUES (?,?,?)`,
 		`INSERT INTO events (seq, type, at, message, state) VALUES (?,'message.queued',?,?,?)`,
 	} {
-		if prepared[i], err = d.PrepareContext(ctx, query); err != nil {
-			return 0, err
+		if r.prepared[i], err = d.PrepareContext(ctx, query); err != nil {
+			return nil, errors.Join(err, d.Close())
 		}
 	}
+	return r, nil
+}
+
+// insert writes the rows of one message and returns its id.
+func (r *rows) insert(ctx context.Context, tx *sql.Tx, to, text string) (id string, err error) {
 	const snapshot = `{"s":"queued","l":"","u":1700000000000,"a":0,"p":false}`
+	now, row := time.Now().UnixMilli(), r.next
+	r.next++
+	id = fmt.Sprintf("msg_01HZZZZZZZ%016d", row)
+	for i, args := range [][]any{
+		{row, id, to, text, now, now, "AbCdEfGh", row - 1, row, row},
+		{row - 1, row, now},
+		{row, now, row, snapshot},
+	} {
+		if _, err := tx.StmtContext(ctx, r.prepared[i]).ExecContext(ctx, args...); err != nil {
+			return "", fmt.Errorf("row %d: %w", row, err)
+		}
+	}
+	return id, nil
+}
+
+// insertRows is the floor of accepting messages: their rows, so many messages in
+// one transaction. It returns messages a second.
+func insertRows(ctx context.Context, dir string, n, atOnce int) (rate float64, err error) {
+	defer os.RemoveAll(dir)
+	r, err := openRows(ctx, dir)
+	if err != nil {
+		return 0, err
+	}
+	defer r.db.Close()
 	start := time.Now()
-	for row := 1; row <= n; {
-		tx, err := d.BeginTx(ctx, nil)
+	for r.next <= n {
+		tx, err := r.db.BeginTx(ctx, nil)
 		if err != nil {
 			return 0, err
 		}
 		for range atOnce {
-			now := time.Now().UnixMilli()
-			for i, args := range [][]any{
-				{row, fmt.Sprintf("msg_01HZZZZZZZ%016d", row), recipient(row), benchText, now, now, "AbCdEfGh", row - 1, row, row},
-				{row - 1, row, now},
-				{row, now, row, snapshot},
-			} {
-				if _, err := tx.StmtContext(ctx, prepared[i]).ExecContext(ctx, args...); err != nil {
-					return 0, fmt.Errorf("row %d: %w", row, err)
-				}
+			if _, err := r.insert(ctx, tx, recipient(r.next), benchText); err != nil {
+				return 0, err
 			}
-			row++
 		}
 		if err := tx.Commit(); err != nil {
 			return 0, err
 		}
 	}
-	return float64((n+atOnce-1)/atOnce*atOnce) / time.Since(start).Seconds(), nil
+	return float64(r.next-1) / time.Since(start).Seconds(), nil
 }

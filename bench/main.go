@@ -3,8 +3,8 @@
 // with its floor, several times, and the ratio is taken within each round, so
 // that a busy machine slows both sides. Nothing is asserted: it prints a table.
 //
-//	go run ./bench            about ten minutes
-//	go run ./bench -quick     two minutes, for a first impression, without the recovery
+//	go run ./bench            about a quarter of an hour
+//	go run ./bench -quick     three minutes, for a first impression, without the recovery
 //	go run ./bench -only send,post some of its parts
 //
 // Its parts are
@@ -17,6 +17,8 @@
 //	trickle  bytes written for a message when one is sent every 3 s
 //	receive  from +CMTI to the webhook
 //	post     POSTs a second
+//	webhooks  webhooks a second to a fast receiver, and beside receivers in trouble
+//	listeners a thousand streams of server-sent events
 //	daemon   memory, processor time and bytes written, flat out
 //	million  a million slots in use: start, memory, POSTs
 //	sick     seven modems beside a sick one
@@ -58,15 +60,17 @@ type settings struct {
 	texts      int           // received
 	slots      int           // in use
 	recovery   bool          // of every fault
+	events     int           // that listeners hear
+	deliveries int           // of webhooks, in one round
 	only, dir  string
 	binary     string
 	cpuprofile string
 }
 
 var full = settings{rounds: 7, parts: 1500, posting: 5 * time.Second, inserts: 20_000, messages: 10_000, settle: 10 * time.Second, clients: 64, crowdFor: 8 * time.Second,
-	paced: 60, line: 13, crowdParts: 12, trickle: 20, texts: 300, slots: 1_000_000, recovery: true}
+	paced: 60, line: 13, crowdParts: 12, trickle: 20, texts: 300, slots: 1_000_000, recovery: true, events: 100, deliveries: 6_000}
 var quick = settings{rounds: 2, parts: 250, posting: 1500 * time.Millisecond, inserts: 5_000, messages: 1_000, settle: 2 * time.Second, clients: 64, crowdFor: 5 * time.Second,
-	paced: 20, line: 4, crowdParts: 2, trickle: 4, texts: 60, slots: 100_000}
+	paced: 20, line: 4, crowdParts: 2, trickle: 4, texts: 60, slots: 100_000, events: 20, deliveries: 1_500}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -80,14 +84,18 @@ func main() {
 
 func run(ctx context.Context, out io.Writer) (err error) {
 	s := full
-	short := flag.Bool("quick", false, "a short run: noisier figures, two minutes")
+	short := flag.Bool("quick", false, "a short run: noisier figures, three minutes")
 	flag.StringVar(&s.only, "only", "", "measure these alone: some of "+strings.Join(names(), ","))
 	flag.StringVar(&s.dir, "dir", "", "where the databases go; it decides what a commit costs. A temporary folder if not given")
 	flag.StringVar(&s.binary, "binary", "", "the gatewayd to measure; built from this module if not given")
 	flag.StringVar(&s.cpuprofile, "cpuprofile", "", "write a CPU profile of the rounds that send through the gateway to this file")
 	rounds := flag.Int("rounds", 0, "how often each comparison is made")
 	simulator := flag.Bool("simulate", false, "be the simulated modem; the benchmark starts itself so")
+	bareEcho := flag.Bool("echo", false, "be the bare handler that POSTs are compared with; the benchmark starts itself so")
 	flag.Parse()
+	if *bareEcho {
+		return serveEcho(ctx, flag.Args())
+	}
 	if *simulator {
 		return simulate(flag.Args())
 	}

@@ -29,6 +29,8 @@ var groups = []together{
 	{{"line", false, measureLine}, {"crowd", true, measureCrowd}, {"trickle", true, measureTrickle}},
 	{{"receive", true, measureReceiving}},
 	{{"post", true, measurePosts}},
+	{{"webhooks", true, measureWebhooks}},
+	{{"listeners", true, measureListeners}},
 	{{"daemon", true, measureDaemon}},
 	{{"million", true, measureMillion}},
 	{{"sick", false, measureSick}},

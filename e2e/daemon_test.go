@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -60,7 +61,29 @@ type site struct {
 	cmd    *exec.Cmd
 	ended  chan error
 	log    *logBuffer
+	level  string // of the log; "": debug
+	binary string // "": the one with the race detector
 }
+
+// quickBinary is gatewayd as users get it, for tests of so many messages that the
+// race detector would take a minute more.
+func quickBinary(t *testing.T) string {
+	t.Helper()
+	path, err := buildQuick()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var buildQuick = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(filepath.Dir(binary), "gatewayd-quick")
+	// The flags are make build's, so that most is compiled already.
+	if out, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, "gatewayd/cmd/gatewayd").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
 
 // logBuffer keeps the daemon's log for failed tests.
 type logBuffer struct {
@@ -112,7 +135,7 @@ func newSite(t *testing.T, n int, o sim.NetworkOptions, more string) *site {
 			t.Fatal(err)
 		}
 		s.modems = append(s.modems, m)
-		fmt.Fprintf(&b, "    - {name: %s, port: %s, number: %q, max_per_minute: 0}\n", m.Name(), port, m.Number())
+		fmt.Fprintf(&b, "    - {name: %s, port: %s, number: %q, max_per_minute: 0, max_per_day: 0}\n", m.Name(), port, m.Number())
 	}
 	b.WriteString(more)
 	if err := os.WriteFile(s.config, []byte(b.String()), 0o600); err != nil {
@@ -164,7 +187,7 @@ func (s *site) start() {
 		}
 		s.key = strings.TrimSpace(out)
 	}
-	s.cmd = exec.Command(binary, "run", "--config", s.config, "--log", "debug")
+	s.cmd = exec.Command(cmp.Or(s.binary, binary), "run", "--config", s.config, "--log", cmp.Or(s.level, "debug"))
 	s.cmd.Stderr = s.log
 	s.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // the end is measured
 	if err := s.cmd.Start(); err != nil {
