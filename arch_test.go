@@ -48,10 +48,11 @@ var rooms = map[string]room{
 	"client":                {"client/rest wire", "other programs import it, so it brings nothing of the server along"},
 	"config":                {"sms", "the file is read before anything is built"},
 	"sim":                   {"", "what checks the daemon must not share its code: not even the PDUs"},
-	"cmd/gatewayd":          {"auth client clock config db gateway modem modem/ports queue sim sms webhook", "flags and exit codes; queue and webhook for their Options only"},
+	"cmd/gatewayd":          {"auth client clock config db gateway modem modem/ports queue sim sms sms/number webhook", "flags and exit codes; queue and webhook for their Options only, sms/number to find a file's wrong rows before any is sent"},
 	"bench":                 {"auth db gateway modem queue sim sms sms/pdu webhook", "it measures from outside, and makes the floors itself"},
 	"failpoint":             {"", "marks of steps, which any room may have"},
 	"crash":                 {"failpoint sim sms", "it kills the daemon and watches from outside: what it compares must not be the daemon's own word"},
+	"docs/examples":         {"", "somebody else's programs"},
 	"soak":                  {"", "its tests run the daemon from outside"},
 	"e2e":                   {"", "its tests start the binary"},
 }

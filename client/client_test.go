@@ -19,7 +19,6 @@ import (
 	"gatewayd/client"
 	"gatewayd/db"
 	"gatewayd/queue"
-	"gatewayd/wire"
 )
 
 const phone = "+491701234567"
@@ -201,7 +200,7 @@ func TestSendGetListCancel(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := b.client.Get(ctx, m.ID)
-	if err != nil || got.ID != m.ID || *got.Text != "hello" || got.Status != wire.StatusQueued {
+	if err != nil || got.ID != m.ID || *got.Text != "hello" || got.Status != client.StatusQueued {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	batch := make([]client.NewMessage, 70)
@@ -213,7 +212,7 @@ func TestSendGetListCancel(t *testing.T) {
 		t.Fatalf("the batch: %d messages, %v", len(all), err)
 	}
 	var order []string
-	for m, err := range b.client.List(ctx, client.Filter{Limit: new(20), Status: &[]client.Status{wire.StatusQueued}}) {
+	for m, err := range b.client.List(ctx, client.Filter{Limit: new(20), Status: &[]client.Status{client.StatusQueued}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +227,7 @@ func TestSendGetListCancel(t *testing.T) {
 		}
 		break
 	}
-	if m, err = b.client.Cancel(ctx, m.ID); err != nil || m.Status != wire.StatusCanceled {
+	if m, err = b.client.Cancel(ctx, m.ID); err != nil || m.Status != client.StatusCanceled {
 		t.Errorf("canceled: %+v, %v", m, err)
 	}
 }
@@ -278,7 +277,7 @@ func TestLostAnswer(t *testing.T) {
 			t.Errorf("told: %q", b.said)
 		}
 		b.breaks(1, func(*http.Request) (*http.Response, bool, error) { return nil, true, errors.New("connection reset") })
-		if m, err = b.client.Cancel(t.Context(), m.ID); err != nil || m.Status != wire.StatusCanceled {
+		if m, err = b.client.Cancel(t.Context(), m.ID); err != nil || m.Status != client.StatusCanceled {
 			t.Errorf("canceling, whose answer got lost: %+v, %v", m, err)
 		}
 		b.breaks(1, func(*http.Request) (*http.Response, bool, error) { return nil, true, errors.New("connection reset") })

@@ -17,7 +17,6 @@ import (
 	"gatewayd/client"
 	"gatewayd/queue"
 	"gatewayd/sms"
-	"gatewayd/wire"
 )
 
 // follower collects events in a goroutine of its own.
@@ -190,7 +189,7 @@ func TestWait(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var seen []wire.Status
+		var seen []client.Status
 		watched := make(chan error, 1)
 		go func() {
 			for m, err := range b.client.Watch(t.Context(), m.ID) {
@@ -211,10 +210,10 @@ func TestWait(t *testing.T) {
 		if _, err := b.queue.Cancel(t.Context(), m.ID); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-watched; err != nil || !slices.Equal(seen, []wire.Status{wire.StatusQueued, wire.StatusCanceled}) {
+		if err := <-watched; err != nil || !slices.Equal(seen, []client.Status{client.StatusQueued, client.StatusCanceled}) {
 			t.Errorf("%v, %v", seen, err)
 		}
-		if got, err := b.client.Wait(t.Context(), m.ID, nil); err != nil || got.Status != wire.StatusCanceled {
+		if got, err := b.client.Wait(t.Context(), m.ID, nil); err != nil || got.Status != client.StatusCanceled {
 			t.Errorf("of a message that is over: %+v, %v", got, err)
 		}
 		other, err := b.client.Send(t.Context(), text)
@@ -236,14 +235,14 @@ func TestWait(t *testing.T) {
 // Final says what the table of statuses says: from where a message may go on
 // only because a report came late, it is final.
 func TestFinal(t *testing.T) {
-	open := map[wire.Status]bool{wire.StatusScheduled: true, wire.StatusQueued: true, wire.StatusSending: true, wire.StatusUnconfirmed: true}
-	for _, s := range []wire.Status{wire.StatusScheduled, wire.StatusQueued, wire.StatusSending, wire.StatusSent, wire.StatusDelivered, wire.StatusUndelivered,
-		wire.StatusUnconfirmed, wire.StatusFailed, wire.StatusExpired, wire.StatusCanceled, wire.StatusReceived} {
+	open := map[client.Status]bool{client.StatusScheduled: true, client.StatusQueued: true, client.StatusSending: true, client.StatusUnconfirmed: true}
+	for _, s := range []client.Status{client.StatusScheduled, client.StatusQueued, client.StatusSending, client.StatusSent, client.StatusDelivered, client.StatusUndelivered,
+		client.StatusUnconfirmed, client.StatusFailed, client.StatusExpired, client.StatusCanceled, client.StatusReceived} {
 		if !sms.Status(s).Valid() {
 			t.Errorf("%s is no status", s)
 		}
 		for _, report := range []bool{true, false} {
-			want := !open[s] && (s != wire.StatusSent || !report)
+			want := !open[s] && (s != client.StatusSent || !report)
 			if got := client.Final(&client.Message{Status: s, DeliveryReport: report}); got != want {
 				t.Errorf("%s with report %t: final is %t", s, report, got)
 			}

@@ -20,8 +20,26 @@ type (
 	Message = wire.Message
 	// Status says where a message is.
 	Status = wire.Status
+	// OnUnconfirmed says what becomes of a message when nobody can know whether
+	// it went out: "resend" or "fail".
+	OnUnconfirmed = wire.NewMessageOnUnconfirmed
 	// Filter says which messages List gives; nil fields leave it open.
 	Filter = wire.ListMessagesParams
+)
+
+// The statuses, in the order of a message's life.
+const (
+	StatusScheduled   = wire.StatusScheduled
+	StatusQueued      = wire.StatusQueued
+	StatusSending     = wire.StatusSending
+	StatusSent        = wire.StatusSent
+	StatusDelivered   = wire.StatusDelivered
+	StatusUndelivered = wire.StatusUndelivered
+	StatusUnconfirmed = wire.StatusUnconfirmed
+	StatusFailed      = wire.StatusFailed
+	StatusExpired     = wire.StatusExpired
+	StatusCanceled    = wire.StatusCanceled
+	StatusReceived    = wire.StatusReceived
 )
 
 // MaxBatch is the most messages of one SendBatch.
@@ -91,7 +109,7 @@ func (c *Client) Cancel(ctx context.Context, id string) (*Message, error) {
 	if errors.As(err, &refused) && refused.Status == http.StatusConflict {
 		// If the answer to the first attempt got lost, this one was too late to
 		// do what is done.
-		if now, err := c.Get(ctx, id); err == nil && now.Status == wire.StatusCanceled {
+		if now, err := c.Get(ctx, id); err == nil && now.Status == StatusCanceled {
 			return now, nil
 		}
 	}
@@ -134,9 +152,9 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[*Message, error] 
 // meant for Wait.
 func Final(m *Message) bool {
 	switch m.Status {
-	case wire.StatusScheduled, wire.StatusQueued, wire.StatusSending, wire.StatusUnconfirmed:
+	case StatusScheduled, StatusQueued, StatusSending, StatusUnconfirmed:
 		return false
-	case wire.StatusSent:
+	case StatusSent:
 		return !m.DeliveryReport
 	}
 	return true

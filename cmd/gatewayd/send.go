@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatewayd/client"
-	"gatewayd/wire"
 )
 
 // sender is the command line of gatewayd send.
@@ -111,7 +110,7 @@ func (c *common) message(cmd *cobra.Command, now time.Time) (m client.NewMessage
 		m.DeliveryReport = new(false)
 	}
 	if c.onUnconfirmed != "" {
-		m.OnUnconfirmed = new(wire.NewMessageOnUnconfirmed(c.onUnconfirmed))
+		m.OnUnconfirmed = new(client.OnUnconfirmed(c.onUnconfirmed))
 	}
 	m.From, m.CallbackURL = given(c.from), given(c.callback)
 	for _, s := range c.metadata {
@@ -257,7 +256,7 @@ func (d *daemon) watch(ctx context.Context, out io.Writer, m *client.Message, fi
 		if !client.Final(m) {
 			continue
 		}
-		if m.Status != wire.StatusDelivered && m.Status != wire.StatusSent {
+		if m.Status != client.StatusDelivered && m.Status != client.StatusSent {
 			return errNotDelivered
 		}
 		return nil
@@ -271,9 +270,9 @@ func progressOf(m *client.Message) string {
 	switch {
 	case m.Error != nil:
 		s += ": " + m.Error.Title + " (" + m.Error.Code + ")"
-	case m.Status == wire.StatusSending && m.Modem != nil:
+	case m.Status == client.StatusSending && m.Modem != nil:
 		s += " through " + *m.Modem + ", " + partsOf(m)
-	case m.Status == wire.StatusDelivered && m.DeliveredAt != nil:
+	case m.Status == client.StatusDelivered && m.DeliveredAt != nil:
 		s += fmt.Sprintf(" after %.1f s", m.DeliveredAt.Sub(m.CreatedAt).Seconds())
 	}
 	if m.PossibleDuplicate {
