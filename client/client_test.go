@@ -18,6 +18,7 @@ import (
 	"gatewayd/auth"
 	"gatewayd/client"
 	"gatewayd/db"
+	"gatewayd/intake"
 	"gatewayd/queue"
 )
 
@@ -55,7 +56,7 @@ func newBox(t *testing.T, o queue.Options, more ...client.Option) *box {
 	if b.key, _, err = b.keys.Create(ctx, "test", []auth.Scope{auth.Admin}, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	a := api.New(api.Options{Queue: b.queue, Keys: b.keys})
+	a := api.New(api.Options{Queue: b.queue, Keys: b.keys, Desk: intake.New(intake.Options{Queue: b.queue})})
 	t.Cleanup(a.Stop)
 	b.h = a.Handler()
 	b.client = b.with(b.key, more...)

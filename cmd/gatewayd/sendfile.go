@@ -174,7 +174,9 @@ func sendChunk(ctx context.Context, d *daemon, c *campaign, part []row) error {
 // stopped says where it stopped, and names the lines that the daemon refuses.
 func (s *sender) stopped(d *daemon, err error, part []row, done int) error {
 	var refused *client.Error
-	if errors.As(err, &refused) && refused.Status == http.StatusUnprocessableEntity && len(refused.Fields) > 0 {
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("stopped")
+	} else if errors.As(err, &refused) && refused.Status == http.StatusUnprocessableEntity && len(refused.Fields) > 0 {
 		wrong := &rowErrors{file: s.csv.file}
 		for _, f := range refused.Fields {
 			index, field, ok := strings.Cut(strings.TrimPrefix(f.Field, "messages["), "].")
