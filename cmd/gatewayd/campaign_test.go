@@ -80,6 +80,32 @@ func TestCampaignGoesOn(t *testing.T) {
 	}
 }
 
+// What was cut off does not come back behind what is noted next.
+func TestCampaignAfterALongTornLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.csv.sent")
+	c, err := openCampaign(path, "how", "key", noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.file.WriteString(strings.Repeat("x", 4000)); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	for want := range 2 {
+		if c, err = openCampaign(path, "how", "key", noon); err != nil || len(c.taken) != want {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		rows, messages := somebody(1)
+		if _, err := c.name(rows); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.note(rows, messages); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+}
+
 func TestCampaignOfAnother(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p.csv.sent")
 	c, err := openCampaign(path, "how", "key", noon)
