@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,10 +38,12 @@ func TestExampleSenders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	numbers := map[string]string{"sh": "+491701234561", "go": "+491701234562", "node": "+491701234563", "python": "+491701234564"}
 	for name, command := range map[string][]string{
 		"sh": {"sh", examples + "send.sh"}, "go": {dir + "/send"}, "node": {"node", examples + "send.mjs"}, "python": {"python3", examples + "send.py"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var mu sync.Mutex
 			attempts := 0
 			pass := httputil.NewSingleHostReverseProxy(target)
@@ -61,24 +65,26 @@ func TestExampleSenders(t *testing.T) {
 			}))
 			defer road.Close()
 			text := "“" + name + "”\nsays \"hello\" \\ & 'you'"
-			out, err := s.example(command, road.URL, phone, text)
+			out, err := s.example(command, road.URL, numbers[name], text)
 			if err != nil || !strings.Contains(out, "msg_") || attempts != 3 {
 				t.Fatalf("%d attempts, %v: %s", attempts, err, out)
 			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
 			times := 0
-			for m, err := range s.api().List(t.Context(), client.Filter{}) {
+			for m, err := range s.api().List(ctx, client.Filter{To: new(numbers[name])}) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if *m.Text == text {
-					times++
-					s.untilFinal(m.ID)
+				times++
+				if m, err := s.api().Wait(ctx, m.ID, client.Final); err != nil || m.Status != client.StatusDelivered {
+					t.Errorf("it came to %+v, %v", m, err)
 				}
 			}
 			if times != 1 {
 				t.Errorf("it was accepted %d times", times)
 			}
-			if got := s.net.Handset(phone).Received(); len(got) == 0 || got[len(got)-1] != text {
+			if got := s.net.Handset(numbers[name]).Received(); !slices.Equal(got, []string{text}) {
 				t.Errorf("the handset shows %q", got)
 			}
 			// What is refused is said, and not tried again.

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -38,6 +39,9 @@ func TestQuickstart(t *testing.T) {
 				t.Logf("the %s terminal:\n%s", name, terminals[name].out.withoutPolls())
 			}
 		}
+		if _, err := os.Stat(filepath.Join(dir, "demo.env")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the demo left its key behind: %v", err)
+		}
 	})
 	var now *terminal
 	blocks := 0
@@ -61,6 +65,9 @@ func TestQuickstart(t *testing.T) {
 		default:
 			t.Errorf("a block is neither sh nor text:\n%s", s.text)
 		}
+	}
+	if info, err := os.Stat(filepath.Join(dir, "demo.env")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file with the key: %v, %v", info, err)
 	}
 	if blocks < 7 {
 		t.Errorf("only %d blocks were run", blocks)

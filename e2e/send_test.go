@@ -7,14 +7,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/creack/pty"
 
 	"gatewayd/client"
 	"gatewayd/sim"
@@ -68,6 +72,35 @@ func TestSendAndWait(t *testing.T) {
 	out, errs, status = s.gatewayd("send", "--url", s.base, "--wait", "--to", dead, "into the void")
 	if status != 1 || !strings.Contains(out, "undelivered: ") || !strings.Contains(errs, "not delivered") {
 		t.Errorf("exit %d, %q, %q", status, out, errs)
+	}
+}
+
+// On a terminal progress is one line, and a bar.
+func TestSendOnATerminal(t *testing.T) {
+	s := newSite(t, 1, fast(), "")
+	s.start()
+	onTerminal := func(args ...string) string {
+		cmd := s.command(args...)
+		terminal, err := pty.Start(cmd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer terminal.Close()
+		shown, _ := io.ReadAll(terminal) // its end is an error: the other side is gone
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v: %s", err, shown)
+		}
+		return string(shown)
+	}
+	if shown := onTerminal("send", "--wait", "--to", phone, "hello"); !regexp.MustCompile(`(?m)^msg_\w+ queued \(1 part, gsm7\) → .*sent → delivered after [0-9.]+ s\r?$`).MatchString(shown) {
+		t.Errorf("shown:\n%s", shown)
+	}
+	file := filepath.Join(t.TempDir(), "people.csv")
+	if err := os.WriteFile(file, []byte("to,text\n"+strings.Repeat(phone+",x\n", 150)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if shown := onTerminal("send", "--csv", file, "--at", "1h"); !strings.Contains(shown, "░] 100 of 150\r[███") || !strings.Contains(shown, "█] 150 of 150\r\n") {
+		t.Errorf("shown:\n%s", shown)
 	}
 }
 

@@ -101,8 +101,11 @@ func (s *sender) sendFile(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range twins {
+	for _, t := range twins[:min(5, len(twins))] {
 		fmt.Fprintln(out, "note:", t)
+	}
+	if n := len(twins) - 5; n > 0 {
+		fmt.Fprintf(out, "note: and %d more like these\n", n)
 	}
 	err = s.sendRows(cmd, d, c, rows)
 	var refused *client.Error
