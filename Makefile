@@ -22,7 +22,7 @@ build: ## leave bin/gatewayd; installs a C compiler if there is none
 	go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o bin/gatewayd ./cmd/gatewayd
 
 run: build ## start gatewayd demo: simulated modems, no hardware needed
-	bin/gatewayd demo
+	bin/gatewayd demo --env demo.env
 
 test: ## everything that CI checks; installs what it needs on a Debian machine with Go
 	@scripts/check

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -35,6 +36,7 @@ type demoOptions struct {
 	level         string
 	webhook       string
 	smsURL        string
+	env           string
 	latency       time.Duration
 }
 
@@ -60,10 +62,11 @@ func demoCommand() *cobra.Command {
 	}
 	cmd.Flags().IntVar(&o.modems, "modems", 2, "how many modems")
 	cmd.Flags().StringSliceVar(&o.personalities, "personality", []string{sim.Generic.Slug}, "what the modems are: "+strings.Join(slugs(), ", ")+"; several in turn")
-	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of the API and the pages")
+	cmd.Flags().StringVar(&o.listen, "listen", cmp.Or(os.Getenv("GATEWAYD_HTTP_LISTEN"), "127.0.0.1:8080"), "address of the API and the pages; also GATEWAYD_HTTP_LISTEN")
 	cmd.Flags().StringVar(&o.data, "data", "", "folder of the database; a fresh one that is removed at the end if not given")
 	cmd.Flags().StringVar(&o.webhook, "webhook", "", "URL that gets the events too; the demo prints them itself otherwise")
 	cmd.Flags().StringVar(&o.smsURL, "sms-url", "", "where the demo's Twilio account gets received texts")
+	cmd.Flags().StringVar(&o.env, "env", "", "file that gets GATEWAYD_URL and GATEWAYD_KEY, for other terminals to read in; it is removed at the end")
 	cmd.Flags().DurationVar(&o.latency, "latency", 1500*time.Millisecond, "what the simulated network takes for each part, on average")
 	logFlag(cmd, &o.level)
 	cmd.Flags().Lookup("log").DefValue, o.level = "warn", "warn"
@@ -161,9 +164,32 @@ func demo(ctx context.Context, out io.Writer, o demoOptions, profiles []sim.Prof
 	if err != nil {
 		return err
 	}
-
-	welcome(out, "http://"+reachable(listener.Addr().String()), token, account, accountToken, secret, o.webhook)
+	base := "http://" + reachable(listener.Addr().String())
+	if o.env != "" {
+		if err := writeEnv(o.env, base, token); err != nil {
+			return err
+		}
+		defer os.Remove(o.env)
+	}
+	welcome(out, base, token, account, accountToken, secret, o)
 	return g.Run(ctx)
+}
+
+// writeEnv leaves the address and the key where only this user can read them.
+func writeEnv(path, base, token string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".gatewayd-") // mode 0600
+	if err != nil {
+		return fmt.Errorf("--env: %w", err)
+	}
+	_, err = fmt.Fprintf(f, "export GATEWAYD_URL=%s\nexport GATEWAYD_KEY=%s\n", base, token)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("--env: %w", err)
+	}
+	return nil
 }
 
 // reachable names this machine instead of "every address", where no browser
@@ -202,7 +228,7 @@ func webhookSecret() (string, error) {
 	return "whsec_" + base64.StdEncoding.EncodeToString(b), nil
 }
 
-func welcome(out io.Writer, base, token, account, accountToken, secret, hook string) {
+func welcome(out io.Writer, base, token, account, accountToken, secret string, o demoOptions) {
 	fmt.Fprintf(out, `
 gatewayd demo: simulated modems on a simulated network. Nothing goes on the air.
 
@@ -221,11 +247,23 @@ Send a text to the simulated phone %s:
 
 Then open the phone under Handsets, read it, and answer from there.
 `, base, base, base, token, base, account, accountToken, demoHandset, base, token, demoHandset)
-	if hook == "" {
+	if o.env != "" {
+		fmt.Fprintf(out, "Another terminal knows address and key after this line:\n\n  . %s\n\n", sourced(o.env))
+	}
+	if o.webhook == "" {
 		fmt.Fprintf(out, "Webhooks are printed below as they arrive. Ctrl-C ends the demo.\n\n")
 		return
 	}
-	fmt.Fprintf(out, "Webhooks go to %s, signed with %s. Ctrl-C ends the demo.\n\n", hook, secret)
+	fmt.Fprintf(out, "Webhooks go to %s, signed with %s. Ctrl-C ends the demo.\n\n", o.webhook, secret)
+}
+
+// sourced is a path as the shell's "." finds it: without a slash it would look
+// in PATH.
+func sourced(path string) string {
+	if strings.Contains(path, "/") {
+		return path
+	}
+	return "./" + path
 }
 
 // receiver is the demo's own webhook receiver: it prints what arrives.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatewayd/client"
 	"gatewayd/config"
 	"gatewayd/modem/ports"
 	"gatewayd/sms"
@@ -71,7 +72,7 @@ Exit status 0 only if at least one can send.`,
 				d.list = c.Modems.List
 			}
 			if t.keyFile != "" || os.Getenv("GATEWAYD_KEY") != "" {
-				c, err := t.client()
+				c, err := t.connect(client.WithPatience(0))
 				if err != nil {
 					return err
 				}
@@ -86,11 +87,11 @@ Exit status 0 only if at least one can send.`,
 	return cmd
 }
 
-func (c *client) modems(ctx context.Context) ([]sms.Modem, error) {
+func (d *daemon) modems(ctx context.Context) ([]sms.Modem, error) {
 	var answer struct {
 		Modems []sms.Modem `json:"modems"`
 	}
-	err := c.call(ctx, http.MethodGet, "/v1/modems", nil, &answer)
+	err := d.ask(ctx, http.MethodGet, "/v1/modems", nil, &answer)
 	return answer.Modems, err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatewayd/client"
 	"gatewayd/modem"
 	"gatewayd/modem/ports"
 )
@@ -85,14 +86,14 @@ func (r *recorder) local(ctx context.Context, out, words io.Writer) error {
 
 // remote asks the daemon.
 func (r *recorder) remote(ctx context.Context, out io.Writer, name string) error {
-	c, err := r.client()
+	d, err := r.connect(client.WithPatience(0))
 	if err != nil {
 		return err
 	}
 	path := "/v1/modems/" + url.PathEscape(name)
 	if r.reset {
 		var answer []byte
-		if err := c.call(ctx, http.MethodPost, path+"/reset", nil, &answer); err != nil {
+		if err := d.ask(ctx, http.MethodPost, path+"/reset", nil, &answer); err != nil {
 			return err
 		}
 		select {
@@ -102,7 +103,7 @@ func (r *recorder) remote(ctx context.Context, out io.Writer, name string) error
 	}
 	var text []byte
 	query := fmt.Sprintf("/transcript?masked=%t", !r.unmasked)
-	if err := c.call(context.WithoutCancel(ctx), http.MethodGet, path+query, nil, &text); err != nil {
+	if err := d.ask(context.WithoutCancel(ctx), http.MethodGet, path+query, nil, &text); err != nil {
 		return err
 	}
 	_, err = out.Write(text)
