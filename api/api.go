@@ -23,18 +23,19 @@ import (
 
 	"gatewayd/auth"
 	"gatewayd/clock"
+	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
 )
 
-// Options are what New needs. Queue and Keys must be given.
+// Options are what New needs. Queue, Desk and Keys must be given.
 type Options struct {
 	Queue      *queue.Queue
+	Desk       *intake.Desk
 	Keys       *auth.Keys
 	Modems     Modems     // nil: none
 	Deliveries Deliveries // nil: no webhooks
 	Region     string     // ISO country whose national numbers are accepted; "": none
-	MaxParts   int        // of an outbound message; 0: 10
 
 	Metrics     prometheus.Gatherer // what /metrics serves; nil: nothing
 	MetricsOpen bool                // /metrics needs no key

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -32,7 +33,12 @@ func (f *fields) wrong(name, format string, args ...any) {
 	if len(*f.errs) >= maxErrors {
 		return
 	}
-	*f.errs = append(*f.errs, FieldError{f.path + name, fmt.Sprintf(format, args...)})
+	*f.errs = append(*f.errs, FieldError{Field: f.path + name, Detail: fmt.Sprintf(format, args...)})
+}
+
+// isWrong tells whether something was said about a field.
+func (f *fields) isWrong(name string) bool {
+	return slices.ContainsFunc(*f.errs, func(e FieldError) bool { return e.Field == f.path+name })
 }
 
 // take returns a member; absent and null are the same.

@@ -22,6 +22,7 @@ import (
 
 	"gatewayd/auth"
 	"gatewayd/db"
+	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
 )
@@ -79,6 +80,7 @@ func newBox(t testing.TB, s settings) *box {
 	if s.change != nil {
 		s.change(&o)
 	}
+	o.Desk = intake.New(intake.Options{Queue: q, Modems: o.Modems, Region: o.Region, Clock: o.Clock, Now: o.Now})
 	b.API = New(o)
 	b.handler = b.Handler()
 	return b

@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatewayd/failpoint"
+	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
 	"gatewayd/sms/number"
@@ -20,7 +21,7 @@ import (
 // sendMessage is POST /v1/messages.
 func (a *API) sendMessage(c echo.Context) error {
 	accepted, err := a.submit(c, maxMessageBody, func(body *object, errs *[]FieldError) []queue.Draft {
-		return []queue.Draft{a.draft(newFields(body, "", errs), a.now())}
+		return []queue.Draft{a.draft(callerOf(c), newFields(body, "", errs))}
 	})
 	if err != nil {
 		return err
@@ -31,14 +32,16 @@ func (a *API) sendMessage(c echo.Context) error {
 
 // sendBatch is POST /v1/messages/batch: all messages are accepted or none.
 func (a *API) sendBatch(c echo.Context) error {
-	accepted, err := a.submit(c, maxBatchBody, a.batch)
+	accepted, err := a.submit(c, maxBatchBody, func(body *object, errs *[]FieldError) []queue.Draft {
+		return a.batch(callerOf(c), body, errs)
+	})
 	if err != nil {
 		return err
 	}
 	return a.json(c, http.StatusAccepted, map[string]any{"messages": accepted})
 }
 
-func (a *API) batch(body *object, errs *[]FieldError) []queue.Draft {
+func (a *API) batch(who intake.Caller, body *object, errs *[]FieldError) []queue.Draft {
 	f := newFields(body, "", errs)
 	v, ok := f.take("messages")
 	list, isList := v.([]any)
@@ -54,7 +57,6 @@ func (a *API) batch(body *object, errs *[]FieldError) []queue.Draft {
 		f.wrong("messages", "has %d messages; at most %d are allowed", len(list), maxBatch)
 		return nil
 	}
-	now := a.now()
 	drafts := make([]queue.Draft, 0, len(list))
 	for i, v := range list {
 		o, ok := v.(*object)
@@ -62,7 +64,7 @@ func (a *API) batch(body *object, errs *[]FieldError) []queue.Draft {
 			f.wrong(fmt.Sprintf("messages[%d]", i), "must be an object")
 			continue
 		}
-		drafts = append(drafts, a.draft(newFields(o, fmt.Sprintf("messages[%d].", i), errs), now))
+		drafts = append(drafts, a.draft(who, newFields(o, fmt.Sprintf("messages[%d].", i), errs)))
 	}
 	return drafts
 }
@@ -77,7 +79,7 @@ func (a *API) submit(c echo.Context, limit int64, read func(*object, *[]FieldErr
 	}
 	body, ok := v.(*object)
 	if !ok {
-		return nil, wrong(FieldError{"body", "must be a JSON object"})
+		return nil, wrong(FieldError{Field: "body", Detail: "must be a JSON object"})
 	}
 	once, err := idempotency(c, body)
 	if err != nil {
@@ -96,13 +98,7 @@ func (a *API) submit(c echo.Context, limit int64, read func(*object, *[]FieldErr
 	if len(errs) > 0 {
 		return nil, wrong(errs...)
 	}
-	for i := range drafts {
-		drafts[i].KeyID = keyOf(c).ID
-	}
-	// A caller that hangs up now must not leave it open whether the message
-	// was taken: it is.
-	failpoint.Hit("api.before-commit")
-	accepted, replayed, err := a.o.Queue.Submit(context.WithoutCancel(r.Context()), drafts, once)
+	accepted, replayed, err := a.o.Desk.Submit(r.Context(), callerOf(c), drafts, once)
 	if replayed || err != nil {
 		return a.replayed(c, accepted, err)
 	}
@@ -111,10 +107,7 @@ func (a *API) submit(c echo.Context, limit int64, read func(*object, *[]FieldErr
 }
 
 func (a *API) replayed(c echo.Context, accepted []sms.Message, err error) ([]sms.Message, error) {
-	var draft *queue.DraftError
 	switch {
-	case errors.As(err, &draft):
-		return nil, wrong(FieldError{draft.Field, strings.TrimPrefix(draft.Detail, draft.Field+": ")})
 	case errors.Is(err, queue.ErrNotFound):
 		return nil, conflict.because("The message that this Idempotency-Key stands for was erased since; nothing was sent again.")
 	case err != nil:
@@ -134,7 +127,7 @@ func idempotency(c echo.Context, body *object) (*queue.Idempotency, error) {
 	key := values[0]
 	if len(values) > 1 || key == "" || len(key) > 255 ||
 		strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, wrong(FieldError{"Idempotency-Key", "must be one header of 1 to 255 visible ASCII characters"})
+		return nil, wrong(FieldError{Field: "Idempotency-Key", Detail: "must be one header of 1 to 255 visible ASCII characters"})
 	}
 	// The path counts as part of the body: a batch is not a repetition of a
 	// single message.
@@ -237,7 +230,7 @@ func (a *API) eraseNumber(c echo.Context) error {
 		// Companies send under names, which are kept as they came.
 		name := param(c, "number")
 		if !strings.ContainsFunc(name, unicode.IsLetter) || checkLine(name, 20) != "" {
-			return wrong(FieldError{"number", err.Error()})
+			return wrong(FieldError{Field: "number", Detail: err.Error()})
 		}
 		n = name
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
 )
@@ -62,7 +63,7 @@ func TestFromPinsTheModem(t *testing.T) {
 			t.Fatal(err)
 		}
 		var errs []FieldError
-		if d := b.draft(newFields(v.(*object), "", &errs), time.Now()); d.Pin != pin || len(errs) > 0 {
+		if d := b.draft(intake.Caller{}, newFields(v.(*object), "", &errs)); d.Pin != pin || len(errs) > 0 {
 			t.Errorf("from %s is bound to %q, %v", from, d.Pin, errs)
 		}
 	}

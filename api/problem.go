@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatewayd/auth"
+	"gatewayd/intake"
 	"gatewayd/queue"
 )
 
@@ -73,12 +74,8 @@ var (
 var catalogue = []*kind{damaged, notJSON, badRequest, noKey, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict,
 	tooLarge, wrongMediaType, invalidFields, keyReused, tooManyAttempts, internal, queueFull, diskFull, storage, notReady}
 
-// FieldError says what is wrong with one field. Its detail reads on from the
-// field's name: "must be a whole number from 0 to 9".
-type FieldError struct {
-	Field  string `json:"field"`
-	Detail string `json:"detail"`
-}
+// FieldError says what is wrong with one field.
+type FieldError = intake.FieldError
 
 // problem is an error as a client sees it.
 type problem struct {
@@ -121,9 +118,12 @@ func wrong(fields ...FieldError) *problem {
 func problemOf(err error) *problem {
 	var p *problem
 	var he *echo.HTTPError
+	var refused intake.Refused
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.As(err, &refused):
+		return wrong(refused...)
 	case errors.As(err, &he):
 		return problemOfEcho(he)
 	case errors.Is(err, queue.ErrFull):
@@ -142,7 +142,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, queue.ErrConflict):
 		p = conflict.because("%s.", capital(err.Error()))
 	case errors.Is(err, queue.ErrBadCursor):
-		return wrong(FieldError{"cursor", "is not one that this list gave; begin again without it"})
+		return wrong(FieldError{Field: "cursor", Detail: "is not one that this list gave; begin again without it"})
 	case errors.Is(err, auth.ErrInvalid):
 		p = noKey.because("The API key is unknown, expired or revoked.")
 	default:

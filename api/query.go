@@ -37,7 +37,7 @@ func newQuery(c echo.Context) *query {
 }
 
 func (q *query) wrong(name, format string, args ...any) {
-	q.errs = append(q.errs, FieldError{name, fmt.Sprintf(format, args...)})
+	q.errs = append(q.errs, FieldError{Field: name, Detail: fmt.Sprintf(format, args...)})
 }
 
 // done returns all that was wrong as one error.

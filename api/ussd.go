@@ -43,7 +43,7 @@ func readUSSD(c echo.Context) (step sms.USSD, err error) {
 	}
 	o, ok := v.(*object)
 	if !ok {
-		return step, wrong(FieldError{"body", "must be a JSON object"})
+		return step, wrong(FieldError{Field: "body", Detail: "must be a JSON object"})
 	}
 	var errs []FieldError
 	f := newFields(o, "", &errs)

@@ -24,6 +24,7 @@ import (
 	"gatewayd/clock"
 	"gatewayd/db"
 	"gatewayd/failpoint"
+	"gatewayd/intake"
 	"gatewayd/modem"
 	"gatewayd/queue"
 	"gatewayd/sms"
@@ -78,6 +79,7 @@ type Gateway struct {
 	canaries   *canaries
 	metrics    *modem.Metrics
 	webhooks   *webhook.Webhooks
+	desk       *intake.Desk
 	server     *http.Server
 }
 
@@ -150,8 +152,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
+	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now})
 	a := api.New(api.Options{
-		Queue: g.queue, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
+		Queue: g.queue, Desk: g.desk, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
 		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})

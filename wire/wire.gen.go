@@ -39,6 +39,12 @@ const (
 	HealingStepResync HealingStep = "resync"
 )
 
+// Defines values for HealthStatus.
+const (
+	HealthStatusOk    HealthStatus = "ok"
+	HealthStatusReady HealthStatus = "ready"
+)
+
 // Defines values for MessageEncoding.
 const (
 	MessageEncodingGsm7        MessageEncoding = "gsm7"
@@ -127,24 +133,6 @@ const (
 	WaitingTypeOther     WaitingType = "other"
 	WaitingTypeVideo     WaitingType = "video"
 	WaitingTypeVoicemail WaitingType = "voicemail"
-)
-
-// Defines values for HealthStatus.
-const (
-	HealthStatusOk    HealthStatus = "ok"
-	HealthStatusReady HealthStatus = "ready"
-)
-
-// Defines values for Healthz200JSONResponseBodyStatus.
-const (
-	Healthz200JSONResponseBodyStatusOk    Healthz200JSONResponseBodyStatus = "ok"
-	Healthz200JSONResponseBodyStatusReady Healthz200JSONResponseBodyStatus = "ready"
-)
-
-// Defines values for Readyz200JSONResponseBodyStatus.
-const (
-	Readyz200JSONResponseBodyStatusOk    Readyz200JSONResponseBodyStatus = "ok"
-	Readyz200JSONResponseBodyStatusReady Readyz200JSONResponseBodyStatus = "ready"
 )
 
 // Defines values for ListEventsParamsHeartbeat.
@@ -274,6 +262,14 @@ type Event struct {
 
 // HealingStep resync: escape and ask again. reopen: close and open the port. radio: +CFUN off and on. reset: the modem's own restart. power: USB power. park: set aside for an hour.
 type HealingStep string
+
+// Health defines model for Health.
+type Health struct {
+	Status HealthStatus `json:"status"`
+}
+
+// HealthStatus defines model for Health.Status.
+type HealthStatus string
 
 // MMS An m-notification.ind: a multimedia message can be fetched from `location`, over the SIM's own data connection.
 type MMS struct {
@@ -657,14 +653,6 @@ type Conflict = Problem
 // Forbidden defines model for Forbidden.
 type Forbidden = Problem
 
-// Health defines model for Health.
-type Health struct {
-	Status HealthStatus `json:"status"`
-}
-
-// HealthStatus defines model for Health.Status.
-type HealthStatus string
-
 // Internal defines model for Internal.
 type Internal = Problem
 
@@ -685,12 +673,6 @@ type Unavailable = Problem
 
 // WrongMediaType defines model for WrongMediaType.
 type WrongMediaType = Problem
-
-// Healthz200JSONResponseBodyStatus defines parameters for Healthz.
-type Healthz200JSONResponseBodyStatus string
-
-// Readyz200JSONResponseBodyStatus defines parameters for Readyz.
-type Readyz200JSONResponseBodyStatus string
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {

@@ -1,0 +1,171 @@
+package intake
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"gatewayd/queue"
+	"gatewayd/sms"
+	"gatewayd/sms/number"
+	"gatewayd/sms/pdu"
+)
+
+// Message is what somebody wants sent, as he wrote it. Doors differ in how they
+// are spoken to and check that; what a message may be is checked by Draft.
+type Message struct {
+	To   string // E.164, national where a region is set, or a short code
+	From string // name or number of the modem that must send; "": any
+	// A message has a text or data.
+	Text           *string
+	Data           []byte // nil: none
+	Port           int    // application port of data; 0: none
+	Priority       *int   // 0 to 9; nil: sms.DefaultPriority
+	SendAt         time.Time
+	ExpiresAt      time.Time
+	Flash          bool
+	DeliveryReport *bool             // nil: yes
+	OnUnconfirmed  sms.OnUnconfirmed // "": sms.Resend
+	CallbackURL    string
+	ClientID       string
+	Metadata       map[string]string
+}
+
+// reading is a message that is being read, and what is wrong with it.
+type reading struct {
+	*Desk
+	m    Message
+	d    queue.Draft
+	errs []FieldError
+}
+
+func (r *reading) wrong(field, format string, args ...any) {
+	r.errs = append(r.errs, FieldError{field, fmt.Sprintf(format, args...)})
+}
+
+// Draft makes a message ready for Submit. The errors are all that is wrong with
+// it; their fields have the names of the API.
+func (d *Desk) Draft(who Caller, m Message) (queue.Draft, []FieldError) {
+	r := reading{Desk: d, m: m, d: queue.Draft{KeyID: who.KeyID, Message: sms.Message{
+		Direction: sms.Outbound, Priority: sms.DefaultPriority, Flash: m.Flash, DeliveryReport: true, OnUnconfirmed: m.OnUnconfirmed,
+		CallbackURL: m.CallbackURL, ClientID: m.ClientID, Metadata: m.Metadata, SendAt: m.SendAt, ExpiresAt: m.ExpiresAt,
+	}}}
+	if m.DeliveryReport != nil {
+		r.d.DeliveryReport = *m.DeliveryReport
+	}
+	if m.OnUnconfirmed == "" {
+		r.d.OnUnconfirmed = sms.Resend
+	}
+	if m.Priority != nil {
+		if r.d.Priority = *m.Priority; r.d.Priority < 0 || r.d.Priority >= queue.Priorities {
+			r.wrong("priority", "must be a whole number from 0 to %d", queue.Priorities-1)
+		}
+	}
+	r.recipient()
+	r.content()
+	r.sender()
+	r.life()
+	return r.d, r.errs
+}
+
+func (r *reading) recipient() {
+	if r.m.To == "" {
+		r.wrong("to", "is missing")
+		return
+	}
+	n, err := number.Parse(r.m.To, r.o.Region)
+	if err != nil {
+		r.wrong("to", "%s", err)
+	}
+	r.d.To = n
+}
+
+// content reads text, or data with port.
+func (r *reading) content() {
+	if r.m.Port != 0 && r.m.Data == nil {
+		r.wrong("port", "belongs to data; a text has none")
+	}
+	switch {
+	case r.m.Text != nil && r.m.Data != nil:
+		r.wrong("data", "can't be sent together with text")
+	case r.m.Text != nil:
+		r.text(*r.m.Text)
+	case r.m.Data != nil:
+		r.d.Data, r.d.Port = r.m.Data, r.m.Port
+		if n := pdu.AnalyseData(len(r.m.Data), r.m.Port != 0).Parts; n > r.o.MaxParts {
+			r.wrong("data", "needs %d parts; at most %d are allowed", n, r.o.MaxParts)
+		}
+	default:
+		r.wrong("text", "is missing")
+	}
+}
+
+func (r *reading) text(text string) {
+	analysis, err := pdu.Analyse(text)
+	switch {
+	case text == "":
+		r.wrong("text", "is empty")
+	case err != nil:
+		r.wrong("text", "%s", strings.TrimPrefix(err.Error(), "text: "))
+	case analysis.Parts > r.o.MaxParts:
+		r.wrong("text", "needs %d parts as %s%s; at most %d are allowed",
+			analysis.Parts, analysis.Encoding, because(analysis), r.o.MaxParts)
+	}
+	r.d.Text = text
+}
+
+// because names the character that made a text need more than twice the room.
+func because(a pdu.Analysis) string {
+	if a.ForcedBy == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (because of %q)", a.ForcedBy)
+}
+
+// sender reads from: the name or the number of the modem that must send.
+func (r *reading) sender() {
+	if r.m.From == "" {
+		return
+	}
+	m, ok := r.modem(r.m.From)
+	if !ok {
+		r.wrong("from", "is neither the name nor the number of a modem; GET /v1/modems lists them")
+		return
+	}
+	r.d.Pin = m.Name
+	if r.d.From = m.Number; r.d.From == "" {
+		r.d.From = m.Name
+	}
+}
+
+// modem finds a modem by its name, else by its SIM's number.
+func (d *Desk) modem(nameOrNumber string) (sms.Modem, bool) {
+	if d.o.Modems == nil {
+		return sms.Modem{}, false
+	}
+	if m, ok := d.o.Modems.Get(nameOrNumber); ok && !m.Unidentified {
+		return m, true
+	}
+	n, err := number.Parse(nameOrNumber, d.o.Region)
+	if err != nil {
+		return sms.Modem{}, false
+	}
+	for _, m := range d.o.Modems.List() {
+		if m.Number != "" && m.Number == n {
+			return m, true
+		}
+	}
+	return sms.Modem{}, false
+}
+
+// life checks from when on and until when the message may be sent. A send_at in
+// the past means now.
+func (r *reading) life() {
+	switch {
+	case r.m.ExpiresAt.IsZero():
+	case !r.m.ExpiresAt.After(r.o.Now()) && r.o.Clock.Trusted():
+		r.wrong("expires_at", "is in the past")
+	case !r.m.ExpiresAt.After(r.m.SendAt):
+		r.wrong("expires_at", "must be later than send_at")
+	}
+}
