@@ -9,7 +9,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatewayd/auth"
-	"gatewayd/intake"
 )
 
 // cookieName holds the session of a browser that swapped a key for it.
@@ -20,9 +19,6 @@ const contextKey = "gatewayd.key"
 
 // keyOf is the API key that a guarded handler was asked with.
 func keyOf(c echo.Context) *auth.Key { return c.Get(contextKey).(*auth.Key) }
-
-// callerOf is who hands messages in.
-func callerOf(c echo.Context) intake.Caller { return intake.Caller{KeyID: keyOf(c).ID} }
 
 // guard lets a request through that comes with a key that has the scope.
 func (a *API) guard(scope auth.Scope, next echo.HandlerFunc) echo.HandlerFunc {

@@ -1,34 +1,25 @@
 package api
 
 import (
-	"net/http"
+	"context"
 	"time"
 
-	"github.com/labstack/echo/v4"
-
 	"gatewayd/clock"
+	. "gatewayd/wire"
 )
 
-// clockJSON is the answer of GET /v1/clock.
-type clockJSON struct {
-	Time     time.Time     `json:"time"`
-	Trusted  bool          `json:"trusted"`
-	Source   *clock.Source `json:"source"`
-	WallTime time.Time     `json:"wall_time"`
-	Advice   *string       `json:"advice"`
-}
-
-// getClock is GET /v1/clock: what time it is here, and whether that is sure.
-func (a *API) getClock(c echo.Context) error {
+// GetClock says what time it is here, and whether that is sure.
+func (a server) GetClock(context.Context, GetClockRequestObject) (GetClockResponseObject, error) {
 	s := a.o.Clock.Status()
-	v := clockJSON{Time: s.Time.UTC().Truncate(time.Millisecond), WallTime: s.Wall.UTC().Truncate(time.Millisecond), Trusted: true}
+	v := GetClock200JSONResponse{Time: s.Time.UTC().Truncate(time.Millisecond), WallTime: s.Wall.UTC().Truncate(time.Millisecond), Trusted: true}
 	if s.Source != clock.Nobody {
-		v.Source = &s.Source
+		source := ClockSource(s.Source)
+		v.Source = &source
 	} else {
 		advice := adviceOn(s)
 		v.Trusted, v.Advice = false, &advice
 	}
-	return a.json(c, http.StatusOK, v)
+	return v, nil
 }
 
 // adviceOn says what an unset clock means and how it is set; "" if it is set.

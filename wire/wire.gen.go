@@ -497,6 +497,8 @@ type NewMessage struct {
 	ClientID *string `json:"client_id,omitempty"`
 
 	// Data Binary user data instead of a text.
+	//
+	// Examples: AAEC/w==
 	Data *[]byte `json:"data,omitempty"`
 
 	// DeliveryReport Ask for a status report. Without one, sent is the final status.
