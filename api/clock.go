@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"gatewayd/clock"
-	. "gatewayd/wire"
+	"gatewayd/wire"
 )
 
 // GetClock says what time it is here, and whether that is sure.
@@ -13,7 +13,7 @@ func (a server) GetClock(context.Context, GetClockRequestObject) (GetClockRespon
 	s := a.o.Clock.Status()
 	v := GetClock200JSONResponse{Time: s.Time.UTC().Truncate(time.Millisecond), WallTime: s.Wall.UTC().Truncate(time.Millisecond), Trusted: true}
 	if s.Source != clock.Nobody {
-		source := ClockSource(s.Source)
+		source := wire.ClockSource(s.Source)
 		v.Source = &source
 	} else {
 		advice := adviceOn(s)

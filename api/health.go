@@ -9,12 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	. "gatewayd/wire"
+	"gatewayd/wire"
 )
 
 // Healthz says that the process answers.
 func (a server) Healthz(context.Context, HealthzRequestObject) (HealthzResponseObject, error) {
-	return Healthz200JSONResponse{HealthJSONResponse{Status: HealthStatusOk}}, nil
+	return Healthz200JSONResponse{HealthJSONResponse{Status: wire.HealthStatusOk}}, nil
 }
 
 // Readyz says whether messages are accepted. Modems don't matter: what is
@@ -33,7 +33,7 @@ func (a server) Readyz(ctx context.Context, _ ReadyzRequestObject) (ReadyzRespon
 	if _, _, err := a.o.Queue.Span(ctx); err != nil {
 		return nil, unready("The database does not answer.", err)
 	}
-	return Readyz200JSONResponse{HealthJSONResponse{Status: HealthStatusReady}}, nil
+	return Readyz200JSONResponse{HealthJSONResponse{Status: wire.HealthStatusReady}}, nil
 }
 
 func unready(detail string, cause error) error {

@@ -17,12 +17,12 @@ import (
 	"gatewayd/queue"
 	"gatewayd/sms"
 	"gatewayd/sms/number"
-	. "gatewayd/wire"
+	"gatewayd/wire"
 )
 
 // SendMessage takes one message in.
 func (a server) SendMessage(ctx context.Context, r SendMessageRequestObject) (SendMessageResponseObject, error) {
-	accepted, header, err := a.submit(ctx, r.Params.IdempotencyKey, []NewMessage{*r.Body})
+	accepted, header, err := a.submit(ctx, r.Params.IdempotencyKey, []wire.NewMessage{*r.Body})
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (a server) SendBatch(ctx context.Context, r SendBatchRequestObject) (SendBa
 
 // submit reads and queues messages that stand in the body, in the array of this
 // name if they are a batch. The answer is given only once they are durable.
-func (a server) submit(ctx context.Context, key *string, messages []NewMessage, batch ...string) ([]sms.Message, map[string]string, error) {
+func (a server) submit(ctx context.Context, key *string, messages []wire.NewMessage, batch ...string) ([]sms.Message, map[string]string, error) {
 	in := from(ctx)
 	once := in.once(key)
 	if once != nil {
@@ -81,7 +81,7 @@ func (a server) submit(ctx context.Context, key *string, messages []NewMessage, 
 }
 
 // order is a message as the desk takes it.
-func order(m NewMessage) intake.Message {
+func order(m wire.NewMessage) intake.Message {
 	o := intake.Message{
 		To: m.To, From: or(m.From, ""), Text: m.Text, Port: or(m.Port, 0), Priority: m.Priority,
 		SendAt: or(m.SendAt, time.Time{}), ExpiresAt: or(m.ExpiresAt, time.Time{}), Flash: or(m.Flash, false), DeliveryReport: m.DeliveryReport,
