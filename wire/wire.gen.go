@@ -188,6 +188,21 @@ type Balance struct {
 	Low *string `json:"low"`
 }
 
+// Call An incoming call: the data of call.received.
+type Call struct {
+	At time.Time `json:"at"`
+
+	// From Null when the caller shows no number.
+	From *string `json:"from"`
+
+	// HungUp The gateway ends it; else it rings until the caller gives up.
+	HungUp bool   `json:"hung_up"`
+	Modem  string `json:"modem"`
+
+	// To The SIM's number, else the modem's name.
+	To string `json:"to"`
+}
+
 // Clock defines model for Clock.
 type Clock struct {
 	// Advice What to do while it is not trusted.
@@ -245,8 +260,8 @@ type Event struct {
 	// ClockUncertain The clock was not set then: timestamp may be years off.
 	ClockUncertain bool `json:"clock_uncertain"`
 
-	// Data The message or the modem as it was right after the event, the call (Call) or the alarm (Alarm).
-	Data interface{} `json:"data"`
+	// Data The message or the modem as it was right after the event, the call or the alarm.
+	Data any `json:"data"`
 
 	// ID Its sequence in the log.
 	ID        int64     `json:"id"`
@@ -680,6 +695,8 @@ type WrongMediaType = Problem
 type ListEventsParams struct {
 	// After The id of the last event that is known already. Pages without it begin with the oldest event that is kept.
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit How many a page has at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Heartbeat Of a stream: `comment`, or `event` for scripts in browsers, which see no comments.
@@ -694,6 +711,7 @@ type ListEventsParamsHeartbeat string
 
 // ListMessagesParams defines parameters for ListMessages.
 type ListMessagesParams struct {
+	// Direction Which way they went.
 	Direction *Direction `form:"direction,omitempty" json:"direction,omitempty"`
 
 	// Status One status or several, with commas between them.
@@ -716,7 +734,9 @@ type ListMessagesParams struct {
 
 	// Cursor The next_cursor of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
-	Limit  *Limit  `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // SendMessageParams defines parameters for SendMessage.
@@ -759,6 +779,7 @@ type AskNetwork200JSONResponseBodyState string
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
 type ListDeliveriesParams struct {
+	// Status What became of them.
 	Status *DeliveryStatus `form:"status,omitempty" json:"status,omitempty"`
 
 	// Endpoint As a delivery shows it.
@@ -766,7 +787,9 @@ type ListDeliveriesParams struct {
 
 	// Cursor The next_cursor of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
-	Limit  *Limit  `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // SendMessageJSONRequestBody defines body for SendMessage for application/json ContentType.
