@@ -23,6 +23,7 @@ var open = map[string]string{
 	"GET /healthz":        "shows nothing",
 	"GET /readyz":         "shows nothing but ready or not",
 	"GET /openapi.json":   "the same on every box",
+	"GET /docs":           "the same on every box",
 	"GET /sign-in":        "a form",
 	"POST /sign-in":       "takes a key",
 	"POST /sign-out":      "ends what comes with it",

@@ -64,7 +64,8 @@ type API struct {
 	templates *template.Template
 	contract  map[string]*operation  // what the document says, by operationId
 	document  func() ([]byte, error) // the OpenAPI document as JSON
-	listeners atomic.Int64           // event streams that are open
+	docs      func() (*docsView, error)
+	listeners atomic.Int64 // event streams that are open
 
 	once     sync.Once
 	stopping chan struct{}
@@ -88,6 +89,7 @@ func New(o Options) *API {
 		attempts:  auth.NewAttempts(10, 30*time.Second),
 		templates: parseTemplates(),
 		document:  sync.OnceValues(documentJSON),
+		docs:      sync.OnceValues(viewDocs),
 		stopping:  make(chan struct{}),
 	}
 	var err error
@@ -116,6 +118,7 @@ func (a *API) routes() []route {
 	return []route{
 		{"GET", "/v1/events", auth.Read, a.checked(a.contract["listEvents"], a.listEvents)},
 		{"GET", "/openapi.json", "", a.openAPI},
+		{"GET", "/docs", "", a.docsPage},
 		{"GET", "/metrics", metrics, a.metrics},
 		{"GET", "/", auth.Read, a.statusPage},
 		{"GET", "/messages/:id", auth.Read, a.messagePage},

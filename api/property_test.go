@@ -23,7 +23,7 @@ import (
 
 // hostile are texts that nobody should send.
 var hostile = []string{
-	"", " ", "\x00", "a\r\nb: c", "\x1b[2J", "‮abc", "é́́", "𝕏😀👩‍👩‍👧", "'; DROP TABLE messages;--", "<script>alert(1)</script>", "{{.}}", "%s%n%d",
+	"", " ", "\x00", "a\r\nb: c", "\x1b[2J", "\u202eabc", "é́́", "𝕏😀👩\u200d👩\u200d👧", "'; DROP TABLE messages;--", "<script>alert(1)</script>", "{{.}}", "%s%n%d",
 	"../../etc/passwd", "..", ".", "null", "true", "-1", "0", "1e999", "NaN", "99999999999999999999", "9223372036854775807", "9223372036854775808",
 	"2030-02-30T00:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "+", "+49", "＋４９１７０１２３４５６７", "\ufeff", "\uffff",
 	strings.Repeat("a", 300), strings.Repeat("ж", 5000), "a,b,,", "msg_", "gw_x",
