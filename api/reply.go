@@ -49,6 +49,7 @@ func (r reply) VisitGetModemResponse(w http.ResponseWriter) error       { return
 func (r reply) VisitResetModemResponse(w http.ResponseWriter) error     { return r.write(w) }
 func (r reply) VisitAskNetworkResponse(w http.ResponseWriter) error     { return r.write(w) }
 func (r reply) VisitGetQueueResponse(w http.ResponseWriter) error       { return r.write(w) }
+func (r reply) VisitGetClockResponse(w http.ResponseWriter) error       { return r.write(w) }
 func (r reply) VisitListDeliveriesResponse(w http.ResponseWriter) error { return r.write(w) }
 func (r reply) VisitDropDeliveryResponse(w http.ResponseWriter) error   { return r.write(w) }
 func (r reply) VisitRetryDeliveryResponse(w http.ResponseWriter) error  { return r.write(w) }
