@@ -21,6 +21,7 @@ type Config struct {
 	DataDir       string
 	DefaultRegion string // ISO 3166-1 alpha-2, "" none
 	HTTP          HTTP
+	Twilio        Twilio
 	Queue         Queue
 	Disk          Disk
 	Clock         Clock
@@ -37,6 +38,13 @@ type HTTP struct {
 	TLSCertificate string // path, "" for plain HTTP
 	TLSKey         string
 	MetricsOpen    bool // /metrics needs no key
+}
+
+// Twilio says where programs are answered that take the gateway for
+// api.twilio.com; "" is nowhere.
+type Twilio struct {
+	ProxyListen string // by CONNECT
+	TLSListen   string // by name
 }
 
 // Queue sets the two rings and their waits.

@@ -164,6 +164,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		"http.metrics_open": "true", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
 		"queue.report_wait": "4s", "queue.assembly_wait": "5s", "clock.trust": "always", "history.keep": "5h", "disk.reserve": "5MB", "disk.ballast": "6MiB", "history.keep_texts": "4h", "modems.discover": "false",
 		"modems.calls": "ring", "modems.canary.every": "6h", "modems.canary.wait": "7m",
+		"twilio.proxy_listen": "127.0.0.1:2", "twilio.tls_listen": "127.0.0.1:3",
 	}
 	var env []string
 	for _, f := range scalarFields(&Config{}) {
@@ -177,6 +178,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	want := &Config{
 		DataDir: "/tmp", DefaultRegion: "DE",
 		HTTP:    HTTP{Listen: "0.0.0.0:1", MetricsOpen: true},
+		Twilio:  Twilio{"127.0.0.1:2", "127.0.0.1:3"},
 		Queue:   Queue{1, 2, 3 * time.Second, 4 * time.Second, 5 * time.Second},
 		Disk:    Disk{5e6, 6 << 20},
 		Clock:   Clock{TrustAlways},
@@ -212,7 +214,7 @@ var mistakes = []struct {
 	{"upper case", "HTTP:\n  listen: 127.0.0.1:1\n", nil,
 		[]string{"HTTP: unknown key, did you mean http? (line 1)"}},
 	{"a flat key", "http.listen: 127.0.0.1:1\n", nil,
-		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, queue, disk, clock, history, modems, webhooks, hub (line 1)"}},
+		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, twilio, queue, disk, clock, history, modems, webhooks, hub (line 1)"}},
 	{"twice", "data_dir: /a\ndata_dir: /b\n", nil,
 		[]string{"data_dir: this key stands here twice (line 2)"}},
 	{"shapes", "http: 8080\nqueue: [1]\nmodems: {list: {name: a}}\ndata_dir: {a: b}\n", nil, []string{
@@ -221,7 +223,7 @@ var mistakes = []struct {
 		"modems.list: a list is expected here, each entry behind a dash (line 3)",
 		"data_dir: one value is expected here, not a list or a section (line 4)"}},
 	{"not a mapping", "- a\n", nil,
-		[]string{"a section is expected here, with the keys data_dir, default_region, http, queue, disk, clock, history, modems, webhooks, hub"}},
+		[]string{"a section is expected here, with the keys data_dir, default_region, http, twilio, queue, disk, clock, history, modems, webhooks, hub"}},
 	{"every mistake at once", "http:\n  listen: \"8080\"\nqueue:\n  outbound_capacity: many\n  report_wait: 60\ndefault_region: UK\nmodems:\n  discover: perhaps\n", nil, []string{
 		`http.listen: "8080" is not allowed: an address and a port from 0 to 65535, such as 127.0.0.1:8080, [::1]:8080 or :8080 (line 2)`,
 		`queue.outbound_capacity: "many" is not allowed: a whole number from 1 to 10000000 (line 4)`,

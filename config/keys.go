@@ -25,6 +25,8 @@ func scalarFields(c *Config) []field {
 		{path: "http.tls.certificate", read: text(&c.HTTP.TLSCertificate)},
 		{path: "http.tls.key", read: text(&c.HTTP.TLSKey)},
 		{path: "http.metrics_open", def: "false", read: boolean(&c.HTTP.MetricsOpen)},
+		{path: "twilio.proxy_listen", read: optional(address(&c.Twilio.ProxyListen))},
+		{path: "twilio.tls_listen", read: optional(address(&c.Twilio.TLSListen))},
 		{path: "queue.outbound_capacity", def: "100000", read: number(&c.Queue.OutboundCapacity, 1, maxCapacity)},
 		{path: "queue.inbound_capacity", def: "100000", read: number(&c.Queue.InboundCapacity, 1, maxCapacity)},
 		{path: "queue.unconfirmed_wait", def: "2m", read: duration(&c.Queue.UnconfirmedWait, minWait, maxWait)},

@@ -140,6 +140,19 @@ func address(p *string) func(string) error {
 	}
 }
 
+// optional takes nothing too.
+func optional(read func(string) error) func(string) error {
+	return func(raw string) error {
+		if raw == "" {
+			return nil
+		}
+		if err := read(raw); err != nil {
+			return fmt.Errorf("empty, or %w", err)
+		}
+		return nil
+	}
+}
+
 var (
 	hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?$`)
 	// labelForm is what may be a metric's label, a segment of a path and the

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -28,6 +29,7 @@ import (
 	"gatewayd/modem"
 	"gatewayd/queue"
 	"gatewayd/sms"
+	"gatewayd/twilio/standin"
 	"gatewayd/webhook"
 )
 
@@ -46,11 +48,13 @@ type Options struct {
 	Webhooks    []webhook.Endpoint
 	Listener    net.Listener // where HTTP is served
 	Certificate *tls.Certificate
-	MetricsOpen bool                    // /metrics without a key
-	Pages       map[string]http.Handler // further pages behind the sign-in
-	Version     string
-	Log         *slog.Logger
-	Clock       *clock.Clock // nil: the machine's clock is right
+	// Where programs are answered that take the gateway for api.twilio.com; nil: nowhere.
+	TwilioProxy, TwilioTLS net.Listener
+	MetricsOpen            bool                    // /metrics without a key
+	Pages                  map[string]http.Handler // further pages behind the sign-in
+	Version                string
+	Log                    *slog.Logger
+	Clock                  *clock.Clock // nil: the machine's clock is right
 	// For tests in virtual time: see db.Options and webhook.Options.
 	SingleConn bool
 	PollEvery  time.Duration // of modems; 0: as often as they are
@@ -81,6 +85,7 @@ type Gateway struct {
 	webhooks   *webhook.Webhooks
 	desk       *intake.Desk
 	server     *http.Server
+	twilio     *standin.StandIn // nil: no program is told that this is api.twilio.com
 }
 
 // The daemon ends within ten seconds, a part on the air after eight at most.
@@ -153,10 +158,13 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Clock: g.clock, Now: now})
+	if err := g.standIn(); err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
 	a := api.New(api.Options{
 		Queue: g.queue, Desk: g.desk, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Region: o.Region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
-		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
+		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})
 	g.server = a.Server()
 	if o.Certificate != nil {
@@ -164,6 +172,26 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	failpoint.Hit("gateway.built")
 	return g, nil
+}
+
+// standIn prepares to answer in the place of api.twilio.com, where that is wanted.
+func (g *Gateway) standIn() (err error) {
+	if g.o.TwilioProxy == nil && g.o.TwilioTLS == nil {
+		return nil
+	}
+	g.twilio, err = standin.New(standin.Options{
+		Dir: g.o.DataDir, Proxy: g.o.TwilioProxy, TLS: g.o.TwilioTLS, Now: g.clock.Now, Log: g.log,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.server.Handler.ServeHTTP(w, r) }),
+	})
+	if err != nil {
+		return err
+	}
+	g.o.Pages = maps.Clone(g.o.Pages)
+	if g.o.Pages == nil {
+		g.o.Pages = map[string]http.Handler{}
+	}
+	g.o.Pages[standin.Base] = g.twilio.Pages()
+	return nil
 }
 
 // listModems makes the modems that are configured, and those that were here
@@ -219,6 +247,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 
 	if g.o.Listener != nil {
 		group.Go(func() error { return g.serve(ctx) })
+	}
+	if g.twilio != nil {
+		group.Go(func() error { return wrap("twilio", g.twilio.Run(ctx)) })
 	}
 	group.Go(func() error { g.watchFile(ctx); return nil })
 	group.Go(func() error { g.dispatch.follow(ctx, g.queue, g.log); return nil })

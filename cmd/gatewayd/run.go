@@ -123,6 +123,16 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 	if o.Listener, err = listen(c.HTTP.Listen); err != nil {
 		return o, fmt.Errorf("http.listen: %w", err)
 	}
+	if c.Twilio.ProxyListen != "" {
+		if o.TwilioProxy, err = listen(c.Twilio.ProxyListen); err != nil {
+			return o, fmt.Errorf("twilio.proxy_listen: %w", err)
+		}
+	}
+	if c.Twilio.TLSListen != "" {
+		if o.TwilioTLS, err = listen(c.Twilio.TLSListen); err != nil {
+			return o, fmt.Errorf("twilio.tls_listen: %w", err)
+		}
+	}
 	return o, nil
 }
 
