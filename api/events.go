@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -28,28 +29,28 @@ const (
 // listEvents is GET /v1/events: the event log as it grows, or as pages.
 func (a *API) listEvents(c echo.Context) error {
 	r := c.Request()
+	q := newQuery(c)
+	after := q.integer("after", 0, math.MaxInt64, -1)
 	stream := wantsStream(r)
-	if other := map[bool]string{true: "limit", false: "heartbeat"}[stream]; c.QueryParams().Has(other) {
-		return wrong(FieldError{Field: other, Detail: map[bool]string{true: "is for pages; a stream has none", false: "is for streams; ask for text/event-stream"}[stream]})
-	}
-	after, limit := int64(-1), defaultLimit
-	// They were checked.
-	if s := c.QueryParam("after"); s != "" {
-		after, _ = strconv.ParseInt(s, 10, 64)
-	}
-	if s := c.QueryParam("limit"); s != "" {
-		limit, _ = strconv.Atoi(s)
+	limit, beat := 0, ""
+	if stream {
+		beat = q.oneOf("heartbeat", "comment", "event")
+	} else {
+		limit = q.limit()
 	}
 	if id := r.Header.Get("Last-Event-ID"); id != "" && stream {
 		// A browser that reconnects sends both; the header is the newer.
 		n, err := strconv.ParseInt(id, 10, 64)
 		if err != nil || n < 0 {
-			return wrong(FieldError{Field: "Last-Event-ID", Detail: "must be the id of an event"})
+			q.wrong("Last-Event-ID", "must be the id of an event")
 		}
 		after = n
 	}
+	if err := q.done(); err != nil {
+		return err
+	}
 	if stream {
-		return a.stream(c, after, c.QueryParam("heartbeat") == "event")
+		return a.stream(c, after, beat == "event")
 	}
 	return a.eventPage(c, after, limit)
 }

@@ -1,4 +1,4 @@
-//lint:file-ignore U1000 Handlers that are not yet on the generated interface read their input with this.
+//lint:file-ignore U1000 Handlers that are not on the generated interface, and some come to be, read their parameters with this.
 
 package api
 
