@@ -110,6 +110,9 @@ type route struct {
 	h      echo.HandlerFunc
 }
 
+// anyScope is for what a key may do whatever its scopes are.
+const anyScope auth.Scope = "any"
+
 func (a *API) routes() []route {
 	metrics := auth.Read
 	if a.o.MetricsOpen {

@@ -26,7 +26,8 @@ const defaultLimit = 50
 type incoming struct {
 	request *http.Request
 	writer  http.ResponseWriter
-	key     *auth.Key // nil: the operation is open to everybody
+	key     *auth.Key     // nil: the operation is open to everybody
+	caller  intake.Caller // what the key makes of who asks
 	op      *operation
 	raw     []byte // the body, if it is JSON, and as it was parsed
 	value   value
@@ -36,8 +37,6 @@ type incoming struct {
 type incomingKey struct{}
 
 func from(ctx context.Context) *incoming { return ctx.Value(incomingKey{}).(*incoming) }
-
-func (in *incoming) caller() intake.Caller { return intake.Caller{KeyID: in.key.ID} }
 
 // refused are the mistakes of the body; own are those that its handler found.
 func (in *incoming) refused(own ...mistake) []FieldError {
@@ -70,7 +69,9 @@ func (a *API) checked(op *operation, next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		in := &incoming{request: r, writer: c.Response(), op: op}
-		in.key, _ = c.Get(contextKey).(*auth.Key)
+		if key, ok := c.Get(contextKey).(*auth.Key); ok {
+			in.key, in.caller = key, callerOf(c)
+		}
 		if op.body != nil && !(op.optional && r.ContentLength == 0) {
 			var err error
 			if in.raw, err = readBody(c.Response(), r, op.limit); err != nil {

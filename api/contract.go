@@ -97,22 +97,27 @@ func newOperation(method, path string, item *openapi3.PathItem, op *openapi3.Ope
 	return o, nil
 }
 
-// scopeOf reads which scope an operation needs: the same for every way to show
-// a key.
+// scopeOf reads which scope an operation needs: the same for every way to show a
+// key. One that does not say it needs the highest; a list without a scope is for
+// every key.
 func scopeOf(op *openapi3.Operation) (auth.Scope, error) {
 	if op.Security == nil {
-		return "", fmt.Errorf("it has no security of its own: name the scope, as in key: [read], or write []")
+		return auth.Admin, nil
 	}
-	scope := ""
-	for _, way := range *op.Security {
+	scope := auth.Scope("")
+	for i, way := range *op.Security {
 		for _, scopes := range way {
-			if len(scopes) != 1 || scope != "" && scopes[0] != scope {
+			one := anyScope
+			if len(scopes) > 0 {
+				one = auth.Scope(scopes[0])
+			}
+			if len(scopes) > 1 || i > 0 && one != scope {
 				return "", fmt.Errorf("security must name one scope, the same for key and session")
 			}
-			scope = scopes[0]
+			scope = one
 		}
 	}
-	return auth.Scope(scope), nil
+	return scope, nil
 }
 
 // nameRules finds the objects of a schema whose members' names have rules.

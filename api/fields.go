@@ -13,10 +13,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/labstack/echo/v4"
-
-	"gatewayd/intake"
 )
 
 // fields takes an object's members out one by one and collects what is wrong
@@ -227,6 +223,3 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64) (any, error) 
 	}
 	return ordered(body, v), nil
 }
-
-// callerOf is who hands messages in.
-func callerOf(c echo.Context) intake.Caller { return intake.Caller{KeyID: keyOf(c).ID} }

@@ -64,7 +64,7 @@ func (a server) submit(ctx context.Context, key *string, messages []wire.NewMess
 		if in.isWrong(append(path, "data")) {
 			o.Data = []byte{} // it was left out, and meant all the same
 		}
-		drafts[i], errs = a.o.Desk.Draft(in.caller(), o)
+		drafts[i], errs = a.o.Desk.Draft(in.caller, o)
 		for _, e := range errs {
 			own = append(own, mistake{path: slices.Concat(path, strings.Split(e.Field, ".")), detail: e.Detail})
 		}
@@ -72,7 +72,7 @@ func (a server) submit(ctx context.Context, key *string, messages []wire.NewMess
 	if errs := in.refused(own...); len(errs) > 0 {
 		return nil, nil, wrong(cut(errs)...)
 	}
-	accepted, replayed, err := a.o.Desk.Submit(ctx, in.caller(), drafts, once)
+	accepted, replayed, err := a.o.Desk.Submit(ctx, in.caller, drafts, once)
 	if replayed || err != nil {
 		return replay(accepted, err)
 	}
@@ -117,7 +117,7 @@ func (in *incoming) once(key *string) *queue.Idempotency {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n", in.op.path)
 	h.Write(canonical(in.value))
-	return &queue.Idempotency{KeyID: in.key.ID, Key: *key, Body: h.Sum(nil)}
+	return &queue.Idempotency{KeyID: in.caller.KeyID, Key: *key, Body: h.Sum(nil)}
 }
 
 // GetMessage shows one message.

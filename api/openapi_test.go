@@ -32,6 +32,9 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 		if open != (r.scope == "") {
 			t.Errorf("%s: open according to the document: %v; scope %q", name, open, r.scope)
 		}
+		if scope, err := scopeOf(op); err != nil || op.Security != nil && scope != r.scope {
+			t.Errorf("%s: the document's security names the scope %q, %v; it is served for %q", name, scope, err, r.scope)
+		}
 		if strings.HasPrefix(r.path, "/v1/") && !strings.Contains(op.Description, "Scope: `"+string(r.scope)+"`") {
 			t.Errorf("%s: the document does not say that it needs the scope %s", name, r.scope)
 		}
