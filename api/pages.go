@@ -62,10 +62,11 @@ func (a *API) frame(c echo.Context, title string) frame {
 	}
 	f.SignedIn = true
 	here := c.Request().URL.Path
-	f.Nav = []navLink{{"/", "Status", here == "/"}, {"/docs", "API", here == "/docs"}}
+	f.Nav = []navLink{{"/", "Status", here == "/"}}
 	for _, p := range slices.Sorted(maps.Keys(a.o.Pages)) {
 		f.Nav = append(f.Nav, navLink{p, capital(path.Base(p)), false})
 	}
+	f.Nav = append(f.Nav, navLink{"/docs", "API", here == "/docs"})
 	return f
 }
 
