@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -111,6 +112,9 @@ type binder struct{}
 
 func (binder) Bind(into any, c echo.Context) error {
 	in := from(c.Request().Context())
+	if in.raw == nil {
+		return io.EOF // there is none, and the generated code lets that pass where it may
+	}
 	if len(in.found) == 0 && json.Unmarshal(in.raw, into) == nil {
 		return nil
 	}

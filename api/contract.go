@@ -52,11 +52,17 @@ type nameRule struct {
 	rule *openapi3.Schema
 }
 
+// parsedDocument is the document as kin-openapi knows it, with the places of what is
+// in it: they tell the order.
+var parsedDocument = sync.OnceValues(func() (*openapi3.T, error) {
+	loader := openapi3.NewLoader()
+	loader.IncludeOrigin = true
+	return loader.LoadFromData(documentYAML)
+})
+
 // contract is what the document promises, by operationId.
 var contract = sync.OnceValues(func() (map[string]*operation, error) {
-	loader := openapi3.NewLoader()
-	loader.IncludeOrigin = true // the order of properties
-	doc, err := loader.LoadFromData(documentYAML)
+	doc, err := parsedDocument()
 	if err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}

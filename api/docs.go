@@ -91,9 +91,7 @@ func (a *API) docsPage(c echo.Context) error {
 }
 
 func viewDocs() (*docsView, error) {
-	loader := openapi3.NewLoader()
-	loader.IncludeOrigin = true
-	doc, err := loader.LoadFromData(documentYAML)
+	doc, err := parsedDocument()
 	if err != nil {
 		return nil, err
 	}
