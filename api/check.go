@@ -115,7 +115,7 @@ func (binder) Bind(into any, c echo.Context) error {
 	if in.raw == nil {
 		return io.EOF // there is none, and the generated code lets that pass where it may
 	}
-	if len(in.found) == 0 && json.Unmarshal(in.raw, into) == nil {
+	if len(in.found) == 0 && !in.value.twice && json.Unmarshal(in.raw, into) == nil {
 		return nil
 	}
 	// 4.0 is a whole number too, but not to encoding/json, and what is wrong is
