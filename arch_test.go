@@ -46,9 +46,10 @@ var rooms = map[string]room{
 	"hooks":                 {"db intake queue sms sms/pdu", "a sibling of api: it is given requests and makes messages of them, and knows nothing of who else does"},
 	"mail":                  {"", "a mail is a mail, whatever it is about"},
 	"auth":                  {"db sms/number", "keys have nothing to do with messages; where they may send is written as numbers are"},
-	"api":                   {"auth clock failpoint intake queue sms sms/number sms/pdu", "a sibling of modem and webhook; it sees them through interfaces of its own"},
+	"api":                   {"auth clock failpoint intake queue sms sms/number sms/pdu wire", "a sibling of modem and webhook; it sees them through interfaces of its own"},
 	"gateway":               {"api auth clock db failpoint hooks intake modem modem/ports modem/transcript queue sms sms/number sms/pdu twilio twilio/standin webhook", "it builds the daemon from values: no configuration file, no simulator, so tests and the demo build the same"},
 	"wire":                  {"", "the API's types, generated: what is on the wire knows no server"},
+	"api/conform":           {"", "what holds answers against the document knows nothing of who gives them"},
 	"client/rest":           {"wire", "generated: a function for every operation"},
 	"client":                {"client/rest wire", "other programs import it, so it brings nothing of the server along"},
 	"config":                {"sms sms/number", "the file is read before anything is built"},
@@ -70,9 +71,10 @@ var outside = map[string]string{
 	"github.com/spf13/cobra":          "cmd/gatewayd",
 	"github.com/labstack/echo":        "api bench",
 	"github.com/getkin/kin-openapi":   "api",
+	"github.com/oapi-codegen/runtime": "api client/rest wire",
+	"github.com/santhosh-tekuri":      "api/conform",
 	"github.com/mattn/go-sqlite3":     "db db/powercut bench",
 	"github.com/pressly/goose":        "db",
-	"github.com/oapi-codegen/runtime": "client/rest",
 	"go.bug.st/serial":                "modem",
 	"github.com/warthog618/modem":     "modem",
 	"github.com/warthog618/sms":       "sms/pdu sim",
@@ -279,6 +281,9 @@ func literals(t *testing.T, path string) []string {
 	}
 }
 
+// generated is the mark of files that nobody writes or reads.
+var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
+
 func TestFilesStayShort(t *testing.T) {
 	const most = 600
 	written := []string{".go", ".sql", ".js", ".cjs", ".mjs", ".css", ".html", ".md"}
@@ -289,6 +294,9 @@ func TestFilesStayShort(t *testing.T) {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if generated.Match(b) {
+			continue
 		}
 		if n := strings.Count(string(b), "\n"); n > most {
 			t.Errorf("%s has %d lines, %d at most: split it by duty", path, n, most)

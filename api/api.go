@@ -65,11 +65,13 @@ type API struct {
 	attempts  *auth.Attempts
 	guesses   *auth.Attempts // of hooks' tokens
 	templates *template.Template
+	contract  map[string]*operation  // what the document says, by operationId
 	document  func() ([]byte, error) // the OpenAPI document as JSON
 	wrongKeys *auth.Attempts
 	listeners atomic.Int64 // event streams that are open
 	streams   streams      // the same, of each key
 	fanout    *fanout      // what they read
+	docs      func() (*docsView, error)
 
 	once     sync.Once
 	stopping chan struct{}
@@ -98,7 +100,12 @@ func New(o Options) *API {
 		templates: parseTemplates(),
 		document:  sync.OnceValues(documentJSON),
 		fanout:    newFanout(o.Queue),
+		docs:      sync.OnceValues(viewDocs),
 		stopping:  make(chan struct{}),
+	}
+	var err error
+	if a.contract, err = contract(); err != nil {
+		panic(err) // it is part of the program
 	}
 	if o.Counters != nil {
 		o.Counters.listeners = func() float64 { return float64(a.listeners.Load()) }
@@ -123,16 +130,6 @@ func (a *API) routes() []route {
 		metrics = ""
 	}
 	return []route{
-		{"POST", "/v1/messages", auth.Send, a.sendMessage},
-		{"POST", "/v1/messages/batch", auth.Send, a.sendBatch},
-		{"POST", "/v1/messages/preview", auth.Send, a.previewMessage},
-		{"GET", "/v1/messages", auth.Read, a.listMessages},
-		{"GET", "/v1/messages/:id", auth.Read, a.getMessage},
-		{"GET", "/v1/messages/:id/pdus", auth.Read, a.listPDUs},
-		{"DELETE", "/v1/messages/:id", auth.Send, a.cancelMessage},
-		{"POST", "/v1/messages/:id/redact", auth.Admin, a.redactMessage},
-		{"GET", "/v1/numbers/:number", auth.Admin, a.countNumber},
-		{"DELETE", "/v1/numbers/:number", auth.Admin, a.eraseNumber},
 		{"GET", "/v1/numbers/:number/export", auth.Admin, a.exportNumber},
 		{"GET", "/v1/key", anyScope, a.getOwnKey},
 		{"GET", "/v1/keys", auth.Admin, a.listKeys},
@@ -140,14 +137,6 @@ func (a *API) routes() []route {
 		{"POST", "/v1/keys/:id/rotate", auth.Admin, a.rotateKey},
 		{"PATCH", "/v1/keys/:id", auth.Admin, a.limitKey},
 		{"DELETE", "/v1/keys/:id", auth.Admin, a.revokeKey},
-		{"GET", "/v1/modems", auth.Read, a.listModems},
-		{"GET", "/v1/modems/:name", auth.Read, a.getModem},
-		{"GET", "/v1/modems/:name/transcript", auth.Admin, a.transcribeModem},
-		{"DELETE", "/v1/modems/:name", auth.Admin, a.forgetModem},
-		{"POST", "/v1/modems/:name/reset", auth.Admin, a.resetModem},
-		{"POST", "/v1/modems/:name/ussd", auth.Admin, a.askNetwork},
-		{"GET", "/v1/queue", auth.Read, a.getQueue},
-		{"GET", "/v1/clock", auth.Read, a.getClock},
 		{"GET", "/v1/events", auth.Read, a.listEvents},
 		{"GET", "/v1/webhooks", auth.Admin, a.listWebhooks},
 		{"POST", "/v1/webhooks", auth.Admin, a.createWebhook},
@@ -160,9 +149,6 @@ func (a *API) routes() []route {
 		{"POST", "/v1/webhooks/:id/replay", auth.Admin, a.replayWebhook},
 		{"GET", "/v1/webhooks/callback-secret", auth.Admin, a.getCallbackSecret},
 		{"POST", "/v1/webhooks/callback-secret/rotate", auth.Admin, a.rotateCallbackSecret},
-		{"GET", "/v1/webhooks/deliveries", auth.Read, a.listDeliveries},
-		{"POST", "/v1/webhooks/deliveries/:id/retry", auth.Admin, a.retryDelivery},
-		{"DELETE", "/v1/webhooks/deliveries/:id", auth.Admin, a.dropDelivery},
 		{"GET", "/v1/hooks", auth.Admin, a.listHooks},
 		{"POST", "/v1/hooks", auth.Admin, a.createHook},
 		{"POST", "/v1/hooks/preview", auth.Admin, a.previewHook},
@@ -173,9 +159,8 @@ func (a *API) routes() []route {
 		{"POST", "/hooks/:token", "", a.receiveHook}, // the token is the credential
 		{"PUT", "/hooks/:token", "", a.putHook},
 		{"GET", "/hooks/:token", "", a.getByHook},
-		{"GET", "/healthz", "", a.healthz},
-		{"GET", "/readyz", "", a.readyz},
 		{"GET", "/openapi.json", "", a.openAPI},
+		{"GET", "/docs", "", a.docsPage},
 		{"GET", "/metrics", metrics, a.metrics},
 		{"GET", "/", auth.Read, a.statusPage},
 		{"GET", "/messages/:id", auth.Read, a.messagePage},
@@ -189,11 +174,29 @@ func (a *API) routes() []route {
 	}
 }
 
+// server has a method for each operation of the document that has no line in the
+// table: one that is missing does not compile.
+type server struct{ *API }
+
+// withHead answers HEAD wherever GET is answered.
+type withHead struct{ *echo.Echo }
+
+func (e withHead) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	e.HEAD(path, h, m...) // the server leaves the body out
+	return e.Echo.GET(path, h, m...)
+}
+
 // Handler answers every request.
 func (a *API) Handler() http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = func(err error, c echo.Context) { a.fail(c, err) }
 	e.Use(a.around)
+	e.Binder = binder{}
+	checks := map[string][]echo.MiddlewareFunc{}
+	for id, op := range a.contract {
+		checks[id] = []echo.MiddlewareFunc{a.check(op)}
+	}
+	RegisterHandlersWithOptions(withHead{e}, NewStrictHandler(server{a}, nil), RegisterHandlersOptions{OperationMiddlewares: checks})
 	for _, r := range a.routes() {
 		h := r.h
 		if r.scope != "" {
@@ -309,6 +312,14 @@ func param(c echo.Context, name string) string {
 		return plain
 	}
 	return v
+}
+
+// or is what p points to, else otherwise.
+func or[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
 }
 
 func orEmpty[T any](list []T) []T {

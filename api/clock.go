@@ -1,15 +1,14 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"time"
-
-	"github.com/labstack/echo/v4"
 
 	"gatewayd/clock"
 )
 
-// clockJSON is the answer of GET /v1/clock.
+// clockJSON is the answer of GetClock.
 type clockJSON struct {
 	Time     time.Time     `json:"time"`
 	Trusted  bool          `json:"trusted"`
@@ -18,8 +17,8 @@ type clockJSON struct {
 	Advice   *string       `json:"advice"`
 }
 
-// getClock is GET /v1/clock: what time it is here, and whether that is sure.
-func (a *API) getClock(c echo.Context) error {
+// GetClock says what time it is here, and whether that is sure.
+func (a server) GetClock(context.Context, GetClockRequestObject) (GetClockResponseObject, error) {
 	s := a.o.Clock.Status()
 	v := clockJSON{Time: s.Time.UTC().Truncate(time.Millisecond), WallTime: s.Wall.UTC().Truncate(time.Millisecond), Trusted: true}
 	if s.Source != clock.Nobody {
@@ -28,7 +27,7 @@ func (a *API) getClock(c echo.Context) error {
 		advice := adviceOn(s)
 		v.Trusted, v.Advice = false, &advice
 	}
-	return a.json(c, http.StatusOK, v)
+	return reply{status: http.StatusOK, v: v}, nil
 }
 
 // adviceOn says what an unset clock means and how it is set; "" if it is set.

@@ -114,7 +114,7 @@ type eventPageJSON struct {
 // is over.
 func (a *API) eventPage(c echo.Context, after int64, limit int, wanted func(string) bool, wait time.Duration) error {
 	var page eventPageJSON
-	err := a.waitFor(c, wait, func(ctx context.Context) (found bool, err error) {
+	err := a.waitFor(c.Request().Context(), c.Response().Writer, wait, func(ctx context.Context) (found bool, err error) {
 		page, err = a.eventsAfter(ctx, after, limit, wanted)
 		if after >= 0 && !page.Reset {
 			after = page.NextAfter // what is not wanted is not looked at again

@@ -1,3 +1,5 @@
+//lint:file-ignore U1000 Handlers that are not yet on the generated interface read their input with this.
+
 package api
 
 import (
@@ -6,11 +8,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -26,9 +28,6 @@ type fields struct {
 func newFields(o *object, path string, errs *[]FieldError) *fields {
 	return &fields{o: o, path: path, taken: map[string]bool{}, errs: errs}
 }
-
-// maxErrors bounds an answer by something else than the client's imagination.
-const maxErrors = 100
 
 func (f *fields) wrong(name, format string, args ...any) {
 	if len(*f.errs) >= maxErrors {
@@ -61,15 +60,6 @@ func (f *fields) done() {
 	}
 }
 
-// shorten keeps an answer from growing with what a client invents.
-func shorten(s string) string {
-	const most = 64
-	if utf8.RuneCountInString(s) <= most {
-		return s
-	}
-	return string([]rune(s)[:most]) + "…"
-}
-
 // text takes a string that is not empty.
 func (f *fields) text(name string) (string, bool) {
 	v, ok := f.take(name)
@@ -99,17 +89,6 @@ func (f *fields) line(name string, most int) (string, bool) {
 		return "", false
 	}
 	return s, true
-}
-
-func checkLine(s string, most int) string {
-	if utf8.RuneCountInString(s) > most {
-		return fmt.Sprintf("is longer than %d characters", most)
-	}
-	if i := strings.IndexFunc(s, unicode.IsControl); i >= 0 {
-		r, _ := utf8.DecodeRuneInString(s[i:])
-		return fmt.Sprintf("contains the control character %U", r)
-	}
-	return ""
 }
 
 func (f *fields) boolean(name string, otherwise bool) bool {
@@ -185,19 +164,6 @@ func (f *fields) instant(name string) time.Time {
 		f.wrong(name, "%s", err)
 	}
 	return t
-}
-
-// parseTime reads RFC 3339. Years are bounded so that a time survives being
-// kept as milliseconds and written as JSON.
-func parseTime(s string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("must be a time such as 2026-11-30T08:00:00Z (RFC 3339, with its offset)")
-	}
-	if y := t.UTC().Year(); y < 1970 || y > 9998 {
-		return time.Time{}, fmt.Errorf("must be a time from 1970 to 9998")
-	}
-	return t, nil
 }
 
 func (f *fields) base64(name string) []byte {
@@ -279,4 +245,18 @@ func (f *fields) metadata(name string) map[string]string {
 		f.wrong(name+"."+shorten(key), "is given twice")
 	}
 	return m
+}
+
+// readJSON reads a request's body, which must be one JSON value in UTF-8, into
+// objects that know the order of their members.
+func readJSON(w http.ResponseWriter, r *http.Request, limit int64) (any, error) {
+	body, err := readBody(w, r, limit)
+	if err != nil {
+		return nil, err
+	}
+	v, err := parseJSON(body)
+	if err != nil {
+		return nil, err
+	}
+	return ordered(body, v), nil
 }

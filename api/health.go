@@ -1,40 +1,39 @@
 package api
 
 import (
-	_ "embed" // the OpenAPI document
-	"encoding/json"
+	"context"
 	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"go.yaml.in/yaml/v3"
+
+	"gatewayd/wire"
 )
 
-// healthz says that the process answers.
-func (a *API) healthz(c echo.Context) error {
-	return a.json(c, http.StatusOK, map[string]string{"status": "ok"})
+// Healthz says that the process answers.
+func (a server) Healthz(context.Context, HealthzRequestObject) (HealthzResponseObject, error) {
+	return Healthz200JSONResponse{HealthJSONResponse{Status: wire.HealthStatusOk}}, nil
 }
 
-// readyz says whether messages are accepted. Modems don't matter: what is
+// Readyz says whether messages are accepted. Modems don't matter: what is
 // accepted without one waits on disk.
-func (a *API) readyz(c echo.Context) error {
+func (a server) Readyz(ctx context.Context, _ ReadyzRequestObject) (ReadyzResponseObject, error) {
 	select {
 	case <-a.stopping:
-		return unready("gatewayd is stopping.", nil)
+		return nil, unready("gatewayd is stopping.", nil)
 	default:
 	}
-	ctx := c.Request().Context()
 	if a.o.Ready != nil { // first, for it knows why a database does not answer
 		if err := a.o.Ready(ctx); err != nil {
-			return unready(capital(err.Error())+".", err)
+			return nil, unready(capital(err.Error())+".", err)
 		}
 	}
 	if _, _, err := a.o.Queue.Span(ctx); err != nil {
-		return unready("The database does not answer.", err)
+		return nil, unready("The database does not answer.", err)
 	}
-	return a.json(c, http.StatusOK, map[string]string{"status": "ready"})
+	return Readyz200JSONResponse{HealthJSONResponse{Status: wire.HealthStatusReady}}, nil
 }
 
 func unready(detail string, cause error) error {
@@ -52,18 +51,6 @@ func (a *API) metrics(c echo.Context) error {
 		ErrorHandling: promhttp.ContinueOnError,
 	}).ServeHTTP(c.Response(), c.Request())
 	return nil
-}
-
-//go:embed openapi.yaml
-var documentYAML []byte
-
-// documentJSON is the OpenAPI document, which is kept as YAML for people.
-func documentJSON() ([]byte, error) {
-	var doc map[string]any
-	if err := yaml.Unmarshal(documentYAML, &doc); err != nil {
-		return nil, err
-	}
-	return json.Marshal(doc)
 }
 
 // openAPI serves the OpenAPI document.

@@ -117,7 +117,7 @@ func TestBadInput(t *testing.T) {
 		{"client_id too long", msg(`"client_id":"` + strings.Repeat("x", 256) + `"`), invalidFields, "client_id"},
 		{"client_id with NUL", msg(`"client_id":"a\u0000"`), invalidFields, "client_id"},
 		{"all at once", `{"to":"x","text":"","priority":99,"flash":0,"from":"nobody","send_at":"x","bogus":1}`,
-			invalidFields, "priority flash to text from send_at bogus"},
+			invalidFields, "to text from priority send_at flash bogus"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			b.t = t
@@ -130,6 +130,9 @@ func TestBadInput(t *testing.T) {
 	}
 	b.t = t
 }
+
+// maxBatchBody is what the document says of a batch.
+const maxBatchBody = 4 << 20
 
 func TestContentTypesAndSizes(t *testing.T) {
 	b := newBox(t, settings{})

@@ -13,11 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// The largest bodies that are read.
-const (
-	maxMessageBody = 64 << 10
-	maxBatchBody   = 4 << 20
-)
+// maxMessageBody is the largest body that is read, where the document names no
+// other (x-max-bytes).
+const maxMessageBody = 64 << 10
 
 // Parsed JSON takes far more memory than its bytes, so its shape has limits too.
 const (
@@ -25,17 +23,16 @@ const (
 	maxValues = 100_000 // a full batch with all the metadata that is allowed has fewer
 )
 
-// object is a JSON object with its members in order. encoding/json would take
-// the last of two equal names, ignore letter case and stop at the first
-// mistake; an API that is strict must see them all.
+// object is a JSON object with its members in order, also those that are given
+// twice: what an answer about mistakes needs.
 type object struct {
 	names   []string
 	members map[string]any // nil, bool, json.Number, string, []any, *object
 	twice   []string
 }
 
-// readJSON reads a request's body, which must be one JSON value in UTF-8.
-func readJSON(w http.ResponseWriter, r *http.Request, limit int64) (any, error) {
+// readBody reads the bytes of a body that is declared as JSON.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if err := checkMediaType(r.Header.Values("Content-Type")); err != nil {
 		return nil, err
 	}
@@ -48,7 +45,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64) (any, error) 
 		p.cause = err
 		return nil, p
 	}
-	return parseJSON(body)
+	return body, nil
 }
 
 func checkMediaType(values []string) error {
@@ -65,13 +62,21 @@ func checkMediaType(values []string) error {
 	return nil
 }
 
+// value is JSON as it was parsed.
+type value struct {
+	any        // nil, bool, json.Number, string, []any, map[string]any
+	twice bool // an object has a member twice; the first one counts
+}
+
 // parseJSON parses one JSON value; what is not exactly that is a notJSON.
-func parseJSON(body []byte) (any, error) {
+// encoding/json would take the last of two equal names and replace what is no
+// character; an API that is strict must see them.
+func parseJSON(body []byte) (value, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return nil, notJSON.because("The body is empty.")
+		return value{}, notJSON.because("The body is empty.")
 	}
 	if !utf8.Valid(body) {
-		return nil, notJSON.because("The body is not UTF-8.")
+		return value{}, notJSON.because("The body is not UTF-8.")
 	}
 	var whole json.RawMessage
 	if err := json.Unmarshal(body, &whole); err != nil {
@@ -79,70 +84,142 @@ func parseJSON(body []byte) (any, error) {
 		if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
 			at = fmt.Sprintf(", at byte %d", syntax.Offset)
 		}
-		return nil, notJSON.because("%s%s.", capital(err.Error()), at)
+		return value{}, notJSON.because("%s%s.", capital(err.Error()), at)
 	}
 	if at := loneSurrogate(body); at >= 0 {
-		return nil, notJSON.because(`The \u escape at byte %d is half of a character; write both halves or the character itself.`, at+1)
+		return value{}, notJSON.because(`The \u escape at byte %d is half of a character; write both halves or the character itself.`, at+1)
 	}
-	p := parser{Decoder: json.NewDecoder(bytes.NewReader(body)), left: maxValues}
-	p.UseNumber()
-	return p.value(0)
+	p := parser{b: body, left: maxValues}
+	v, err := p.value(0)
+	return value{v, p.twice}, err
 }
 
+// ordered parses once more what parseJSON has parsed: slower, and nothing is lost.
+func ordered(body []byte, v value) any {
+	p := parser{b: body, left: maxValues, ordered: true}
+	again, err := p.value(0)
+	if err != nil { // it was parsed before
+		return v.any
+	}
+	return again
+}
+
+// parser makes values of JSON that is known to be valid.
 type parser struct {
-	*json.Decoder
-	left int // values that may still come
+	b       []byte
+	i       int
+	left    int // values that may still come
+	ordered bool
+	twice   bool
 }
 
-func (d *parser) value(depth int) (any, error) {
+// next is the next byte that is no space; it is not passed.
+func (p *parser) next() byte {
+	for p.i < len(p.b) {
+		switch c := p.b[p.i]; c {
+		case ' ', '\t', '\r', '\n':
+			p.i++
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+func (p *parser) value(depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, notJSON.because("The JSON is nested deeper than %d levels.", maxDepth)
 	}
-	if d.left--; d.left < 0 {
+	if p.left--; p.left < 0 {
 		return nil, tooLarge.because("The JSON has more than %d values.", maxValues)
 	}
-	token, err := d.Token()
-	if err != nil {
-		return nil, notJSON.because("%s.", capital(err.Error()))
-	}
-	switch token {
-	case json.Delim('['):
+	switch c := p.next(); c {
+	case '{':
+		return p.object(depth)
+	case '[':
 		list := []any{}
-		for d.More() {
-			v, err := d.value(depth + 1)
+		for p.i++; p.next() != ']'; {
+			v, err := p.value(depth + 1)
 			if err != nil {
 				return nil, err
 			}
 			list = append(list, v)
-		}
-		_, err := d.Token()
-		return list, err
-	case json.Delim('{'):
-		o := &object{members: map[string]any{}}
-		for d.More() {
-			name, err := d.Token()
-			if err != nil {
-				return nil, notJSON.because("%s.", capital(err.Error()))
+			if p.next() == ',' {
+				p.i++
 			}
-			v, err := d.value(depth + 1)
-			if err != nil {
-				return nil, err
-			}
-			o.add(name.(string), v)
 		}
-		_, err := d.Token()
-		return o, err
+		p.i++
+		return list, nil
+	case '"':
+		return p.text()
+	case 't':
+		p.i += len("true")
+		return true, nil
+	case 'f':
+		p.i += len("false")
+		return false, nil
+	case 'n':
+		p.i += len("null")
+		return nil, nil
 	}
-	return token, nil
+	start := p.i
+	for p.i < len(p.b) && strings.IndexByte("+-.0123456789Ee", p.b[p.i]) >= 0 {
+		p.i++
+	}
+	return json.Number(p.b[start:p.i]), nil
 }
 
-func (o *object) add(name string, v any) {
-	if _, ok := o.members[name]; ok {
-		o.twice = append(o.twice, name)
-		return
+func (p *parser) object(depth int) (any, error) {
+	o := object{members: map[string]any{}}
+	for p.i++; p.next() != '}'; {
+		name, err := p.text()
+		if err != nil {
+			return nil, err
+		}
+		p.next()
+		p.i++ // the colon
+		v, err := p.value(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		_, again := o.members[name]
+		switch {
+		case !again:
+			o.members[name] = v
+			if p.ordered {
+				o.names = append(o.names, name)
+			}
+		default:
+			p.twice = true
+			o.twice = append(o.twice, name)
+		}
+		if p.next() == ',' {
+			p.i++
+		}
 	}
-	o.names = append(o.names, name)
-	o.members[name] = v
+	p.i++
+	if p.ordered {
+		return &o, nil
+	}
+	return o.members, nil
+}
+
+// text reads a string, from its quote to the other.
+func (p *parser) text() (string, error) {
+	start, escaped := p.i, false
+	for p.i++; p.b[p.i] != '"'; p.i++ {
+		if p.b[p.i] == '\\' {
+			escaped = true
+			p.i++
+		}
+	}
+	p.i++
+	if !escaped {
+		return string(p.b[start+1 : p.i-1]), nil
+	}
+	var s string
+	err := json.Unmarshal(p.b[start:p.i], &s)
+	return s, err
 }
 
 // loneSurrogate finds a \u escape that is one half of a character beyond
@@ -195,9 +272,13 @@ func canonical(v any) []byte {
 
 func plain(v any) any {
 	switch v := v.(type) {
+	case value:
+		return plain(v.any)
 	case *object:
-		m := make(map[string]any, len(v.members))
-		for name, member := range v.members {
+		return plain(v.members)
+	case map[string]any:
+		m := make(map[string]any, len(v))
+		for name, member := range v {
 			m[name] = plain(member)
 		}
 		return m

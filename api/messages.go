@@ -3,202 +3,192 @@ package api
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
-
-	"github.com/labstack/echo/v4"
+	"time"
 
 	"gatewayd/failpoint"
 	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
 	"gatewayd/sms/number"
+	"gatewayd/wire"
 )
 
-// sendMessage is POST /v1/messages.
-func (a *API) sendMessage(c echo.Context) error {
-	accepted, err := a.submit(c, maxMessageBody, func(body *object, errs *[]FieldError) []queue.Draft {
-		return []queue.Draft{a.draft(a.callerOf(c), newFields(body, "", errs))}
-	})
-	if err != nil {
-		return err
-	}
-	c.Response().Header().Set("Location", "/v1/messages/"+accepted[0].ID)
-	return a.json(c, http.StatusAccepted, accepted[0])
-}
-
-// sendBatch is POST /v1/messages/batch: all messages are accepted or none.
-func (a *API) sendBatch(c echo.Context) error {
-	accepted, err := a.submit(c, maxBatchBody, func(body *object, errs *[]FieldError) []queue.Draft {
-		return a.batch(a.callerOf(c), body, errs)
-	})
-	if err != nil {
-		return err
-	}
-	return a.json(c, http.StatusAccepted, map[string]any{"messages": accepted})
-}
-
-func (a *API) batch(who intake.Caller, body *object, errs *[]FieldError) []queue.Draft {
-	f := newFields(body, "", errs)
-	v, ok := f.take("messages")
-	list, isList := v.([]any)
-	f.done()
-	switch {
-	case !ok:
-		f.wrong("messages", "is missing")
-	case !isList:
-		f.wrong("messages", "must be an array")
-	case len(list) == 0:
-		f.wrong("messages", "is empty")
-	case len(list) > maxBatch:
-		f.wrong("messages", "has %d messages; at most %d are allowed", len(list), maxBatch)
-		return nil
-	}
-	drafts := make([]queue.Draft, 0, len(list))
-	for i, v := range list {
-		o, ok := v.(*object)
-		if !ok {
-			f.wrong(fmt.Sprintf("messages[%d]", i), "must be an object")
-			continue
-		}
-		drafts = append(drafts, a.draft(who, newFields(o, fmt.Sprintf("messages[%d].", i), errs)))
-	}
-	return drafts
-}
-
-// submit reads, checks and queues what a request asks for. The answer is
-// given only once the messages are durable.
-func (a *API) submit(c echo.Context, limit int64, read func(*object, *[]FieldError) []queue.Draft) ([]sms.Message, error) {
-	r := c.Request()
-	v, err := readJSON(c.Response(), r, limit)
+// SendMessage takes one message in.
+func (a server) SendMessage(ctx context.Context, r SendMessageRequestObject) (SendMessageResponseObject, error) {
+	accepted, header, err := a.submit(ctx, r.Params.IdempotencyKey, []wire.NewMessage{*r.Body})
 	if err != nil {
 		return nil, err
 	}
-	body, ok := v.(*object)
-	if !ok {
-		return nil, wrong(FieldError{Field: "body", Detail: "must be a JSON object"})
-	}
-	once, err := idempotency(c, body)
+	header["Location"] = "/v1/messages/" + accepted[0].ID
+	return reply{http.StatusAccepted, accepted[0], header}, nil
+}
+
+// SendBatch takes several messages in: all are accepted or none.
+func (a server) SendBatch(ctx context.Context, r SendBatchRequestObject) (SendBatchResponseObject, error) {
+	accepted, header, err := a.submit(ctx, r.Params.IdempotencyKey, r.Body.Messages, "messages")
 	if err != nil {
 		return nil, err
 	}
+	return reply{http.StatusAccepted, map[string]any{"messages": accepted}, header}, nil
+}
+
+// submit reads and queues messages that stand in the body, in the array of this
+// name if they are a batch. The answer is given only once they are durable.
+func (a server) submit(ctx context.Context, key *string, messages []wire.NewMessage, batch ...string) ([]sms.Message, map[string]string, error) {
+	in := from(ctx)
+	once := in.once(key)
 	if once != nil {
 		// A repetition gets the first answer even when its body would be
 		// refused by now, because a time in it has passed or a modem is gone.
-		accepted, replayed, err := a.o.Queue.Replay(r.Context(), once)
+		accepted, replayed, err := a.o.Queue.Replay(ctx, once)
 		if err != nil || replayed {
-			return a.replayed(c, accepted, err)
+			return replay(accepted, err)
 		}
 	}
-	var errs []FieldError
-	drafts := read(body, &errs)
-	if len(errs) > 0 {
-		return nil, wrong(errs...)
+	drafts := make([]queue.Draft, len(messages))
+	var own []mistake
+	for i, m := range messages {
+		var errs []FieldError
+		var path []string
+		if batch != nil {
+			path = []string{batch[0], strconv.Itoa(i)}
+		}
+		drafts[i], errs = a.o.Desk.Draft(in.caller, in.order(m, path))
+		own = append(own, mistakesOf(errs, path)...)
 	}
-	accepted, replayed, err := a.o.Desk.Submit(r.Context(), a.callerOf(c), drafts, once)
+	if errs := in.refused(own...); len(errs) > 0 {
+		return nil, nil, wrong(cut(errs)...)
+	}
+	accepted, replayed, err := a.o.Desk.Submit(ctx, in.caller, drafts, once)
 	if replayed || err != nil {
-		return a.replayed(c, accepted, err)
+		return replay(accepted, err)
 	}
 	failpoint.Hit("api.before-202")
-	return accepted, nil
+	return accepted, map[string]string{}, nil
 }
 
-func (a *API) replayed(c echo.Context, accepted []sms.Message, err error) ([]sms.Message, error) {
+// mistakesOf are what the desk found in the message at a place of the body.
+func mistakesOf(errs []FieldError, path []string) (all []mistake) {
+	for _, e := range errs {
+		all = append(all, mistake{path: slices.Concat(path, strings.Split(e.Field, ".")), detail: e.Detail})
+	}
+	return all
+}
+
+// order is the message at a place of the body as the desk takes it.
+func (in *incoming) order(m wire.NewMessage, path []string) intake.Message {
+	o := order(m)
+	if in.isWrong(append(path, "data")) {
+		o.Data = []byte{} // it was left out, and meant all the same
+	}
+	return o
+}
+
+func order(m wire.NewMessage) intake.Message {
+	o := intake.Message{
+		To: m.To, From: or(m.From, ""), Text: m.Text, Port: or(m.Port, 0), Priority: m.Priority,
+		SendAt: or(m.SendAt, time.Time{}), ExpiresAt: or(m.ExpiresAt, time.Time{}), Flash: or(m.Flash, false), DeliveryReport: m.DeliveryReport,
+		OnUnconfirmed: sms.OnUnconfirmed(or(m.OnUnconfirmed, "")), CallbackURL: or(m.CallbackURL, ""), ClientID: or(m.ClientID, ""),
+		Unicode: intake.Unicode(or(m.Unicode, "")), RejectIfLate: or(m.RejectIfLate, false),
+	}
+	if m.Udh != nil {
+		o.UDH, _ = hex.DecodeString(*m.Udh) // the document has checked it
+	}
+	if m.Data != nil {
+		o.Data = *m.Data
+	}
+	if m.Metadata != nil {
+		o.Metadata = *m.Metadata
+	}
+	return o
+}
+
+func replay(accepted []sms.Message, err error) ([]sms.Message, map[string]string, error) {
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
-		return nil, conflict.because("The message that this Idempotency-Key stands for was erased since; nothing was sent again.")
+		return nil, nil, conflict.because("The message that this Idempotency-Key stands for was erased since; nothing was sent again.")
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	}
 	failpoint.Hit("api.replay")
-	c.Response().Header().Set("Idempotency-Replayed", "true")
-	return accepted, nil
+	return accepted, map[string]string{"Idempotency-Replayed": "true"}, nil
 }
 
-// idempotency reads the header Idempotency-Key; nil: the request has none.
-func idempotency(c echo.Context, body *object) (*queue.Idempotency, error) {
-	values := c.Request().Header.Values("Idempotency-Key")
-	if len(values) == 0 {
-		return nil, nil
-	}
-	key := values[0]
-	if len(values) > 1 || key == "" || len(key) > 255 ||
-		strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, wrong(FieldError{Field: "Idempotency-Key", Detail: "must be one header of 1 to 255 visible ASCII characters"})
+// once is what an Idempotency-Key makes of the request; nil: it has none.
+func (in *incoming) once(key *string) *queue.Idempotency {
+	if key == nil {
+		return nil
 	}
 	// The path counts as part of the body: a batch is not a repetition of a
 	// single message.
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n", c.Path())
-	h.Write(canonical(body))
-	return &queue.Idempotency{KeyID: keyOf(c).Principal, Key: key, Body: h.Sum(nil)}, nil
+	fmt.Fprintf(h, "%s\n", in.op.path)
+	h.Write(canonical(in.value))
+	return &queue.Idempotency{KeyID: in.caller.KeyID, Key: *key, Body: h.Sum(nil)}
 }
 
-// getMessage is GET /v1/messages/{id}.
-func (a *API) getMessage(c echo.Context) error {
-	q := newQuery(c)
-	wait, what := q.wait(), q.oneOf("until", "sent", "final")
-	if err := q.done(); err != nil {
-		return err
+// GetMessage shows one message.
+func (a server) GetMessage(ctx context.Context, r GetMessageRequestObject) (GetMessageResponseObject, error) {
+	wait, mistake := waitOf(or(r.Params.Wait, ""))
+	if mistake != "" {
+		return nil, wrong(FieldError{Field: "wait", Detail: mistake})
 	}
 	var m *sms.Message
-	err := a.waitFor(c, wait, func(ctx context.Context) (_ bool, err error) {
-		m, err = a.o.Queue.Message(ctx, param(c, "id"))
-		return err == nil && until(m, what), err
+	err := a.waitFor(ctx, from(ctx).writer, wait, func(ctx context.Context) (_ bool, err error) {
+		m, err = a.o.Queue.Message(ctx, r.ID)
+		return err == nil && until(m, string(or(r.Params.Until, ""))), err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	a.o.Desk.Foreseen(c.Request().Context(), m)
-	return a.json(c, http.StatusOK, m)
+	a.o.Desk.Foreseen(ctx, m)
+	return reply{status: http.StatusOK, v: m}, nil
 }
 
-// listPDUs is GET /v1/messages/{id}/pdus.
-func (a *API) listPDUs(c echo.Context) error {
-	ctx := c.Request().Context()
-	m, err := a.o.Queue.Message(ctx, param(c, "id"))
+// ListPDUs shows what a received message was made of.
+func (a server) ListPDUs(ctx context.Context, r ListPDUsRequestObject) (ListPDUsResponseObject, error) {
+	m, err := a.o.Queue.Message(ctx, r.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pdus := []queue.PDU{} // an outbound message's rows are parts, and reports
 	if m.Direction == sms.Inbound {
 		if pdus, err = a.o.Queue.PDUs(ctx, m.Row); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return a.json(c, http.StatusOK, map[string]any{"pdus": pdus})
+	return reply{status: http.StatusOK, v: map[string]any{"pdus": pdus}}, nil
 }
 
-// listMessages is GET /v1/messages.
-func (a *API) listMessages(c echo.Context) error {
-	q := newQuery(c)
+// ListMessages lists messages, newest first.
+func (a server) ListMessages(ctx context.Context, r ListMessagesRequestObject) (ListMessagesResponseObject, error) {
+	p := r.Params
 	f := queue.Filter{
-		Direction: sms.Direction(q.oneOf("direction", string(sms.Outbound), string(sms.Inbound))),
-		To:        a.party(q.line("to")),
-		From:      a.party(q.line("from")),
-		Modem:     q.line("modem"),
-		Since:     q.instant("since"),
-		Until:     q.instant("until"),
-		ClientID:  q.line("client_id"),
-		Cursor:    q.line("cursor"),
-		Limit:     q.limit(),
+		Direction: sms.Direction(or(p.Direction, "")),
+		To:        a.party(or(p.To, "")),
+		From:      a.party(or(p.From, "")),
+		Modem:     or(p.Modem, ""),
+		Since:     or(p.Since, time.Time{}),
+		Until:     or(p.Until, time.Time{}),
+		ClientID:  or(p.ClientID, ""),
+		Cursor:    or(p.Cursor, ""),
+		Limit:     or(p.Limit, defaultLimit),
 	}
-	for _, s := range q.list("status") {
-		if !sms.Status(s).Valid() {
-			q.wrong("status", "has %q, which is no status", shorten(s))
-		}
+	for _, s := range or(p.Status, nil) {
 		f.Status = append(f.Status, sms.Status(s))
 	}
-	if err := q.done(); err != nil {
-		return err
-	}
-	page, next, err := a.o.Queue.List(c.Request().Context(), f)
+	page, next, err := a.o.Queue.List(ctx, f)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.json(c, http.StatusOK, messagePage{orEmpty(page), orNil(next)})
+	return reply{status: http.StatusOK, v: messagePage{orEmpty(page), orNil(next)}}, nil
 }
 
 type messagePage struct {
@@ -215,20 +205,17 @@ func (a *API) party(s string) string {
 	return s
 }
 
-// cancelMessage is DELETE /v1/messages/{id}.
-func (a *API) cancelMessage(c echo.Context) error {
-	return a.change(c, a.o.Queue.Cancel)
+// CancelMessage cancels a message that no modem has yet.
+func (a server) CancelMessage(ctx context.Context, r CancelMessageRequestObject) (CancelMessageResponseObject, error) {
+	return change(ctx, r.ID, a.o.Queue.Cancel)
 }
 
-// redactMessage is POST /v1/messages/{id}/redact.
-func (a *API) redactMessage(c echo.Context) error {
-	return a.change(c, a.o.Queue.Redact)
+// RedactMessage erases a message's text.
+func (a server) RedactMessage(ctx context.Context, r RedactMessageRequestObject) (RedactMessageResponseObject, error) {
+	return change(ctx, r.ID, a.o.Queue.Redact)
 }
 
-func (a *API) change(c echo.Context, how func(context.Context, string) (*sms.Message, error)) error {
-	m, err := how(context.WithoutCancel(c.Request().Context()), param(c, "id"))
-	if err != nil {
-		return err
-	}
-	return a.json(c, http.StatusOK, m)
+func change(ctx context.Context, id string, how func(context.Context, string) (*sms.Message, error)) (reply, error) {
+	m, err := how(context.WithoutCancel(ctx), id)
+	return reply{status: http.StatusOK, v: m}, err
 }

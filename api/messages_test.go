@@ -13,6 +13,7 @@ import (
 	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
+	"gatewayd/wire"
 )
 
 func TestSendMessage(t *testing.T) {
@@ -58,12 +59,11 @@ func TestSendMessage(t *testing.T) {
 func TestFromPinsTheModem(t *testing.T) {
 	b := newBox(t, settings{})
 	for from, pin := range map[string]string{`"office"`: "office", `"+49 170 0000001"`: "office", `"backup"`: "backup", "null": ""} {
-		v, err := parseJSON([]byte(`{"to":"+491701234567","text":"x","from":` + from + `}`))
-		if err != nil {
+		var m wire.NewMessage
+		if err := json.Unmarshal([]byte(`{"to":"+491701234567","text":"x","from":`+from+`}`), &m); err != nil {
 			t.Fatal(err)
 		}
-		var errs []FieldError
-		if d := b.draft(intake.Caller{}, newFields(v.(*object), "", &errs)); d.Pin != pin || len(errs) > 0 {
+		if d, errs := b.o.Desk.Draft(intake.Caller{}, order(m)); d.Pin != pin || len(errs) > 0 {
 			t.Errorf("from %s is bound to %q, %v", from, d.Pin, errs)
 		}
 	}
@@ -89,7 +89,7 @@ func TestBatchIsAllOrNone(t *testing.T) {
 	b.nothingQueued()
 	b.post("/v1/messages/batch", b.send, `{"messages":[]}`).problem(invalidFields, "messages")
 	b.post("/v1/messages/batch", b.send, `{"messages":{}}`).problem(invalidFields, "messages")
-	b.post("/v1/messages/batch", b.send, `{"message":[]}`).problem(invalidFields, "message", "messages")
+	b.post("/v1/messages/batch", b.send, `{"message":[]}`).problem(invalidFields, "messages", "message")
 	b.post("/v1/messages/batch", b.send, `{"messages":[`+strings.Repeat(`{},`, 1000)+`{}]}`).problem(invalidFields, "messages")
 	b.nothingQueued()
 
@@ -351,5 +351,5 @@ func TestListing(t *testing.T) {
 	} {
 		b.get("/v1/messages"+query).problem(invalidFields, field)
 	}
-	b.get("/v1/messages?limit=0&status=x&bogus=1").problem(invalidFields, "limit", "status", "bogus")
+	b.get("/v1/messages?limit=0&status=x&bogus=1").problem(invalidFields, "status", "limit", "bogus")
 }

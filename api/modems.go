@@ -6,8 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
-
-	"github.com/labstack/echo/v4"
+	"time"
 
 	"gatewayd/auth"
 	"gatewayd/queue"
@@ -53,9 +52,9 @@ func (a *API) modems(key *auth.Key) []sms.Modem {
 	return all
 }
 
-// listModems is GET /v1/modems.
-func (a *API) listModems(c echo.Context) error {
-	return a.json(c, http.StatusOK, map[string]any{"modems": a.modems(keyOf(c))})
+// ListModems lists all modems.
+func (a server) ListModems(ctx context.Context, _ ListModemsRequestObject) (ListModemsResponseObject, error) {
+	return reply{status: http.StatusOK, v: map[string]any{"modems": a.modems(from(ctx).key)}}, nil
 }
 
 // discreet leaves out of a modem what only an admin may see: the text that its
@@ -69,8 +68,7 @@ func discreet(key *auth.Key, m sms.Modem) sms.Modem {
 	return m
 }
 
-func (a *API) modem(c echo.Context) (sms.Modem, error) {
-	name := param(c, "name")
+func (a *API) modem(name string) (sms.Modem, error) {
 	if a.o.Modems != nil {
 		if m, ok := a.o.Modems.Get(name); ok {
 			return m, nil
@@ -79,124 +77,116 @@ func (a *API) modem(c echo.Context) (sms.Modem, error) {
 	return sms.Modem{}, notFound.because("No modem has the name %q.", shorten(name))
 }
 
-// getModem is GET /v1/modems/{name}.
-func (a *API) getModem(c echo.Context) error {
-	m, err := a.modem(c)
+// GetModem shows one modem.
+func (a server) GetModem(ctx context.Context, r GetModemRequestObject) (GetModemResponseObject, error) {
+	m, err := a.modem(r.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.json(c, http.StatusOK, discreet(keyOf(c), m))
+	return reply{status: http.StatusOK, v: discreet(from(ctx).key, m)}, nil
 }
 
-// resetModem is POST /v1/modems/{name}/reset.
-func (a *API) resetModem(c echo.Context) error {
-	m, err := a.modem(c)
+// ResetModem asks a modem to restart.
+func (a server) ResetModem(_ context.Context, r ResetModemRequestObject) (ResetModemResponseObject, error) {
+	m, err := a.modem(r.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := a.o.Modems.Reset(m.Name); err != nil {
 		p := conflict.because("The modem can't be reset: %s.", err)
 		p.cause = err
-		return p
+		return nil, p
 	}
 	if now, ok := a.o.Modems.Get(m.Name); ok {
 		m = now
 	}
-	return a.json(c, http.StatusAccepted, m)
+	return reply{status: http.StatusAccepted, v: m}, nil
 }
 
-// transcribeModem is GET /v1/modems/{name}/transcript.
-func (a *API) transcribeModem(c echo.Context) error {
-	q := newQuery(c)
-	masked := q.oneOf("masked", "true", "false") != "false"
-	if err := q.done(); err != nil {
-		return err
-	}
-	m, err := a.modem(c)
+// TranscribeModem shows what went over a modem's port lately.
+func (a server) TranscribeModem(_ context.Context, r TranscribeModemRequestObject) (TranscribeModemResponseObject, error) {
+	m, err := a.modem(r.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var b bytes.Buffer
-	if err := a.o.Modems.Transcript(m.Name, masked, &b); err != nil {
+	if err := a.o.Modems.Transcript(m.Name, r.Params.Masked == nil || *r.Params.Masked, &b); err != nil {
 		p := conflict.because("The modem has no transcript: %s.", err)
 		p.cause = err
-		return p
+		return nil, p
 	}
-	return c.Blob(http.StatusOK, "text/plain; charset=utf-8", b.Bytes())
+	return transcript{b.Bytes()}, nil
 }
 
-// forgetModem is DELETE /v1/modems/{name}.
-func (a *API) forgetModem(c echo.Context) error {
-	m, err := a.modem(c)
+type transcript struct{ text []byte }
+
+func (t transcript) VisitTranscribeModemResponse(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8") // the generated one names no charset
+	_, err := w.Write(t.text)
+	return err
+}
+
+// ForgetModem drops what is remembered of a modem.
+func (a server) ForgetModem(_ context.Context, r ForgetModemRequestObject) (ForgetModemResponseObject, error) {
+	m, err := a.modem(r.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := a.o.Modems.Forget(m.Name); err != nil {
 		p := conflict.because("The modem can't be forgotten: %s.", err)
 		p.cause = err
-		return p
+		return nil, p
 	}
-	return c.NoContent(http.StatusNoContent)
+	return ForgetModem204Response{}, nil
 }
 
-// getQueue is GET /v1/queue.
-func (a *API) getQueue(c echo.Context) error {
-	return a.json(c, http.StatusOK, a.o.Queue.Stats())
+// GetQueue shows both rings.
+func (a server) GetQueue(context.Context, GetQueueRequestObject) (GetQueueResponseObject, error) {
+	return reply{status: http.StatusOK, v: a.o.Queue.Stats()}, nil
 }
 
-// listDeliveries is GET /v1/webhooks/deliveries.
-func (a *API) listDeliveries(c echo.Context) error {
-	q := newQuery(c)
-	f := sms.DeliveryFilter{
-		Status: sms.DeliveryStatus(q.oneOf("status", string(sms.DeliveryPending), string(sms.DeliveryDelivered),
-			string(sms.DeliveryFailed), string(sms.DeliveryDropped))),
-		Endpoint: q.line("endpoint"),
-		Type:     q.line("type"),
-		Message:  q.line("message"),
-		Since:    q.instant("since"),
-		Cursor:   q.line("cursor"),
-		Limit:    q.limit(),
-	}
-	if err := q.done(); err != nil {
-		return err
-	}
+// ListDeliveries lists deliveries to webhooks.
+func (a server) ListDeliveries(ctx context.Context, r ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error) {
+	p := r.Params
+	f := sms.DeliveryFilter{Status: sms.DeliveryStatus(or(p.Status, "")), Endpoint: or(p.Endpoint, ""), Type: or(p.Type, ""), Message: or(p.Message, ""),
+		Since: or(p.Since, time.Time{}), Cursor: or(p.Cursor, ""), Limit: or(p.Limit, defaultLimit)}
 	var page []sms.Delivery
 	var next string
 	if a.o.Deliveries != nil {
 		var err error
-		if page, next, err = a.o.Deliveries.List(c.Request().Context(), f); err != nil {
-			return err
+		if page, next, err = a.o.Deliveries.List(ctx, f); err != nil {
+			return nil, err
 		}
 	}
 	for i := range page {
 		page[i].History = orEmpty(page[i].History)
 	}
-	return a.json(c, http.StatusOK, map[string]any{"deliveries": orEmpty(page), "next_cursor": orNil(next)})
+	return reply{status: http.StatusOK, v: map[string]any{"deliveries": orEmpty(page), "next_cursor": orNil(next)}}, nil
 }
 
-// retryDelivery is POST /v1/webhooks/deliveries/{id}/retry.
-func (a *API) retryDelivery(c echo.Context) error {
-	return a.changeDelivery(c, http.StatusAccepted, Deliveries.Retry, "Only a failed delivery can be retried.")
+// RetryDelivery makes a failed delivery due now.
+func (a server) RetryDelivery(ctx context.Context, r RetryDeliveryRequestObject) (RetryDeliveryResponseObject, error) {
+	return a.changeDelivery(ctx, r.ID, http.StatusAccepted, Deliveries.Retry, "Only a failed delivery can be retried.")
 }
 
-// dropDelivery is DELETE /v1/webhooks/deliveries/{id}.
-func (a *API) dropDelivery(c echo.Context) error {
-	return a.changeDelivery(c, http.StatusOK, Deliveries.Drop, "The delivery is over already.")
+// DropDelivery ends a delivery that nobody wants any more.
+func (a server) DropDelivery(ctx context.Context, r DropDeliveryRequestObject) (DropDeliveryResponseObject, error) {
+	return a.changeDelivery(ctx, r.ID, http.StatusOK, Deliveries.Drop, "The delivery is over already.")
 }
 
-func (a *API) changeDelivery(c echo.Context, status int, change func(Deliveries, context.Context, string) (sms.Delivery, error), refused string) error {
+func (a *API) changeDelivery(ctx context.Context, id string, status int, change func(Deliveries, context.Context, string) (sms.Delivery, error), refused string) (reply, error) {
 	if a.o.Deliveries == nil {
-		return notFound.because("No webhook is configured.")
+		return reply{}, notFound.because("No webhook is configured.")
 	}
-	d, err := change(a.o.Deliveries, context.WithoutCancel(c.Request().Context()), param(c, "id"))
+	d, err := change(a.o.Deliveries, context.WithoutCancel(ctx), id)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
-		return notFound.because("No delivery has this id.")
+		return reply{}, notFound.because("No delivery has this id.")
 	case errors.Is(err, queue.ErrConflict):
-		return conflict.because("%s", refused)
+		return reply{}, conflict.because("%s", refused)
 	case err != nil:
-		return err
+		return reply{}, err
 	}
 	d.History = orEmpty(d.History)
-	return a.json(c, status, d)
+	return reply{status: status, v: d}, nil
 }

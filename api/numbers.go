@@ -17,50 +17,49 @@ import (
 )
 
 // numberOf reads the number in a path.
-func (a *API) numberOf(c echo.Context) (string, error) {
-	n, err := number.Parse(param(c, "number"), a.o.Region)
+func (a *API) numberOf(name string) (string, error) {
+	n, err := number.Parse(name, a.o.Region)
 	if err == nil {
 		return n, nil
 	}
 	// Companies send under names, which are kept as they came.
-	name := param(c, "number")
 	if !strings.ContainsFunc(name, unicode.IsLetter) || checkLine(name, 20) != "" {
 		return "", wrong(FieldError{Field: "number", Detail: err.Error()})
 	}
 	return name, nil
 }
 
-// eraseNumber is DELETE /v1/numbers/{number}.
-func (a *API) eraseNumber(c echo.Context) error {
-	n, err := a.numberOf(c)
+// EraseNumber erases everything that is kept about a number.
+func (a server) EraseNumber(ctx context.Context, r EraseNumberRequestObject) (EraseNumberResponseObject, error) {
+	n, err := a.numberOf(r.Number)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	erased, err := a.o.Queue.EraseNumber(context.WithoutCancel(c.Request().Context()), n)
+	erased, err := a.o.Queue.EraseNumber(context.WithoutCancel(ctx), n)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.json(c, http.StatusOK, map[string]any{"number": n, "erased": erased})
+	return EraseNumber200JSONResponse{Number: n, Erased: erased}, nil
 }
 
-// countNumber is GET /v1/numbers/{number}.
-func (a *API) countNumber(c echo.Context) error {
-	n, err := a.numberOf(c)
+// CountNumber tells how much is kept about a number.
+func (a server) CountNumber(ctx context.Context, r CountNumberRequestObject) (CountNumberResponseObject, error) {
+	n, err := a.numberOf(r.Number)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	k, err := a.o.Queue.CountNumber(c.Request().Context(), n)
+	k, err := a.o.Queue.CountNumber(ctx, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.json(c, http.StatusOK, map[string]any{"number": n, "outbound": k.Outbound, "inbound": k.Inbound,
-		"unfinished": k.Unfinished, "loose": k.Loose, "stopped": k.Stopped})
+	return reply{status: http.StatusOK, v: map[string]any{"number": n, "outbound": k.Outbound, "inbound": k.Inbound,
+		"unfinished": k.Unfinished, "loose": k.Loose, "stopped": k.Stopped}}, nil
 }
 
 // exportNumber is GET /v1/numbers/{number}/export: one JSON document, written as
 // it is read. An error once it has begun cuts it off, which a reader of chunks notices.
 func (a *API) exportNumber(c echo.Context) error {
-	n, err := a.numberOf(c)
+	n, err := a.numberOf(param(c, "number"))
 	if err != nil {
 		return err
 	}

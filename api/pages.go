@@ -45,8 +45,9 @@ type frame struct {
 	Version  string
 	Nav      []navLink
 	SignedIn bool
-	Live     bool  // the page keeps itself up to date
-	Seq      int64 // the newest event that a live page shows
+	Style    string // a style sheet of its own
+	Live     bool   // the page keeps itself up to date
+	Seq      int64  // the newest event that a live page shows
 }
 
 type navLink struct {
@@ -68,6 +69,7 @@ func (a *API) frame(c echo.Context, title string) frame {
 	for _, p := range slices.Sorted(maps.Keys(a.o.Pages)) {
 		f.Nav = append(f.Nav, navLink{p, capital(path.Base(p)), false})
 	}
+	f.Nav = append(f.Nav, navLink{"/docs", "API", here == "/docs"})
 	return f
 }
 

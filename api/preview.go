@@ -1,10 +1,9 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"time"
-
-	"github.com/labstack/echo/v4"
 
 	"gatewayd/sms"
 )
@@ -24,25 +23,13 @@ type previewJSON struct {
 	Warnings        []sms.Warning `json:"warnings"`
 }
 
-// previewMessage is POST /v1/messages/preview: what POST /v1/messages would make
-// of the same body. It queues nothing.
-func (a *API) previewMessage(c echo.Context) error {
-	v, err := readJSON(c.Response(), c.Request(), maxMessageBody)
-	if err != nil {
-		return err
-	}
-	body, ok := v.(*object)
-	if !ok {
-		return wrong(FieldError{Field: "body", Detail: "must be a JSON object"})
-	}
-	var errs []FieldError
-	m := a.message(a.callerOf(c), newFields(body, "", &errs))
-	if len(errs) > 0 {
-		return wrong(errs...)
-	}
-	p, errs := a.o.Desk.Preview(c.Request().Context(), a.callerOf(c), m)
-	if len(errs) > 0 {
-		return wrong(errs...)
+// PreviewMessage tells what POST /v1/messages would make of the same body. It
+// queues nothing.
+func (a server) PreviewMessage(ctx context.Context, r PreviewMessageRequestObject) (PreviewMessageResponseObject, error) {
+	in := from(ctx)
+	p, errs := a.o.Desk.Preview(ctx, in.caller, in.order(*r.Body, nil))
+	if errs := in.refused(mistakesOf(errs, nil)...); len(errs) > 0 {
+		return nil, wrong(cut(errs)...)
 	}
 	j := previewJSON{To: p.To, Encoding: p.Encoding, Parts: p.Parts, Units: p.Units, UnitsLeft: p.Left, ExpectedModem: orNil(p.Outlook.Modem),
 		ExpectedBecause: orEmpty(p.Outlook.Because), Warnings: orEmpty(p.Warnings)}
@@ -55,5 +42,5 @@ func (a *API) previewMessage(c echo.Context) error {
 	if at := p.Outlook.At.UTC(); !at.IsZero() {
 		j.ExpectedAt = &at
 	}
-	return a.json(c, http.StatusOK, j)
+	return reply{status: http.StatusOK, v: j}, nil
 }

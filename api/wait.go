@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/labstack/echo/v4"
-
 	"gatewayd/sms"
 )
 
@@ -18,31 +16,38 @@ const (
 	lookAgainAfter = 100 * time.Millisecond
 )
 
-// wait takes how long a request waits at most: seconds, or a duration such as 30s.
+// wait takes how long a request waits at most.
 func (q *query) wait() time.Duration {
-	s := q.line("wait")
+	d, mistake := waitOf(q.line("wait"))
+	if mistake != "" {
+		q.wrong("wait", "%s", mistake)
+	}
+	return d
+}
+
+// waitOf reads how long a request waits at most: seconds, or a duration such as
+// 30s. The mistake says what is wrong with it.
+func waitOf(s string) (d time.Duration, mistake string) {
 	if s == "" {
-		return 0
+		return 0, ""
 	}
 	d, err := time.ParseDuration(s)
 	if n, e := strconv.Atoi(s); e == nil {
 		d, err = time.Duration(min(max(n, -1), 61))*time.Second, nil
 	}
 	if err != nil || d < 0 || d > mostWait {
-		q.wrong("wait", "must be 0 to 60 seconds, such as 30s")
-		return 0
+		return 0, "must be 0 to 60 seconds, such as 30s"
 	}
-	return d
+	return d, ""
 }
 
 // waitFor calls look until it says that there is what is wanted, the wait is over,
 // the client is gone or the server stops. Look is called once more after that.
-func (a *API) waitFor(c echo.Context, wait time.Duration, look func(context.Context) (bool, error)) error {
-	ctx := c.Request().Context()
+func (a *API) waitFor(ctx context.Context, w http.ResponseWriter, wait time.Duration, look func(context.Context) (bool, error)) error {
 	if wait > 0 {
 		// The limits of ordinary requests are shorter; a connection that knows no
 		// deadlines has none either.
-		r := http.NewResponseController(c.Response().Writer)
+		r := http.NewResponseController(w)
 		_ = r.SetWriteDeadline(time.Now().Add(wait + writeWait))
 		_ = r.SetReadDeadline(time.Now().Add(wait + writeWait))
 	}

@@ -30,7 +30,7 @@ var binary string
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		if binary = os.Getenv("E2E_BINARY"); binary != "" { // a test runs again elsewhere
-			return m.Run()
+			return run(m)
 		}
 		dir, err := os.MkdirTemp("", "gatewayd-e2e-")
 		if err != nil {
@@ -45,8 +45,25 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "building the binary under test:", err)
 			return 1
 		}
-		return m.Run()
+		return run(m)
 	}())
+}
+
+// run runs the tests, and fails if an answer was not what the document promises.
+func run(m *testing.M) int {
+	if err := watchAnswers(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	status := m.Run()
+	if prismNode != nil {
+		_ = prismNode.Kill()
+	}
+	for _, v := range violations.all {
+		fmt.Fprintln(os.Stderr, "not what the document promises:", v)
+		status = 1
+	}
+	return status
 }
 
 // site is a daemon with its configuration, and the world around it.
@@ -242,8 +259,20 @@ func (s *site) eventually(what string, within time.Duration, ok func() bool) {
 	}
 }
 
-// call makes a request with the site's key and returns status and body.
+// call makes a request with the site's key, through prism, and returns status and
+// body.
 func (s *site) call(method, path, body string) (int, []byte) {
+	s.t.Helper()
+	return s.ask(s.checked, method, path, body)
+}
+
+// poll is call without the detour, for what is asked again and again.
+func (s *site) poll(path string) (int, []byte) {
+	s.t.Helper()
+	return s.ask(func(r *http.Request) *http.Request { return r }, http.MethodGet, path, "")
+}
+
+func (s *site) ask(way func(*http.Request) *http.Request, method, path, body string) (int, []byte) {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), method, s.base+path, strings.NewReader(body))
 	if err != nil {
@@ -253,7 +282,10 @@ func (s *site) call(method, path, body string) (int, []byte) {
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	r, err := http.DefaultClient.Do(req)
+	if strings.HasPrefix(path, "/v1/events") {
+		req.Header.Set("Accept", "application/json")
+	}
+	r, err := http.DefaultClient.Do(way(req))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -261,6 +293,9 @@ func (s *site) call(method, path, body string) (int, []byte) {
 	b, err := io.ReadAll(r.Body)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if violated(b) {
+		s.t.Fatalf("%s %s: prism says that the answer is not what the document promises: %s", method, path, b)
 	}
 	return r.StatusCode, b
 }
@@ -284,7 +319,7 @@ func (s *site) post(to, text string) sms.Message {
 
 func (s *site) message(id string) sms.Message {
 	s.t.Helper()
-	status, answer := s.call(http.MethodGet, "/v1/messages/"+id, "")
+	status, answer := s.poll("/v1/messages/" + id)
 	if status != http.StatusOK {
 		s.t.Fatalf("GET answered %d %s", status, answer)
 	}

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"gatewayd/api/conform"
 	"gatewayd/auth"
 	"gatewayd/db"
 	"gatewayd/sms"
@@ -55,9 +57,7 @@ func TestDamagedFileStopsTheGateway(t *testing.T) {
 			r := httptest.NewRequest("POST", "/v1/messages", strings.NewReader(`{"to": "`+phone+`", "text": "x"}`))
 			r.Header.Set("Authorization", "Bearer "+token)
 			r.Header.Set("Content-Type", "application/json")
-			answer := httptest.NewRecorder()
-			w.g.server.Handler.ServeHTTP(answer, r)
-			return answer
+			return asDocumented(t, w.g.server.Handler, r)
 		}
 		w.until(w.submit(phone, "before").ID, sms.Delivered, 2*time.Minute)
 		if answer := post(); answer.Code != 202 {
@@ -79,8 +79,7 @@ func TestDamagedFileStopsTheGateway(t *testing.T) {
 		if answer.Code != 503 || !strings.Contains(answer.Body.String(), "database-damaged") || !strings.Contains(answer.Body.String(), "gatewayd restore") || answer.Header().Get("Retry-After") == "" {
 			t.Errorf("%d %v %s", answer.Code, answer.Header(), answer.Body)
 		}
-		ready := httptest.NewRecorder()
-		w.g.server.Handler.ServeHTTP(ready, httptest.NewRequest("GET", "/readyz", nil))
+		ready := asDocumented(t, w.g.server.Handler, httptest.NewRequest("GET", "/readyz", nil))
 		if ready.Code != 503 || !strings.Contains(ready.Body.String(), "damaged") {
 			t.Errorf("/readyz: %d %s", ready.Code, ready.Body)
 		}
@@ -102,4 +101,19 @@ func TestDamagedFileStopsTheGateway(t *testing.T) {
 	if lines > 2000 {
 		t.Errorf("an hour of standing still filled %d lines of the log", lines)
 	}
+}
+
+// asDocumented asks, and holds the answer against the OpenAPI document.
+func asDocumented(t *testing.T, h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	t.Helper()
+	doc, err := conform.Load("../api/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := httptest.NewRecorder()
+	h.ServeHTTP(answer, r)
+	if err := doc.Check(r, answer.Code, answer.Header(), answer.Body.Bytes()); err != nil {
+		t.Errorf("%s %s: %v", r.Method, r.URL.Path, err)
+	}
+	return answer
 }

@@ -15,22 +15,6 @@ const (
 	ClockSourceNetwork     ClockSource = "network"
 )
 
-// Valid indicates whether the value is a known member of the ClockSource enum.
-func (e ClockSource) Valid() bool {
-	switch e {
-	case ClockSourceConfigured:
-		return true
-	case ClockSourceKernel:
-		return true
-	case ClockSourceLessThanNil:
-		return true
-	case ClockSourceNetwork:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for DeliveryStatus.
 const (
 	DeliveryStatusDelivered DeliveryStatus = "delivered"
@@ -39,69 +23,104 @@ const (
 	DeliveryStatusPending   DeliveryStatus = "pending"
 )
 
-// Valid indicates whether the value is a known member of the DeliveryStatus enum.
-func (e DeliveryStatus) Valid() bool {
-	switch e {
-	case DeliveryStatusDelivered:
-		return true
-	case DeliveryStatusDropped:
-		return true
-	case DeliveryStatusFailed:
-		return true
-	case DeliveryStatusPending:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for Direction.
 const (
-	Inbound  Direction = "inbound"
-	Outbound Direction = "outbound"
+	DirectionInbound  Direction = "inbound"
+	DirectionOutbound Direction = "outbound"
 )
-
-// Valid indicates whether the value is a known member of the Direction enum.
-func (e Direction) Valid() bool {
-	switch e {
-	case Inbound:
-		return true
-	case Outbound:
-		return true
-	default:
-		return false
-	}
-}
 
 // Defines values for HealingStep.
 const (
-	Park   HealingStep = "park"
-	Power  HealingStep = "power"
-	Radio  HealingStep = "radio"
-	Reopen HealingStep = "reopen"
-	Reset  HealingStep = "reset"
-	Resync HealingStep = "resync"
+	HealingStepPark   HealingStep = "park"
+	HealingStepPower  HealingStep = "power"
+	HealingStepRadio  HealingStep = "radio"
+	HealingStepReopen HealingStep = "reopen"
+	HealingStepReset  HealingStep = "reset"
+	HealingStepResync HealingStep = "resync"
 )
 
-// Valid indicates whether the value is a known member of the HealingStep enum.
-func (e HealingStep) Valid() bool {
-	switch e {
-	case Park:
-		return true
-	case Power:
-		return true
-	case Radio:
-		return true
-	case Reopen:
-		return true
-	case Reset:
-		return true
-	case Resync:
-		return true
-	default:
-		return false
-	}
-}
+// Defines values for HealthStatus.
+const (
+	HealthStatusOk    HealthStatus = "ok"
+	HealthStatusReady HealthStatus = "ready"
+)
+
+// Defines values for HookPreset.
+const (
+	HookPresetAlertmanager HookPreset = "alertmanager"
+	HookPresetGithub       HookPreset = "github"
+	HookPresetGrafana      HookPreset = "grafana"
+	HookPresetSlack        HookPreset = "slack"
+	HookPresetSupabase     HookPreset = "supabase"
+	HookPresetTemplate     HookPreset = "template"
+	HookPresetText         HookPreset = "text"
+	HookPresetUptimeKuma   HookPreset = "uptime-kuma"
+)
+
+// Defines values for HookAnswerMessagesEncoding.
+const (
+	HookAnswerMessagesEncodingGsm7 HookAnswerMessagesEncoding = "gsm7"
+	HookAnswerMessagesEncodingUcs2 HookAnswerMessagesEncoding = "ucs2"
+)
+
+// Defines values for HookPreviewEncoding.
+const (
+	HookPreviewEncodingEmpty HookPreviewEncoding = ""
+	HookPreviewEncodingGsm7  HookPreviewEncoding = "gsm7"
+	HookPreviewEncodingUcs2  HookPreviewEncoding = "ucs2"
+)
+
+// Defines values for HookPreviewRequestPreset.
+const (
+	HookPreviewRequestPresetAlertmanager HookPreviewRequestPreset = "alertmanager"
+	HookPreviewRequestPresetGithub       HookPreviewRequestPreset = "github"
+	HookPreviewRequestPresetGrafana      HookPreviewRequestPreset = "grafana"
+	HookPreviewRequestPresetLessThanNil  HookPreviewRequestPreset = "<nil>"
+	HookPreviewRequestPresetSlack        HookPreviewRequestPreset = "slack"
+	HookPreviewRequestPresetSupabase     HookPreviewRequestPreset = "supabase"
+	HookPreviewRequestPresetTemplate     HookPreviewRequestPreset = "template"
+	HookPreviewRequestPresetText         HookPreviewRequestPreset = "text"
+	HookPreviewRequestPresetUptimeKuma   HookPreviewRequestPreset = "uptime-kuma"
+)
+
+// Defines values for HookSettingsPreset.
+const (
+	HookSettingsPresetAlertmanager HookSettingsPreset = "alertmanager"
+	HookSettingsPresetGithub       HookSettingsPreset = "github"
+	HookSettingsPresetGrafana      HookSettingsPreset = "grafana"
+	HookSettingsPresetLessThanNil  HookSettingsPreset = "<nil>"
+	HookSettingsPresetSlack        HookSettingsPreset = "slack"
+	HookSettingsPresetSupabase     HookSettingsPreset = "supabase"
+	HookSettingsPresetTemplate     HookSettingsPreset = "template"
+	HookSettingsPresetText         HookSettingsPreset = "text"
+	HookSettingsPresetUptimeKuma   HookSettingsPreset = "uptime-kuma"
+)
+
+// Defines values for HookWithTokenPreset.
+const (
+	HookWithTokenPresetAlertmanager HookWithTokenPreset = "alertmanager"
+	HookWithTokenPresetGithub       HookWithTokenPreset = "github"
+	HookWithTokenPresetGrafana      HookWithTokenPreset = "grafana"
+	HookWithTokenPresetSlack        HookWithTokenPreset = "slack"
+	HookWithTokenPresetSupabase     HookWithTokenPreset = "supabase"
+	HookWithTokenPresetTemplate     HookWithTokenPreset = "template"
+	HookWithTokenPresetText         HookWithTokenPreset = "text"
+	HookWithTokenPresetUptimeKuma   HookWithTokenPreset = "uptime-kuma"
+)
+
+// Defines values for KeyScopes.
+const (
+	KeyScopesAdmin KeyScopes = "admin"
+	KeyScopesRead  KeyScopes = "read"
+	KeyScopesSend  KeyScopes = "send"
+)
+
+// Defines values for KeyWantedScopes.
+const (
+	KeyWantedScopesAdmin KeyWantedScopes = "admin"
+	KeyWantedScopesRead  KeyWantedScopes = "read"
+	KeyWantedScopesSend  KeyWantedScopes = "send"
+)
 
 // Defines values for MessageEncoding.
 const (
@@ -111,51 +130,15 @@ const (
 	MessageEncodingUcs2        MessageEncoding = "ucs2"
 )
 
-// Valid indicates whether the value is a known member of the MessageEncoding enum.
-func (e MessageEncoding) Valid() bool {
-	switch e {
-	case MessageEncodingGsm7:
-		return true
-	case MessageEncodingLessThanNil:
-		return true
-	case MessageEncodingN8Bit:
-		return true
-	case MessageEncodingUcs2:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for MessageKind.
 const (
-	Data            MessageKind = "data"
-	MessageWaiting  MessageKind = "message-waiting"
-	MmsNotification MessageKind = "mms-notification"
-	Text            MessageKind = "text"
-	Undecodable     MessageKind = "undecodable"
-	WapPush         MessageKind = "wap-push"
+	MessageKindData            MessageKind = "data"
+	MessageKindMessageWaiting  MessageKind = "message-waiting"
+	MessageKindMmsNotification MessageKind = "mms-notification"
+	MessageKindText            MessageKind = "text"
+	MessageKindUndecodable     MessageKind = "undecodable"
+	MessageKindWapPush         MessageKind = "wap-push"
 )
-
-// Valid indicates whether the value is a known member of the MessageKind enum.
-func (e MessageKind) Valid() bool {
-	switch e {
-	case Data:
-		return true
-	case MessageWaiting:
-		return true
-	case MmsNotification:
-		return true
-	case Text:
-		return true
-	case Undecodable:
-		return true
-	case WapPush:
-		return true
-	default:
-		return false
-	}
-}
 
 // Defines values for MessageOnUnconfirmed.
 const (
@@ -164,40 +147,12 @@ const (
 	MessageOnUnconfirmedResend      MessageOnUnconfirmed = "resend"
 )
 
-// Valid indicates whether the value is a known member of the MessageOnUnconfirmed enum.
-func (e MessageOnUnconfirmed) Valid() bool {
-	switch e {
-	case MessageOnUnconfirmedFail:
-		return true
-	case MessageOnUnconfirmedLessThanNil:
-		return true
-	case MessageOnUnconfirmedResend:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for ModemCanaryOutcome.
 const (
 	ModemCanaryOutcomeArrived ModemCanaryOutcome = "arrived"
 	ModemCanaryOutcomeLost    ModemCanaryOutcome = "lost"
 	ModemCanaryOutcomeWaiting ModemCanaryOutcome = "waiting"
 )
-
-// Valid indicates whether the value is a known member of the ModemCanaryOutcome enum.
-func (e ModemCanaryOutcome) Valid() bool {
-	switch e {
-	case ModemCanaryOutcomeArrived:
-		return true
-	case ModemCanaryOutcomeLost:
-		return true
-	case ModemCanaryOutcomeWaiting:
-		return true
-	default:
-		return false
-	}
-}
 
 // Defines values for ModemHealingLastOutcome.
 const (
@@ -206,22 +161,6 @@ const (
 	ModemHealingLastOutcomeParked  ModemHealingLastOutcome = "parked"
 	ModemHealingLastOutcomeRunning ModemHealingLastOutcome = "running"
 )
-
-// Valid indicates whether the value is a known member of the ModemHealingLastOutcome enum.
-func (e ModemHealingLastOutcome) Valid() bool {
-	switch e {
-	case ModemHealingLastOutcomeFailed:
-		return true
-	case ModemHealingLastOutcomeHealed:
-		return true
-	case ModemHealingLastOutcomeParked:
-		return true
-	case ModemHealingLastOutcomeRunning:
-		return true
-	default:
-		return false
-	}
-}
 
 // Defines values for ModemState.
 const (
@@ -242,43 +181,12 @@ const (
 	ModemStateStorageFull   ModemState = "storage-full"
 )
 
-// Valid indicates whether the value is a known member of the ModemState enum.
-func (e ModemState) Valid() bool {
-	switch e {
-	case ModemStateAbsent:
-		return true
-	case ModemStateBusyElsewhere:
-		return true
-	case ModemStateDeaf:
-		return true
-	case ModemStateDenied:
-		return true
-	case ModemStateFailed:
-		return true
-	case ModemStateHealing:
-		return true
-	case ModemStateLimited:
-		return true
-	case ModemStateNoSim:
-		return true
-	case ModemStateParked:
-		return true
-	case ModemStatePinRequired:
-		return true
-	case ModemStateProbing:
-		return true
-	case ModemStatePukRequired:
-		return true
-	case ModemStateReady:
-		return true
-	case ModemStateSearching:
-		return true
-	case ModemStateStorageFull:
-		return true
-	default:
-		return false
-	}
-}
+// Defines values for NewKeyScopes.
+const (
+	NewKeyScopesAdmin NewKeyScopes = "admin"
+	NewKeyScopesRead  NewKeyScopes = "read"
+	NewKeyScopesSend  NewKeyScopes = "send"
+)
 
 // Defines values for NewMessageOnUnconfirmed.
 const (
@@ -287,19 +195,20 @@ const (
 	NewMessageOnUnconfirmedResend      NewMessageOnUnconfirmed = "resend"
 )
 
-// Valid indicates whether the value is a known member of the NewMessageOnUnconfirmed enum.
-func (e NewMessageOnUnconfirmed) Valid() bool {
-	switch e {
-	case NewMessageOnUnconfirmedFail:
-		return true
-	case NewMessageOnUnconfirmedLessThanNil:
-		return true
-	case NewMessageOnUnconfirmedResend:
-		return true
-	default:
-		return false
-	}
-}
+// Defines values for NewMessageUnicode.
+const (
+	NewMessageUnicodeAllow         NewMessageUnicode = "allow"
+	NewMessageUnicodeLessThanNil   NewMessageUnicode = "<nil>"
+	NewMessageUnicodeReject        NewMessageUnicode = "reject"
+	NewMessageUnicodeTransliterate NewMessageUnicode = "transliterate"
+)
+
+// Defines values for PreviewEncoding.
+const (
+	PreviewEncodingGsm7  PreviewEncoding = "gsm7"
+	PreviewEncodingN8Bit PreviewEncoding = "8bit"
+	PreviewEncodingUcs2  PreviewEncoding = "ucs2"
+)
 
 // Defines values for Status.
 const (
@@ -316,116 +225,34 @@ const (
 	StatusUndelivered Status = "undelivered"
 )
 
-// Valid indicates whether the value is a known member of the Status enum.
-func (e Status) Valid() bool {
-	switch e {
-	case StatusCanceled:
-		return true
-	case StatusDelivered:
-		return true
-	case StatusExpired:
-		return true
-	case StatusFailed:
-		return true
-	case StatusQueued:
-		return true
-	case StatusReceived:
-		return true
-	case StatusScheduled:
-		return true
-	case StatusSending:
-		return true
-	case StatusSent:
-		return true
-	case StatusUnconfirmed:
-		return true
-	case StatusUndelivered:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for WaitingType.
 const (
-	Email     WaitingType = "email"
-	Fax       WaitingType = "fax"
-	Other     WaitingType = "other"
-	Video     WaitingType = "video"
-	Voicemail WaitingType = "voicemail"
+	WaitingTypeEmail     WaitingType = "email"
+	WaitingTypeFax       WaitingType = "fax"
+	WaitingTypeOther     WaitingType = "other"
+	WaitingTypeVideo     WaitingType = "video"
+	WaitingTypeVoicemail WaitingType = "voicemail"
 )
 
-// Valid indicates whether the value is a known member of the WaitingType enum.
-func (e WaitingType) Valid() bool {
-	switch e {
-	case Email:
-		return true
-	case Fax:
-		return true
-	case Other:
-		return true
-	case Video:
-		return true
-	case Voicemail:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for HealthStatus.
+// Defines values for WebhookSource.
 const (
-	HealthStatusOk    HealthStatus = "ok"
-	HealthStatusReady HealthStatus = "ready"
+	WebhookSourceAPI    WebhookSource = "api"
+	WebhookSourceConfig WebhookSource = "config"
 )
 
-// Valid indicates whether the value is a known member of the HealthStatus enum.
-func (e HealthStatus) Valid() bool {
-	switch e {
-	case HealthStatusOk:
-		return true
-	case HealthStatusReady:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for Healthz200JSONResponseBodyStatus.
+// Defines values for WebhookStatus.
 const (
-	Healthz200JSONResponseBodyStatusOk    Healthz200JSONResponseBodyStatus = "ok"
-	Healthz200JSONResponseBodyStatusReady Healthz200JSONResponseBodyStatus = "ready"
+	WebhookStatusActive   WebhookStatus = "active"
+	WebhookStatusDisabled WebhookStatus = "disabled"
+	WebhookStatusPaused   WebhookStatus = "paused"
 )
 
-// Valid indicates whether the value is a known member of the Healthz200JSONResponseBodyStatus enum.
-func (e Healthz200JSONResponseBodyStatus) Valid() bool {
-	switch e {
-	case Healthz200JSONResponseBodyStatusOk:
-		return true
-	case Healthz200JSONResponseBodyStatusReady:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for Readyz200JSONResponseBodyStatus.
+// Defines values for WebhookReplayOnly.
 const (
-	Readyz200JSONResponseBodyStatusOk    Readyz200JSONResponseBodyStatus = "ok"
-	Readyz200JSONResponseBodyStatusReady Readyz200JSONResponseBodyStatus = "ready"
+	WebhookReplayOnlyAll         WebhookReplayOnly = "all"
+	WebhookReplayOnlyFailed      WebhookReplayOnly = "failed"
+	WebhookReplayOnlyLessThanNil WebhookReplayOnly = "<nil>"
 )
-
-// Valid indicates whether the value is a known member of the Readyz200JSONResponseBodyStatus enum.
-func (e Readyz200JSONResponseBodyStatus) Valid() bool {
-	switch e {
-	case Readyz200JSONResponseBodyStatusOk:
-		return true
-	case Readyz200JSONResponseBodyStatusReady:
-		return true
-	default:
-		return false
-	}
-}
 
 // Defines values for ListEventsParamsHeartbeat.
 const (
@@ -433,17 +260,18 @@ const (
 	ListEventsParamsHeartbeatEvent   ListEventsParamsHeartbeat = "event"
 )
 
-// Valid indicates whether the value is a known member of the ListEventsParamsHeartbeat enum.
-func (e ListEventsParamsHeartbeat) Valid() bool {
-	switch e {
-	case ListEventsParamsHeartbeatComment:
-		return true
-	case ListEventsParamsHeartbeatEvent:
-		return true
-	default:
-		return false
-	}
-}
+// Defines values for GetOwnKey200JSONResponseBodyScopes.
+const (
+	GetOwnKey200JSONResponseBodyScopesAdmin GetOwnKey200JSONResponseBodyScopes = "admin"
+	GetOwnKey200JSONResponseBodyScopesRead  GetOwnKey200JSONResponseBodyScopes = "read"
+	GetOwnKey200JSONResponseBodyScopesSend  GetOwnKey200JSONResponseBodyScopes = "send"
+)
+
+// Defines values for GetMessageParamsUntil.
+const (
+	GetMessageParamsUntilFinal GetMessageParamsUntil = "final"
+	GetMessageParamsUntilSent  GetMessageParamsUntil = "sent"
+)
 
 // Defines values for AskNetwork200JSONResponseBodyState.
 const (
@@ -451,20 +279,6 @@ const (
 	AskNetwork200JSONResponseBodyStateFailed     AskNetwork200JSONResponseBodyState = "failed"
 	AskNetwork200JSONResponseBodyStateNeedsReply AskNetwork200JSONResponseBodyState = "needs-reply"
 )
-
-// Valid indicates whether the value is a known member of the AskNetwork200JSONResponseBodyState enum.
-func (e AskNetwork200JSONResponseBodyState) Valid() bool {
-	switch e {
-	case AskNetwork200JSONResponseBodyStateDone:
-		return true
-	case AskNetwork200JSONResponseBodyStateFailed:
-		return true
-	case AskNetwork200JSONResponseBodyStateNeedsReply:
-		return true
-	default:
-		return false
-	}
-}
 
 // Alarm defines model for Alarm.
 type Alarm struct {
@@ -506,6 +320,27 @@ type Balance struct {
 	Low *string `json:"low"`
 }
 
+// Call An incoming call: the data of call.received.
+type Call struct {
+	At time.Time `json:"at"`
+
+	// From Null when the caller shows no number.
+	From *string `json:"from"`
+
+	// HungUp The gateway ends it; else it rings until the caller gives up.
+	HungUp bool   `json:"hung_up"`
+	Modem  string `json:"modem"`
+
+	// To The SIM's number, else the modem's name.
+	To string `json:"to"`
+}
+
+// CallbackSecret defines model for CallbackSecret.
+type CallbackSecret struct {
+	OldSecretUntil *Time  `json:"old_secret_until"`
+	Secret         string `json:"secret"`
+}
+
 // Clock defines model for Clock.
 type Clock struct {
 	// Advice What to do while it is not trusted.
@@ -532,7 +367,9 @@ type Delivery struct {
 	Attempts    int       `json:"attempts"`
 	CreatedAt   time.Time `json:"created_at"`
 	DeliveredAt *Time     `json:"delivered_at"`
-	Endpoint    string    `json:"endpoint"`
+
+	// Endpoint The webhook's name, or the host of a URL that the message named.
+	Endpoint string `json:"endpoint"`
 
 	// Error Why the last attempt failed, in words.
 	Error *string `json:"error"`
@@ -540,20 +377,48 @@ type Delivery struct {
 	// Event The event's id in the log.
 	Event int64 `json:"event"`
 
+	// History The failed attempts before the last one, newest first, ten at most.
+	History []DeliveryAttempt `json:"history"`
+
 	// ID Also the header webhook-id.
-	ID            string  `json:"id"`
-	LastAttemptAt *Time   `json:"last_attempt_at"`
+	ID            string `json:"id"`
+	LastAttemptAt *Time  `json:"last_attempt_at"`
+
+	// LatencyMs Of the last attempt.
+	LatencyMs     *int    `json:"latency_ms"`
 	MessageID     *string `json:"message_id"`
 	NextAttemptAt *Time   `json:"next_attempt_at"`
+
+	// Response The first 256 bytes of its answer, as far as they can be printed; erased with the message.
+	Response *string `json:"response"`
 
 	// ResponseStatus HTTP status of the last attempt.
 	ResponseStatus *int           `json:"response_status"`
 	Status         DeliveryStatus `json:"status"`
 	Type           string         `json:"type"`
+
+	// WebhookID null: the message named its receiver itself.
+	WebhookID *string `json:"webhook_id"`
+}
+
+// DeliveryAttempt defines model for DeliveryAttempt.
+type DeliveryAttempt struct {
+	At             time.Time `json:"at"`
+	Error          string    `json:"error"`
+	LatencyMs      int       `json:"latency_ms"`
+	ResponseStatus *int      `json:"response_status"`
 }
 
 // DeliveryStatus defines model for DeliveryStatus.
 type DeliveryStatus string
+
+// Destinations Where the gateway sends at all, as its configuration has it.
+type Destinations struct {
+	// Allow Empty: everywhere.
+	Allow   []string `json:"allow"`
+	Deny    []string `json:"deny"`
+	Premium bool     `json:"premium"`
+}
 
 // Direction defines model for Direction.
 type Direction string
@@ -563,8 +428,8 @@ type Event struct {
 	// ClockUncertain The clock was not set then: timestamp may be years off.
 	ClockUncertain bool `json:"clock_uncertain"`
 
-	// Data The message or the modem as it was right after the event, the call (Call) or the alarm (Alarm).
-	Data interface{} `json:"data"`
+	// Data The message or the modem as it was right after the event, the call or the alarm.
+	Data any `json:"data"`
 
 	// ID Its sequence in the log.
 	ID        int64     `json:"id"`
@@ -578,8 +443,374 @@ type Event struct {
 	Type string `json:"type"`
 }
 
+// ForcedBy The first character of a text that is not in the GSM 7-bit alphabet.
+type ForcedBy struct {
+	// Character Examples: ő
+	Character string `json:"character"`
+
+	// CodePoint Examples: U+0151
+	CodePoint string `json:"code_point"`
+
+	// Position Which character of the text it is, from 1.
+	Position int `json:"position"`
+}
+
 // HealingStep resync: escape and ask again. reopen: close and open the port. radio: +CFUN off and on. reset: the modem's own restart. power: USB power. park: set aside for an hour.
 type HealingStep string
+
+// Health defines model for Health.
+type Health struct {
+	Status HealthStatus `json:"status"`
+}
+
+// HealthStatus defines model for Health.Status.
+type HealthStatus string
+
+// Hook defines model for Hook.
+type Hook struct {
+	// AllowFrom IP addresses and networks that requests may come from; empty: any.
+	AllowFrom []string `json:"allow_from"`
+
+	// AllowGet A GET with the token makes texts too. Whoever follows a link does so.
+	AllowGet  bool      `json:"allow_get"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// DedupWindow Seconds within which the same is told once; 0: every time. By default 300 for alertmanager and grafana, 60 for uptime-kuma and supabase, else 0.
+	DedupWindow int `json:"dedup_window"`
+
+	// Enabled False: the token is not taken.
+	Enabled bool `json:"enabled"`
+
+	// ExpiresAfter Seconds after which it is not sent any more; 0: never.
+	ExpiresAfter int `json:"expires_after"`
+
+	// From Name or number of the modem that must send.
+	From string `json:"from"`
+
+	// HasSecret Requests must be signed.
+	HasSecret bool   `json:"has_secret"`
+	ID        string `json:"id"`
+
+	// LastUsedAt To within five minutes.
+	LastUsedAt *time.Time `json:"last_used_at"`
+
+	// MaxParts A text is cut off there.
+	MaxParts int `json:"max_parts"`
+
+	// Name For people.
+	Name string `json:"name"`
+
+	// OldTokenUntil The token before is good until then.
+	OldTokenUntil *time.Time `json:"old_token_until"`
+
+	// Preset Whose requests are understood. By default text (whatever has one), or template if there is one.
+	Preset HookPreset `json:"preset"`
+
+	// Priority 9 goes first.
+	Priority int `json:"priority"`
+
+	// Resolved Tell also that a trouble is over.
+	Resolved  bool       `json:"resolved"`
+	RotatedAt *time.Time `json:"rotated_at"`
+
+	// Template Makes the text instead of the preset: Go's text/template. No text: nothing is sent.
+	Template string `json:"template"`
+
+	// To Who gets the texts.
+	To []string `json:"to"`
+
+	// ToTemplate Makes recipients of the request, separated by commas; if it makes none, to stands in.
+	ToTemplate string    `json:"to_template"`
+	UpdatedAt  time.Time `json:"updated_at"`
+}
+
+// HookPreset Whose requests are understood. By default text (whatever has one), or template if there is one.
+type HookPreset string
+
+// HookAnswer defines model for HookAnswer.
+type HookAnswer struct {
+	Messages []struct {
+		Encoding HookAnswerMessagesEncoding `json:"encoding"`
+		ID       string                     `json:"id"`
+
+		// Length Characters.
+		Length int    `json:"length"`
+		Parts  int    `json:"parts"`
+		Status Status `json:"status"`
+	} `json:"messages"`
+
+	// Replayed It was told before; these are the messages of then.
+	Replayed bool `json:"replayed"`
+
+	// Skipped Why nothing is sent.
+	Skipped *string `json:"skipped"`
+}
+
+// HookAnswerMessagesEncoding defines model for HookAnswer.Messages.Encoding.
+type HookAnswerMessagesEncoding string
+
+// HookPreview defines model for HookPreview.
+type HookPreview struct {
+	Encoding HookPreviewEncoding `json:"encoding"`
+
+	// ForcedBy The first character that made it Unicode.
+	ForcedBy *string `json:"forced_by"`
+	Length   int     `json:"length"`
+	Parts    int     `json:"parts"`
+
+	// Skipped Why nothing would be sent.
+	Skipped *string  `json:"skipped"`
+	Text    string   `json:"text"`
+	To      []string `json:"to"`
+}
+
+// HookPreviewEncoding defines model for HookPreview.Encoding.
+type HookPreviewEncoding string
+
+// HookPreviewRequest defines model for HookPreviewRequest.
+type HookPreviewRequest struct {
+	// AllowFrom IP addresses and networks that requests may come from; empty: any.
+	AllowFrom *[]string `json:"allow_from,omitempty"`
+
+	// AllowGet A GET with the token makes texts too. Whoever follows a link does so.
+	AllowGet *bool `json:"allow_get,omitempty"`
+
+	// DedupWindow Seconds within which the same is told once; 0: every time. By default 300 for alertmanager and grafana, 60 for uptime-kuma and supabase, else 0.
+	DedupWindow *int `json:"dedup_window,omitempty"`
+
+	// Enabled False: the token is not taken.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// ExpiresAfter Seconds after which it is not sent any more; 0: never.
+	ExpiresAfter *int `json:"expires_after,omitempty"`
+
+	// From Name or number of the modem that must send.
+	From *string `json:"from,omitempty"`
+
+	// Hook The id of a hook whose settings are begun with.
+	Hook *string `json:"hook,omitempty"`
+
+	// MaxParts A text is cut off there.
+	MaxParts *int `json:"max_parts,omitempty"`
+
+	// Name For people.
+	Name *string `json:"name,omitempty"`
+
+	// Preset Whose requests are understood. By default text (whatever has one), or template if there is one.
+	Preset *HookPreviewRequestPreset `json:"preset,omitempty"`
+
+	// Priority 9 goes first.
+	Priority *int `json:"priority,omitempty"`
+
+	// Resolved Tell also that a trouble is over.
+	Resolved *bool `json:"resolved,omitempty"`
+	Sample   struct {
+		// Body A string is the body as it is; anything else is sent as JSON.
+		Body    interface{}        `json:"body,omitempty"`
+		Headers *map[string]string `json:"headers,omitempty"`
+		Query   *map[string]string `json:"query,omitempty"`
+	} `json:"sample"`
+	Secret *string `json:"secret,omitempty"`
+
+	// Template Makes the text instead of the preset: Go's text/template. No text: nothing is sent.
+	Template *string `json:"template,omitempty"`
+
+	// To Who gets the texts.
+	To *[]string `json:"to,omitempty"`
+
+	// ToTemplate Makes recipients of the request, separated by commas; if it makes none, to stands in.
+	ToTemplate *string `json:"to_template,omitempty"`
+}
+
+// HookPreviewRequestPreset Whose requests are understood. By default text (whatever has one), or template if there is one.
+type HookPreviewRequestPreset string
+
+// HookSettings defines model for HookSettings.
+type HookSettings struct {
+	// AllowFrom IP addresses and networks that requests may come from; empty: any.
+	AllowFrom *[]string `json:"allow_from,omitempty"`
+
+	// AllowGet A GET with the token makes texts too. Whoever follows a link does so.
+	AllowGet *bool `json:"allow_get,omitempty"`
+
+	// DedupWindow Seconds within which the same is told once; 0: every time. By default 300 for alertmanager and grafana, 60 for uptime-kuma and supabase, else 0.
+	DedupWindow *int `json:"dedup_window,omitempty"`
+
+	// Enabled False: the token is not taken.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// ExpiresAfter Seconds after which it is not sent any more; 0: never.
+	ExpiresAfter *int `json:"expires_after,omitempty"`
+
+	// From Name or number of the modem that must send.
+	From *string `json:"from,omitempty"`
+
+	// MaxParts A text is cut off there.
+	MaxParts *int `json:"max_parts,omitempty"`
+
+	// Name For people.
+	Name *string `json:"name,omitempty"`
+
+	// Preset Whose requests are understood. By default text (whatever has one), or template if there is one.
+	Preset *HookSettingsPreset `json:"preset,omitempty"`
+
+	// Priority 9 goes first.
+	Priority *int `json:"priority,omitempty"`
+
+	// Resolved Tell also that a trouble is over.
+	Resolved *bool `json:"resolved,omitempty"`
+
+	// Secret What senders sign with: X-Hub-Signature-256, X-Grafana-Alerting-Signature or Standard Webhooks. It is not shown again.
+	Secret *string `json:"secret,omitempty"`
+
+	// Template Makes the text instead of the preset: Go's text/template. No text: nothing is sent.
+	Template *string `json:"template,omitempty"`
+
+	// To Who gets the texts.
+	To *[]string `json:"to,omitempty"`
+
+	// ToTemplate Makes recipients of the request, separated by commas; if it makes none, to stands in.
+	ToTemplate *string `json:"to_template,omitempty"`
+}
+
+// HookSettingsPreset Whose requests are understood. By default text (whatever has one), or template if there is one.
+type HookSettingsPreset string
+
+// HookWithToken defines model for HookWithToken.
+type HookWithToken struct {
+	// AllowFrom IP addresses and networks that requests may come from; empty: any.
+	AllowFrom []string `json:"allow_from"`
+
+	// AllowGet A GET with the token makes texts too. Whoever follows a link does so.
+	AllowGet  bool      `json:"allow_get"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// DedupWindow Seconds within which the same is told once; 0: every time. By default 300 for alertmanager and grafana, 60 for uptime-kuma and supabase, else 0.
+	DedupWindow int `json:"dedup_window"`
+
+	// Enabled False: the token is not taken.
+	Enabled bool `json:"enabled"`
+
+	// ExpiresAfter Seconds after which it is not sent any more; 0: never.
+	ExpiresAfter int `json:"expires_after"`
+
+	// From Name or number of the modem that must send.
+	From string `json:"from"`
+
+	// HasSecret Requests must be signed.
+	HasSecret bool   `json:"has_secret"`
+	ID        string `json:"id"`
+
+	// LastUsedAt To within five minutes.
+	LastUsedAt *time.Time `json:"last_used_at"`
+
+	// MaxParts A text is cut off there.
+	MaxParts int `json:"max_parts"`
+
+	// Name For people.
+	Name string `json:"name"`
+
+	// OldTokenUntil The token before is good until then.
+	OldTokenUntil *time.Time `json:"old_token_until"`
+
+	// Path What senders post to on this server.
+	Path string `json:"path"`
+
+	// Preset Whose requests are understood. By default text (whatever has one), or template if there is one.
+	Preset HookWithTokenPreset `json:"preset"`
+
+	// Priority 9 goes first.
+	Priority int `json:"priority"`
+
+	// Resolved Tell also that a trouble is over.
+	Resolved  bool       `json:"resolved"`
+	RotatedAt *time.Time `json:"rotated_at"`
+
+	// Template Makes the text instead of the preset: Go's text/template. No text: nothing is sent.
+	Template string `json:"template"`
+
+	// To Who gets the texts.
+	To []string `json:"to"`
+
+	// ToTemplate Makes recipients of the request, separated by commas; if it makes none, to stands in.
+	ToTemplate string `json:"to_template"`
+
+	// Token Shown once.
+	Token     string    `json:"token"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// HookWithTokenPreset Whose requests are understood. By default text (whatever has one), or template if there is one.
+type HookWithTokenPreset string
+
+// Key defines model for Key.
+type Key struct {
+	// Allow Where it may send: countries, first digits of numbers, short codes. Empty: wherever the gateway does. It narrows the gateway's list and never widens it.
+	Allow []string `json:"allow"`
+
+	// Burst How many of them may go at once. Null: a minute's.
+	Burst     *int       `json:"burst"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
+	ID        string     `json:"id"`
+
+	// LastUsedAt To within some minutes.
+	LastUsedAt *time.Time `json:"last_used_at"`
+	Name       string     `json:"name"`
+
+	// Prefix What its token begins with.
+	Prefix string `json:"prefix"`
+
+	// Premium Whether it may send to numbers that cost extra, if the gateway does.
+	Premium bool `json:"premium"`
+
+	// Principal Whom it stands for: the id of the first of the keys that were rotated into each other. Idempotency-Keys, client_ids and quota belong to it.
+	Principal string `json:"principal"`
+
+	// Quota Messages a day, from midnight of the gateway. Null: no limit.
+	Quota *int `json:"quota"`
+
+	// Rate Messages a minute. More at once than burst, a batch, goes when all of burst is there, and is owed then. Null: no limit.
+	Rate      *int        `json:"rate"`
+	RevokedAt *time.Time  `json:"revoked_at"`
+	Scopes    []KeyScopes `json:"scopes"`
+
+	// Valid Neither expired nor revoked.
+	Valid bool `json:"valid"`
+}
+
+// KeyScopes defines model for Key.Scopes.
+type KeyScopes string
+
+// KeyWanted defines model for KeyWanted.
+type KeyWanted struct {
+	Allow *[]string `json:"allow,omitempty"`
+	Burst *int      `json:"burst,omitempty"`
+
+	// ExpiresAt Left out: it is valid until it is revoked.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Name Who uses it: shown in lists and logs.
+	Name    string            `json:"name"`
+	Premium *bool             `json:"premium,omitempty"`
+	Quota   *int              `json:"quota,omitempty"`
+	Rate    *int              `json:"rate,omitempty"`
+	Scopes  []KeyWantedScopes `json:"scopes"`
+}
+
+// KeyWantedScopes defines model for KeyWanted.Scopes.
+type KeyWantedScopes string
+
+// Left What is left of a limit; null: there is none.
+type Left struct {
+	Left int `json:"left"`
+
+	// Limit Messages that may go at once, or in a day.
+	Limit int `json:"limit"`
+
+	// ResetsAt When all of it is there again.
+	ResetsAt time.Time `json:"resets_at"`
+}
 
 // MMS An m-notification.ind: a multimedia message can be fetched from `location`, over the SIM's own data connection.
 type MMS struct {
@@ -613,10 +844,18 @@ type Message struct {
 	Direction      Direction        `json:"direction"`
 	Encoding       *MessageEncoding `json:"encoding"`
 	Error          *MessageError    `json:"error"`
-	ExpectedAt     *Time            `json:"expected_at"`
-	ExpiresAt      *Time            `json:"expires_at"`
-	Flash          bool             `json:"flash"`
-	From           *string          `json:"from"`
+
+	// ExpectedAt When it is expected to be sent, as it was foreseen when it was accepted: by what goes before it, how long a part takes the modems, the limits of their SIMs, and send_at. Null: nobody can tell. Of a message that waits, GET /v1/messages/{id} tells it as it is foreseen now.
+	ExpectedAt *time.Time `json:"expected_at"`
+
+	// ExpectedModem The modem that it is expected to go through.
+	ExpectedModem *string `json:"expected_modem"`
+	ExpiresAt     *Time   `json:"expires_at"`
+	Flash         bool    `json:"flash"`
+
+	// ForcedBy Of messages to send: the character because of which it is ucs2.
+	ForcedBy *ForcedBy `json:"forced_by"`
+	From     *string   `json:"from"`
 
 	// Held It was restored from a backup and is not sent until somebody says so, with gatewayd restore --release or --cancel; DELETE cancels it alone. Its status is scheduled or queued.
 	Held bool `json:"held"`
@@ -653,9 +892,15 @@ type Message struct {
 	Text *string `json:"text"`
 
 	// To Of received messages the SIM's number, else the modem's name.
-	To        *string    `json:"to"`
+	To *string `json:"to"`
+
+	// Udh The user data header that came with data, as hex.
+	Udh       *string    `json:"udh"`
 	UpdatedAt *Time      `json:"updated_at"`
 	Waiting   *[]Waiting `json:"waiting"`
+
+	// Warnings What was to be said of it when it was accepted.
+	Warnings []Warning `json:"warnings"`
 }
 
 // MessageEncoding defines model for Message.Encoding.
@@ -798,15 +1043,59 @@ type ModemHealingLastOutcome string
 // ModemState defines model for Modem.State.
 type ModemState string
 
+// NewKey defines model for NewKey.
+type NewKey struct {
+	// Allow Where it may send: countries, first digits of numbers, short codes. Empty: wherever the gateway does. It narrows the gateway's list and never widens it.
+	Allow []string `json:"allow"`
+
+	// Burst How many of them may go at once. Null: a minute's.
+	Burst     *int       `json:"burst"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
+	ID        string     `json:"id"`
+
+	// LastUsedAt To within some minutes.
+	LastUsedAt *time.Time `json:"last_used_at"`
+	Name       string     `json:"name"`
+
+	// Prefix What its token begins with.
+	Prefix string `json:"prefix"`
+
+	// Premium Whether it may send to numbers that cost extra, if the gateway does.
+	Premium bool `json:"premium"`
+
+	// Principal Whom it stands for: the id of the first of the keys that were rotated into each other. Idempotency-Keys, client_ids and quota belong to it.
+	Principal string `json:"principal"`
+
+	// Quota Messages a day, from midnight of the gateway. Null: no limit.
+	Quota *int `json:"quota"`
+
+	// Rate Messages a minute. More at once than burst, a batch, goes when all of burst is there, and is owed then. Null: no limit.
+	Rate      *int           `json:"rate"`
+	RevokedAt *time.Time     `json:"revoked_at"`
+	Scopes    []NewKeyScopes `json:"scopes"`
+
+	// Token What goes into the header Authorization. It can't be shown again.
+	Token string `json:"token"`
+
+	// Valid Neither expired nor revoked.
+	Valid bool `json:"valid"`
+}
+
+// NewKeyScopes defines model for NewKey.Scopes.
+type NewKeyScopes string
+
 // NewMessage Exactly one of text and data is needed.
 type NewMessage struct {
-	// CallbackURL An http or https URL that is told what becomes of this message.
+	// CallbackURL An http or https URL that is told what becomes of this message, signed with the secret of GET /v1/webhooks/callback-secret. Plain http:// and private addresses need http.allow_private_webhooks in the configuration.
 	CallbackURL *string `json:"callback_url,omitempty"`
 
 	// ClientID Your own id, unique while the message is kept: the same message again is not sent twice, another one is refused.
 	ClientID *string `json:"client_id,omitempty"`
 
 	// Data Binary user data instead of a text.
+	//
+	// Examples: AAEC/w==
 	Data *[]byte `json:"data,omitempty"`
 
 	// DeliveryReport Ask for a status report. Without one, sent is the final status.
@@ -831,20 +1120,70 @@ type NewMessage struct {
 	// Priority 9 goes first.
 	Priority *int `json:"priority,omitempty"`
 
+	// RejectIfLate Refuse it with 409 if it is expected to be sent after `expires_at`, or if no modem can send it now. Else it is accepted, with a warning.
+	RejectIfLate *bool `json:"reject_if_late,omitempty"`
+
 	// SendAt Not before; a time in the past means now.
 	SendAt *time.Time `json:"send_at,omitempty"`
 
 	// Text At most 10 parts: 1,530 characters of GSM 7-bit or 670 of Unicode.
 	Text *string `json:"text,omitempty"`
 
-	// To E.164, a short code, or a national number if default_region is set.
+	// To E.164, a short code, or a national number if default_region is set; where the key and the gateway send.
 	//
 	// Examples: +491701234567
 	To string `json:"to"`
+
+	// Udh The user data header of data as hex, its length octet in front, instead of `port`. The elements that number parts (00, 08) are the gateway's own.
+	//
+	// Examples: 06050415821582
+	Udh *string `json:"udh,omitempty"`
+
+	// Unicode What becomes of a text that the GSM 7-bit alphabet lacks characters for. allow: it is sent as Unicode. transliterate: typographic quotes, dashes and blanks become plain ones and letters lose accents that the alphabet lacks; with other scripts it stays Unicode, with a warning. reject: 422. Without it `messages.unicode` of the configuration decides.
+	Unicode *NewMessageUnicode `json:"unicode,omitempty"`
 }
 
 // NewMessageOnUnconfirmed When nobody can know whether it went out: resend (at least once) or fail (at most once, for one-time codes).
 type NewMessageOnUnconfirmed string
+
+// NewMessageUnicode What becomes of a text that the GSM 7-bit alphabet lacks characters for. allow: it is sent as Unicode. transliterate: typographic quotes, dashes and blanks become plain ones and letters lose accents that the alphabet lacks; with other scripts it stays Unicode, with a warning. reject: 422. Without it `messages.unicode` of the configuration decides.
+type NewMessageUnicode string
+
+// NewWebhook defines model for NewWebhook.
+type NewWebhook struct {
+	Description *string `json:"description,omitempty"`
+	Enabled     *bool   `json:"enabled,omitempty"`
+
+	// Events Types; "*" is all, and the default.
+	//
+	// Examples: ["message.received","message.failed"]
+	Events *[]string `json:"events,omitempty"`
+
+	// Headers Examples: {"Authorization":"Bearer abc"}
+	Headers  *map[string]*string `json:"headers,omitempty"`
+	Match    *NewWebhookMatch    `json:"match,omitempty"`
+	Name     *string             `json:"name,omitempty"`
+	Position *int                `json:"position,omitempty"`
+
+	// Secret whsec_ and the base64 of 24 to 64 bytes. Left out: one is made.
+	Secret *string `json:"secret,omitempty"`
+	Stop   *bool   `json:"stop,omitempty"`
+
+	// URL https://…, or mailto:a@example.org where a mail server is set up. Plain http:// and private addresses need http.allow_private_webhooks in the configuration.
+	//
+	// Examples: https://chat.example.org/sms
+	URL string `json:"url"`
+}
+
+// NewWebhookMatch defines model for NewWebhookMatch.
+type NewWebhookMatch struct {
+	FromPrefix *string `json:"from_prefix,omitempty"`
+
+	// Keyword A text's first word, letter case ignored.
+	Keyword *string `json:"keyword,omitempty"`
+	Modem   *string `json:"modem,omitempty"`
+	To      *string `json:"to,omitempty"`
+}
 
 // NextCursor Give it as cursor for the next page; null at the end.
 type NextCursor = string
@@ -861,6 +1200,32 @@ type PDU struct {
 	// Storage SM, ME; null if it came without being stored.
 	Storage *string `json:"storage"`
 }
+
+// Preview defines model for Preview.
+type Preview struct {
+	Encoding   PreviewEncoding `json:"encoding"`
+	ExpectedAt *Time           `json:"expected_at"`
+
+	// ExpectedBecause What that is based on, in words.
+	ExpectedBecause []string  `json:"expected_because"`
+	ExpectedModem   *string   `json:"expected_modem"`
+	ForcedBy        *ForcedBy `json:"forced_by"`
+	Parts           int       `json:"parts"`
+
+	// Text As it would be sent; null for data.
+	Text *string `json:"text"`
+	To   string  `json:"to"`
+
+	// Units How long it is: septets (gsm7), UTF-16 units (ucs2) or octets (8bit).
+	Units int `json:"units"`
+
+	// UnitsLeft How many fit into the last part besides.
+	UnitsLeft int       `json:"units_left"`
+	Warnings  []Warning `json:"warnings"`
+}
+
+// PreviewEncoding defines model for Preview.Encoding.
+type PreviewEncoding string
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -920,6 +1285,12 @@ type Ring struct {
 	LastSent      *int `json:"last_sent"`
 }
 
+// SecretRotation defines model for SecretRotation.
+type SecretRotation struct {
+	// Overlap How long the old secret signs too: a duration from 0s to 720h, such as 24h or 90m.
+	Overlap *string `json:"overlap,omitempty"`
+}
+
 // Status defines model for Status.
 type Status string
 
@@ -939,8 +1310,134 @@ type Waiting struct {
 // WaitingType defines model for Waiting.Type.
 type WaitingType string
 
+// Warning defines model for Warning.
+type Warning struct {
+	// Code `late`, `no-modem`, `transliterated`, `stays-unicode`; more may come.
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// Webhook defines model for Webhook.
+type Webhook struct {
+	// AllowPrivate Plain http:// and addresses of the gateway's host or local network are allowed: the configuration says so.
+	AllowPrivate bool     `json:"allow_private"`
+	CreatedAt    *Time    `json:"created_at"`
+	Description  *string  `json:"description"`
+	DisabledAt   *Time    `json:"disabled_at"`
+	Enabled      bool     `json:"enabled"`
+	Events       []string `json:"events"`
+
+	// Failed Deliveries that were given up and are kept.
+	Failed       int   `json:"failed"`
+	FailingSince *Time `json:"failing_since"`
+
+	// Headers The values are hidden.
+	Headers map[string]string `json:"headers"`
+
+	// ID Examples: whk_01KB2N8Q7R5V3W1X9Y8Z7A6B5C
+	ID string `json:"id"`
+
+	// Match Which received messages; null: any. What is set must match all together.
+	Match WebhookMatch `json:"match"`
+
+	// Name Unique; its host, if it was given none.
+	Name           string `json:"name"`
+	OldSecretUntil *Time  `json:"old_secret_until"`
+
+	// Position Its place among those that the API made, lowest first; null: of the configuration, which come first.
+	Position *int `json:"position"`
+
+	// Reason Why it is disabled.
+	Reason *string `json:"reason"`
+
+	// Secret Shown when it was just made.
+	Secret *string `json:"secret"`
+
+	// Source Where it comes from. What stands in the configuration is changed there.
+	Source WebhookSource `json:"source"`
+
+	// Status paused: enabled is false. disabled: by itself, since it answered 410 or failed for three days; enable it once it is mended.
+	Status WebhookStatus `json:"status"`
+
+	// Stop What it gets goes to no later webhook.
+	Stop bool   `json:"stop"`
+	URL  string `json:"url"`
+
+	// Waiting Deliveries that are pending.
+	Waiting int `json:"waiting"`
+}
+
+// WebhookSource Where it comes from. What stands in the configuration is changed there.
+type WebhookSource string
+
+// WebhookStatus paused: enabled is false. disabled: by itself, since it answered 410 or failed for three days; enable it once it is mended.
+type WebhookStatus string
+
+// WebhookChange defines model for WebhookChange.
+type WebhookChange struct {
+	Description *string             `json:"description,omitempty"`
+	Enabled     *bool               `json:"enabled,omitempty"`
+	Events      *[]string           `json:"events,omitempty"`
+	Headers     *map[string]*string `json:"headers,omitempty"`
+	Match       *NewWebhookMatch    `json:"match,omitempty"`
+	Name        *string             `json:"name,omitempty"`
+	Position    *int                `json:"position,omitempty"`
+	Stop        *bool               `json:"stop,omitempty"`
+	URL         *string             `json:"url,omitempty"`
+}
+
+// WebhookMatch Which received messages; null: any. What is set must match all together.
+type WebhookMatch struct {
+	FromPrefix *string `json:"from_prefix"`
+	Keyword    *string `json:"keyword"`
+	Modem      *string `json:"modem"`
+	To         *string `json:"to"`
+}
+
+// WebhookReplay defines model for WebhookReplay.
+type WebhookReplay struct {
+	Only  *WebhookReplayOnly `json:"only,omitempty"`
+	Since time.Time          `json:"since"`
+
+	// Until Left out: up to now.
+	Until *time.Time `json:"until,omitempty"`
+}
+
+// WebhookReplayOnly defines model for WebhookReplay.Only.
+type WebhookReplayOnly string
+
+// WebhookReplayed defines model for WebhookReplayed.
+type WebhookReplayed struct {
+	// More There are others: ask again with since = next_since.
+	More      bool  `json:"more"`
+	NextSince *Time `json:"next_since"`
+	Replayed  int   `json:"replayed"`
+}
+
+// WebhookTest defines model for WebhookTest.
+type WebhookTest struct {
+	Delivered bool `json:"delivered"`
+
+	// Error What is wrong, in words.
+	Error *string `json:"error"`
+
+	// ID The webhook-id.
+	ID        string `json:"id"`
+	LatencyMs int    `json:"latency_ms"`
+
+	// Response The first 256 bytes of the answer.
+	Response       *string `json:"response"`
+	ResponseStatus *int    `json:"response_status"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
+
+// HookID defines model for HookID.
+type HookID = string
+
+// HookIdempotencyKey defines model for HookIdempotencyKey.
+type HookIdempotencyKey = string
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
@@ -954,6 +1451,12 @@ type MessageID = string
 // ModemName defines model for ModemName.
 type ModemName = string
 
+// Wait Examples: 30s
+type Wait = string
+
+// WebhookID defines model for WebhookID.
+type WebhookID = string
+
 // BadRequest defines model for BadRequest.
 type BadRequest = Problem
 
@@ -963,13 +1466,19 @@ type Conflict = Problem
 // Forbidden defines model for Forbidden.
 type Forbidden = Problem
 
-// Health defines model for Health.
-type Health struct {
-	Status HealthStatus `json:"status"`
-}
+// HookAccepted defines model for HookAccepted.
+type HookAccepted = HookAnswer
 
-// HealthStatus defines model for Health.Status.
-type HealthStatus string
+// HookMethod defines model for HookMethod.
+type HookMethod = Problem
+
+// HookTaken defines model for HookTaken.
+type HookTaken struct {
+	Error *struct {
+		HTTPCode int    `json:"http_code"`
+		Message  string `json:"message"`
+	} `json:"error,omitempty"`
+}
 
 // Internal defines model for Internal.
 type Internal = Problem
@@ -977,11 +1486,20 @@ type Internal = Problem
 // InvalidFields defines model for InvalidFields.
 type InvalidFields = Problem
 
+// LimitReached defines model for LimitReached.
+type LimitReached = Problem
+
 // NotFound defines model for NotFound.
 type NotFound = Problem
 
 // TooLarge defines model for TooLarge.
 type TooLarge = Problem
+
+// TooManyRequests defines model for TooManyRequests.
+type TooManyRequests = Problem
+
+// TooManyTokens defines model for TooManyTokens.
+type TooManyTokens = Problem
 
 // Unauthorized defines model for Unauthorized.
 type Unauthorized = Problem
@@ -992,29 +1510,57 @@ type Unavailable = Problem
 // WrongMediaType defines model for WrongMediaType.
 type WrongMediaType = Problem
 
-// Healthz200JSONResponseBodyStatus defines parameters for Healthz.
-type Healthz200JSONResponseBodyStatus string
+// ReceiveHookJSONBody defines parameters for ReceiveHook.
+type ReceiveHookJSONBody = interface{}
 
-// Readyz200JSONResponseBodyStatus defines parameters for Readyz.
-type Readyz200JSONResponseBodyStatus string
-
-// SignInPageParams defines parameters for SignInPage.
-type SignInPageParams struct {
-	// Next A path on this server to go to afterwards.
-	Next *string `form:"next,omitempty" json:"next,omitempty"`
+// ReceiveHookFormdataBody defines parameters for ReceiveHook.
+type ReceiveHookFormdataBody struct {
 }
 
-// SignInFormdataBody defines parameters for SignIn.
-type SignInFormdataBody struct {
-	Key  string  `form:"key" json:"key"`
-	Next *string `form:"next,omitempty" json:"next,omitempty"`
+// ReceiveHookMultipartBody defines parameters for ReceiveHook.
+type ReceiveHookMultipartBody map[string]interface{}
+
+// ReceiveHookTextBody defines parameters for ReceiveHook.
+type ReceiveHookTextBody = string
+
+// ReceiveHookParams defines parameters for ReceiveHook.
+type ReceiveHookParams struct {
+	// IdempotencyKey The same key again sends nothing twice; with another body 422.
+	IdempotencyKey *HookIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PutHookJSONBody defines parameters for PutHook.
+type PutHookJSONBody = interface{}
+
+// PutHookFormdataBody defines parameters for PutHook.
+type PutHookFormdataBody struct {
+}
+
+// PutHookMultipartBody defines parameters for PutHook.
+type PutHookMultipartBody map[string]interface{}
+
+// PutHookTextBody defines parameters for PutHook.
+type PutHookTextBody = string
+
+// PutHookParams defines parameters for PutHook.
+type PutHookParams struct {
+	// IdempotencyKey The same key again sends nothing twice; with another body 422.
+	IdempotencyKey *HookIdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// After The id of the last event that is known already. Pages without it begin with the oldest event that is kept.
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit How many a page has at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Wait How long to wait at most for what is asked for: 0 to 60 seconds.
+	Wait *Wait `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// Types Only events of these types: names such as `message.sent`, or groups such as `message.*`, with commas between them.
+	Types *[]string `form:"types,omitempty" json:"types,omitempty"`
 
 	// Heartbeat Of a stream: `comment`, or `event` for scripts in browsers, which see no comments.
 	Heartbeat *ListEventsParamsHeartbeat `form:"heartbeat,omitempty" json:"heartbeat,omitempty"`
@@ -1026,8 +1572,40 @@ type ListEventsParams struct {
 // ListEventsParamsHeartbeat defines parameters for ListEvents.
 type ListEventsParamsHeartbeat string
 
+// RotateHookJSONBody defines parameters for RotateHook.
+type RotateHookJSONBody struct {
+	// Overlap Seconds for which the old token stays good.
+	Overlap *int `json:"overlap,omitempty"`
+}
+
+// GetOwnKey200JSONResponseBodyScopes defines parameters for GetOwnKey.
+type GetOwnKey200JSONResponseBodyScopes string
+
+// LimitKeyJSONBody defines parameters for LimitKey.
+type LimitKeyJSONBody struct {
+	// Allow Instead of the list before; empty: wherever the gateway sends.
+	Allow *[]string `json:"allow,omitempty"`
+
+	// Burst 0: a minute's.
+	Burst   *int  `json:"burst,omitempty"`
+	Premium *bool `json:"premium,omitempty"`
+
+	// Quota 0: no limit.
+	Quota *int `json:"quota,omitempty"`
+
+	// Rate 0: no limit.
+	Rate *int `json:"rate,omitempty"`
+}
+
+// RotateKeyJSONBody defines parameters for RotateKey.
+type RotateKeyJSONBody struct {
+	// Overlap For how many seconds the old key goes on. 0: it ends at once.
+	Overlap *int `json:"overlap,omitempty"`
+}
+
 // ListMessagesParams defines parameters for ListMessages.
 type ListMessagesParams struct {
+	// Direction Which way they went.
 	Direction *Direction `form:"direction,omitempty" json:"direction,omitempty"`
 
 	// Status One status or several, with commas between them.
@@ -1045,18 +1623,23 @@ type ListMessagesParams struct {
 	// Since By created_at, inclusive.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
+	// ClientID The id that a client gave it. Keys have their own, so there may be one of each.
+	ClientID *string `form:"client_id,omitempty" json:"client_id,omitempty"`
+
 	// Until By created_at, exclusive.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
 	// Cursor The next_cursor of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
-	Limit  *Limit  `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // SendMessageParams defines parameters for SendMessage.
 type SendMessageParams struct {
 	// IdempotencyKey Makes repeating safe. The same key with the same body, compared as parsed JSON, gets the first answer again; with
-	// another body 422. Keys belong to an API key and are kept at least 24 hours, over restarts too. Only
+	// another body 422. Keys belong to an API key and are kept at least 7 days, over restarts too. Only
 	// successes are remembered.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
@@ -1069,10 +1652,22 @@ type SendBatchJSONBody struct {
 // SendBatchParams defines parameters for SendBatch.
 type SendBatchParams struct {
 	// IdempotencyKey Makes repeating safe. The same key with the same body, compared as parsed JSON, gets the first answer again; with
-	// another body 422. Keys belong to an API key and are kept at least 24 hours, over restarts too. Only
+	// another body 422. Keys belong to an API key and are kept at least 7 days, over restarts too. Only
 	// successes are remembered.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// GetMessageParams defines parameters for GetMessage.
+type GetMessageParams struct {
+	// Wait How long to wait at most for what is asked for: 0 to 60 seconds.
+	Wait *Wait `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// Until `sent`: no modem will get it any more, whatever became of it. `final`: nothing more is expected, such as a status report.
+	Until *GetMessageParamsUntil `form:"until,omitempty" json:"until,omitempty"`
+}
+
+// GetMessageParamsUntil defines parameters for GetMessage.
+type GetMessageParamsUntil string
 
 // TranscribeModemParams defines parameters for TranscribeModem.
 type TranscribeModemParams struct {
@@ -1093,18 +1688,72 @@ type AskNetwork200JSONResponseBodyState string
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
 type ListDeliveriesParams struct {
+	// Status What became of them.
 	Status *DeliveryStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// Endpoint As a delivery shows it.
+	// Endpoint As a delivery shows it, or a webhook's id.
 	Endpoint *string `form:"endpoint,omitempty" json:"endpoint,omitempty"`
+
+	// Type Of the event.
+	Type *string `form:"type,omitempty" json:"type,omitempty"`
+
+	// Message A message's id.
+	Message *string `form:"message,omitempty" json:"message,omitempty"`
+
+	// Since Made then or later.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
 	// Cursor The next_cursor of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
-	Limit  *Limit  `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
-// SignInFormdataRequestBody defines body for SignIn for application/x-www-form-urlencoded ContentType.
-type SignInFormdataRequestBody SignInFormdataBody
+// ReceiveHookJSONRequestBody defines body for ReceiveHook for application/json ContentType.
+type ReceiveHookJSONRequestBody = ReceiveHookJSONBody
+
+// ReceiveHookFormdataRequestBody defines body for ReceiveHook for application/x-www-form-urlencoded ContentType.
+type ReceiveHookFormdataRequestBody ReceiveHookFormdataBody
+
+// ReceiveHookMultipartRequestBody defines body for ReceiveHook for multipart/form-data ContentType.
+type ReceiveHookMultipartRequestBody ReceiveHookMultipartBody
+
+// ReceiveHookTextRequestBody defines body for ReceiveHook for text/plain ContentType.
+type ReceiveHookTextRequestBody = ReceiveHookTextBody
+
+// PutHookJSONRequestBody defines body for PutHook for application/json ContentType.
+type PutHookJSONRequestBody = PutHookJSONBody
+
+// PutHookFormdataRequestBody defines body for PutHook for application/x-www-form-urlencoded ContentType.
+type PutHookFormdataRequestBody PutHookFormdataBody
+
+// PutHookMultipartRequestBody defines body for PutHook for multipart/form-data ContentType.
+type PutHookMultipartRequestBody PutHookMultipartBody
+
+// PutHookTextRequestBody defines body for PutHook for text/plain ContentType.
+type PutHookTextRequestBody = PutHookTextBody
+
+// CreateHookJSONRequestBody defines body for CreateHook for application/json ContentType.
+type CreateHookJSONRequestBody = HookSettings
+
+// PreviewHookJSONRequestBody defines body for PreviewHook for application/json ContentType.
+type PreviewHookJSONRequestBody = HookPreviewRequest
+
+// UpdateHookJSONRequestBody defines body for UpdateHook for application/json ContentType.
+type UpdateHookJSONRequestBody = HookSettings
+
+// RotateHookJSONRequestBody defines body for RotateHook for application/json ContentType.
+type RotateHookJSONRequestBody RotateHookJSONBody
+
+// CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
+type CreateKeyJSONRequestBody = KeyWanted
+
+// LimitKeyJSONRequestBody defines body for LimitKey for application/json ContentType.
+type LimitKeyJSONRequestBody LimitKeyJSONBody
+
+// RotateKeyJSONRequestBody defines body for RotateKey for application/json ContentType.
+type RotateKeyJSONRequestBody RotateKeyJSONBody
 
 // SendMessageJSONRequestBody defines body for SendMessage for application/json ContentType.
 type SendMessageJSONRequestBody = NewMessage
@@ -1112,5 +1761,26 @@ type SendMessageJSONRequestBody = NewMessage
 // SendBatchJSONRequestBody defines body for SendBatch for application/json ContentType.
 type SendBatchJSONRequestBody SendBatchJSONBody
 
+// PreviewMessageJSONRequestBody defines body for PreviewMessage for application/json ContentType.
+type PreviewMessageJSONRequestBody = NewMessage
+
 // AskNetworkJSONRequestBody defines body for AskNetwork for application/json ContentType.
 type AskNetworkJSONRequestBody AskNetworkJSONBody
+
+// CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
+type CreateWebhookJSONRequestBody = NewWebhook
+
+// RotateCallbackSecretJSONRequestBody defines body for RotateCallbackSecret for application/json ContentType.
+type RotateCallbackSecretJSONRequestBody = SecretRotation
+
+// ChangeWebhookJSONRequestBody defines body for ChangeWebhook for application/json ContentType.
+type ChangeWebhookJSONRequestBody = WebhookChange
+
+// ChangeWebhookApplicationMergePatchPlusJSONRequestBody defines body for ChangeWebhook for application/merge-patch+json ContentType.
+type ChangeWebhookApplicationMergePatchPlusJSONRequestBody = WebhookChange
+
+// ReplayWebhookJSONRequestBody defines body for ReplayWebhook for application/json ContentType.
+type ReplayWebhookJSONRequestBody = WebhookReplay
+
+// RotateWebhookSecretJSONRequestBody defines body for RotateWebhookSecret for application/json ContentType.
+type RotateWebhookSecretJSONRequestBody = SecretRotation
