@@ -91,7 +91,9 @@ func (c *Client) SendBatchOnce(ctx context.Context, key string, all []NewMessage
 // Get returns a message as it is now.
 func (c *Client) Get(ctx context.Context, id string) (*Message, error) {
 	var m Message
-	err := c.call(ctx, &m, func(ctx context.Context) (*http.Response, error) { return c.rest.ClientInterface.GetMessage(ctx, id, nil) })
+	err := c.call(ctx, &m, func(ctx context.Context) (*http.Response, error) {
+		return c.rest.ClientInterface.GetMessage(ctx, id, nil)
+	})
 	if err != nil {
 		return nil, err
 	}
