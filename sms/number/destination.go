@@ -132,7 +132,7 @@ func Look(normalised, region string) *Target {
 			t.code, digits = code, digits[n:]
 		}
 	}
-	t.Premium = extra(t.code, digits)
+	t.Premium = extra(normalised, t.code, digits)
 	for _, c := range costly {
 		if strings.HasPrefix(normalised, c.prefix) {
 			t.Premium = c.what
@@ -166,8 +166,8 @@ func (t *Target) Country() string {
 
 // tariff is a range of numbers that cost extra.
 type tariff struct {
-	what    string
-	pattern *regexp.Regexp
+	what            string
+	pattern, begins *regexp.Regexp // of a whole number, and of its first digits
 }
 
 // tariffs are the ranges of numbers that cost extra, by country calling code, as
@@ -181,14 +181,31 @@ var tariffs = struct {
 
 type tariffText struct{ what, pattern string }
 
+// padding is what a number may be short of and still be looked for in the ranges.
+const padding = "1111"
+
 // extra tells why a number costs extra; "": it does not, as far as is known.
-func extra(code int, national string) string {
+// Networks go by the first digits and forgive one too many or too few, so a number
+// that is none of its country's counts as what it begins like.
+func extra(number string, code int, national string) string {
+	like := ""
 	for _, t := range tariffsOf(code) {
 		if t.pattern.MatchString(national) {
 			return t.what
 		}
+		for n := 0; n <= len(padding) && like == ""; n++ {
+			if t.begins.MatchString(national + padding[:n]) {
+				like = t.what
+			}
+		}
 	}
-	return ""
+	if like == "" {
+		return ""
+	}
+	if parsed, err := phonenumbers.Parse(number, ""); err == nil && phonenumbers.IsValidNumber(parsed) {
+		return ""
+	}
+	return like
 }
 
 func tariffsOf(code int) []tariff {
@@ -213,8 +230,12 @@ func tariffsOf(code int) []tariff {
 	compiled, ok := tariffs.compiled[code]
 	if !ok {
 		for _, text := range tariffs.published[code] {
+			begins, err := regexp.Compile("^(?:" + text.pattern + ")")
+			if err != nil {
+				continue
+			}
 			if p, err := regexp.Compile("^(?:" + text.pattern + ")$"); err == nil {
-				compiled = append(compiled, tariff{text.what, p})
+				compiled = append(compiled, tariff{text.what, p, begins})
 			}
 		}
 		tariffs.compiled[code] = compiled

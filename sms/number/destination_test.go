@@ -25,6 +25,8 @@ func TestWhatNumbersAre(t *testing.T) {
 	}{
 		{"+491701234567", "", "DE", false, false},
 		{"+499001234567", "", "DE", true, false},  // premium rate
+		{"+49900123456", "", "DE", true, false},   // a digit short of one
+		{"+4990012345678", "", "DE", true, false}, // a digit too many
 		{"+4918012345678", "", "DE", true, false}, // shared cost
 		{"+436641234567", "", "AT", false, false},
 		{"+12025550123", "", "US", false, false},
