@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gatewayd/auth"
 	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
@@ -99,6 +100,16 @@ func TestLate(t *testing.T) {
 	if m := b.post("/v1/messages", b.send, body("")).accepted(); codes(m) != "no-modem" || !m.ExpectedAt.IsZero() {
 		t.Errorf("warnings %q, expected %s", codes(m), m.ExpectedAt)
 	}
+	// One that was accepted in time is no other because its client asks once more.
+	s.o = intake.Outlook{At: time.Now().Add(time.Minute), Modem: "office"}
+	named := body(`,"client_id":"c1","reject_if_late":true`)
+	first := b.post("/v1/messages", b.send, named).accepted()
+	s.o = intake.Outlook{}
+	if m := b.post("/v1/messages", b.send, named).accepted(); m.ID != first.ID {
+		t.Errorf("the repetition is message %s, the first %s", m.ID, first.ID)
+	}
+	b.post("/v1/messages", b.key(auth.Limits{}, auth.Send), named).problem(tooLate)
+	b.post("/v1/messages", b.send, body("")).accepted()
 	// What it is by now is asked anew.
 	id := b.messages()[0].ID
 	s.o = intake.Outlook{At: time.Now().Add(time.Minute).Truncate(time.Millisecond), Modem: "backup"}
