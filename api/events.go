@@ -114,12 +114,20 @@ type eventPageJSON struct {
 // is over.
 func (a *API) eventPage(c echo.Context, after int64, limit int, wanted func(string) bool, wait time.Duration) error {
 	var page eventPageJSON
+	start := time.Now()
 	err := a.waitFor(c.Request().Context(), c.Response().Writer, wait, func(ctx context.Context) (found bool, err error) {
-		page, err = a.eventsAfter(ctx, after, limit, wanted)
-		if after >= 0 && !page.Reset {
-			after = page.NextAfter // what is not wanted is not looked at again
+		for {
+			from := after
+			page, err = a.eventsAfter(ctx, from, limit, wanted)
+			if !page.Reset && err == nil {
+				after = page.NextAfter // what is not wanted is not looked at again
+			}
+			found = len(page.Events) > 0 || page.Reset
+			// Who waits has time for a longer way to the end of the log than one page's.
+			if found || err != nil || after == from || time.Since(start) >= wait {
+				return found, err
+			}
 		}
-		return len(page.Events) > 0 || page.Reset, err
 	})
 	if err != nil {
 		return err

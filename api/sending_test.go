@@ -304,6 +304,33 @@ func TestWaitForEvents(t *testing.T) {
 	})
 }
 
+// Who waits for few types and is far behind has what he waits for at once.
+func TestWaitLooksToTheEndOfTheLog(t *testing.T) {
+	b := newBox(t, settings{})
+	drafts := make([]queue.Draft, mostLooked/5+10)
+	for i := range drafts {
+		drafts[i] = queue.Draft{Message: sms.Message{To: "+491701234567", Text: "x", Priority: 4}}
+	}
+	var last sms.Message
+	for range 5 {
+		all, _, err := b.queue.Submit(ctx, drafts, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = all[0]
+	}
+	if _, err := b.queue.Cancel(ctx, last.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{"after=0&wait=30", "wait=30"} {
+		start, page := time.Now(), eventPageJSON{}
+		b.ask("GET", "/v1/events?types=message.canceled&"+query, bearer(b.read).with("Accept", "application/json"), "").want(http.StatusOK).into(&page)
+		if took := time.Since(start); len(page.Events) != 1 || took > 20*time.Second {
+			t.Errorf("%s: %d events after %s", query, len(page.Events), took)
+		}
+	}
+}
+
 // Neither a stream nor a long poll is cut off by the limits of ordinary requests.
 func TestLimitsOfRequestsCutNobodyOff(t *testing.T) {
 	b := newBox(t, settings{})
