@@ -202,7 +202,11 @@ func (a *API) stream(c echo.Context, after int64, wanted func(string) bool, beat
 	a.listeners.Add(1)
 	defer a.listeners.Add(-1)
 	// The time after which a browser whose connection broke comes back.
-	if err := s.write("retry: 2000\n\n"); err != nil {
+	hello := "retry: 2000\n"
+	if after < 0 { // and where, also before the first event: it would miss what comes meanwhile
+		hello += fmt.Sprintf("id: %d\n", cursor)
+	}
+	if err := s.write(hello + "\n"); err != nil {
 		return err
 	}
 	beat := time.NewTicker(heartbeatEvery)
@@ -290,7 +294,7 @@ func (s *eventStream) tell(p piece, wanted func(string) bool) error {
 // data is no event, and what it comes back with. So it is not told of a reset
 // because of events that it does not want.
 func (s *eventStream) place(cursor int64) string {
-	if s.told == 0 || s.told >= cursor {
+	if s.told >= cursor {
 		return ""
 	}
 	s.told = cursor
