@@ -33,6 +33,7 @@ type incoming struct {
 	raw     []byte // the body, if it is JSON, and as it was parsed
 	value   value
 	found   []mistake // in the body; only a handler that gathers gets any
+	places  places    // of what was found
 }
 
 type incomingKey struct{}
@@ -49,7 +50,7 @@ func (in *incoming) refused(own ...mistake) []FieldError {
 
 // isWrong reports whether something was found at a place.
 func (in *incoming) isWrong(path []string) bool {
-	return slices.ContainsFunc(in.found, func(m mistake) bool { return slices.Equal(m.path, path) })
+	return in.places[placeOf(path)]
 }
 
 // gathers are the operations whose handlers tell the document's mistakes
@@ -82,6 +83,7 @@ func (a *API) checked(op *operation, next echo.HandlerFunc) echo.HandlerFunc {
 				return err
 			}
 			in.found = op.mistakes(in.value)
+			in.places = placesOf(in.found, func(mistake) bool { return true })
 		}
 		wrongParams, query, err := op.parameters(c)
 		if err != nil {

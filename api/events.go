@@ -114,12 +114,20 @@ type eventPageJSON struct {
 // is over.
 func (a *API) eventPage(c echo.Context, after int64, limit int, wanted func(string) bool, wait time.Duration) error {
 	var page eventPageJSON
+	start := time.Now()
 	err := a.waitFor(c.Request().Context(), c.Response().Writer, wait, func(ctx context.Context) (found bool, err error) {
-		page, err = a.eventsAfter(ctx, after, limit, wanted)
-		if after >= 0 && !page.Reset {
-			after = page.NextAfter // what is not wanted is not looked at again
+		for {
+			from := after
+			page, err = a.eventsAfter(ctx, from, limit, wanted)
+			if !page.Reset && err == nil {
+				after = page.NextAfter // what is not wanted is not looked at again
+			}
+			found = len(page.Events) > 0 || page.Reset
+			// Who waits has time for a longer way to the end of the log than one page's.
+			if found || err != nil || after == from || time.Since(start) >= wait {
+				return found, err
+			}
 		}
-		return len(page.Events) > 0 || page.Reset, err
 	})
 	if err != nil {
 		return err
@@ -194,7 +202,11 @@ func (a *API) stream(c echo.Context, after int64, wanted func(string) bool, beat
 	a.listeners.Add(1)
 	defer a.listeners.Add(-1)
 	// The time after which a browser whose connection broke comes back.
-	if err := s.write("retry: 2000\n\n"); err != nil {
+	hello := "retry: 2000\n"
+	if after < 0 { // and where, also before the first event: it would miss what comes meanwhile
+		hello += fmt.Sprintf("id: %d\n", cursor)
+	}
+	if err := s.write(hello + "\n"); err != nil {
 		return err
 	}
 	beat := time.NewTicker(heartbeatEvery)
@@ -282,7 +294,7 @@ func (s *eventStream) tell(p piece, wanted func(string) bool) error {
 // data is no event, and what it comes back with. So it is not told of a reset
 // because of events that it does not want.
 func (s *eventStream) place(cursor int64) string {
-	if s.told == 0 || s.told >= cursor {
+	if s.told >= cursor {
 		return ""
 	}
 	s.told = cursor

@@ -23,6 +23,7 @@ type listener struct {
 	cancel context.CancelFunc
 	status chan int
 	ended  chan struct{}
+	begins int64 // after this event, if it was not asked for one
 }
 
 // listen opens an event stream over an in-memory connection, which works in a
@@ -77,7 +78,11 @@ func (b *box) listen(t *testing.T, target string, h header) *listener {
 	if got := <-l.status; got != http.StatusOK {
 		t.Fatalf("%s: status %d", target, got)
 	}
-	l.wantBlock("retry: 2000\n")
+	if r.URL.Query().Has("after") || r.Header.Get("Last-Event-ID") != "" {
+		l.wantBlock("retry: 2000\n")
+	} else if _, err := fmt.Sscanf(<-l.blocks, "retry: 2000\nid: %d\n", &l.begins); err != nil {
+		t.Fatalf("a stream from now on does not say where it begins: %v", err)
+	}
 	return l
 }
 
@@ -402,5 +407,26 @@ func TestStreamLetsASleepingReaderGo(t *testing.T) {
 		if b.listeners.Load() != 0 {
 			t.Errorf("%d listeners", b.listeners.Load())
 		}
+	})
+}
+
+// A browser whose stream breaks before the first event comes back to where it was.
+func TestStreamSaysWhereItBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t, settings{single: true})
+		post := func() { b.post("/v1/messages", b.send, `{"to":"+491701234567","text":"x"}`).accepted() }
+		fresh := b.listen(t, "/v1/events?types=call.received", bearer(b.read))
+		post()
+		l := b.listen(t, "/v1/events", bearer(b.read))
+		if fresh.begins != 0 || l.begins != 1 {
+			t.Fatalf("they begin after %d and %d, want 0 and 1", fresh.begins, l.begins)
+		}
+		l.cancel()
+		post()
+		l = b.listen(t, "/v1/events", bearer(b.read).with("Last-Event-ID", fmt.Sprint(l.begins)))
+		if id, _ := l.event("message.queued"); id != "2" {
+			t.Errorf("it goes on with event %s", id)
+		}
+		fresh.wantBlock("id: 2\n") // the log may be pruned behind who wants few types
 	})
 }

@@ -27,8 +27,17 @@ const (
 // twice: what an answer about mistakes needs.
 type object struct {
 	names   []string
+	places  map[string]int // in names
 	members map[string]any // nil, bool, json.Number, string, []any, *object
 	twice   []string
+}
+
+// placeOf is where a member stands, -1: there is none.
+func (o *object) placeOf(name string) int {
+	if i, ok := o.places[name]; ok {
+		return i
+	}
+	return -1
 }
 
 // readBody reads the bytes of a body that is declared as JSON.
@@ -171,6 +180,9 @@ func (p *parser) value(depth int) (any, error) {
 
 func (p *parser) object(depth int) (any, error) {
 	o := object{members: map[string]any{}}
+	if p.ordered {
+		o.places = map[string]int{}
+	}
 	for p.i++; p.next() != '}'; {
 		name, err := p.text()
 		if err != nil {
@@ -187,6 +199,7 @@ func (p *parser) object(depth int) (any, error) {
 		case !again:
 			o.members[name] = v
 			if p.ordered {
+				o.places[name] = len(o.names)
 				o.names = append(o.names, name)
 			}
 		default:

@@ -52,6 +52,40 @@ var visit = func() []openapi3.SchemaValidationOption {
 	return all
 }()
 
+// places are paths, to be found at once among many.
+type places map[string]bool
+
+// within tells whether a path, or one that leads to it, is among them; strictly:
+// one that leads to it only.
+func (p places) within(path []string, strictly bool) bool {
+	var key []byte
+	for i := range path {
+		if p[string(key)] {
+			return true
+		}
+		key = strconv.AppendQuote(key, path[i])
+	}
+	return !strictly && p[string(key)]
+}
+
+func placeOf(path []string) string {
+	var key []byte
+	for _, name := range path {
+		key = strconv.AppendQuote(key, name)
+	}
+	return string(key)
+}
+
+func placesOf(found []mistake, which func(mistake) bool) places {
+	all := places{}
+	for _, m := range found {
+		if which(m) {
+			all[placeOf(m.path)] = true
+		}
+	}
+	return all
+}
+
 // mistakes are all that is wrong with a body, in no order.
 func (o *operation) mistakes(v value) (found []mistake) {
 	found = schemaMistakes(o.body, v.any, nil)
@@ -141,8 +175,10 @@ func read(e *openapi3.SchemaError, path []string) []mistake {
 			return said("%s", check(text))
 		}
 		return said("%s", orMistake(s, "must have the format "+s.Format))
-	case "properties": // one error for each that is not known; they are told together
-		return unknown(s, e.Value, path, e.Reason)
+	case "properties": // one error for each that is not known
+		if name, ok := unknown(e.Reason); ok {
+			return []mistake{{append(path, name), "is not a known field", true}}
+		}
 	case "oneOf", "anyOf", "allOf":
 		return alternatives(e, path)
 	}
@@ -152,13 +188,19 @@ func read(e *openapi3.SchemaError, path []string) []mistake {
 // isNull is a mistake of which only the place tells whether it is one.
 const isNull = "is null"
 
-func unknown(s *openapi3.Schema, v any, path []string, reason string) (found []mistake) {
-	for name := range v.(map[string]any) {
-		if s.Properties[name] == nil && strings.Contains(reason, strconv.Quote(name)) {
-			found = append(found, mistake{path: append(slices.Clone(path), name), detail: "is not a known field", whole: true})
-		}
+// unknown is the name of a member that the document does not have. Only the error's
+// words tell it; to look for it among the members would take for ever if they are many.
+func unknown(reason string) (name string, ok bool) {
+	quoted, ok := strings.CutPrefix(reason, "property ")
+	if !ok {
+		return "", false
 	}
-	return found
+	quoted, err := strconv.QuotedPrefix(quoted)
+	if err != nil {
+		return "", false
+	}
+	name, err = strconv.Unquote(quoted)
+	return name, err == nil
 }
 
 // alternatives tells what is wrong with the only alternative that there is

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gatewayd/auth"
 	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
@@ -99,6 +100,16 @@ func TestLate(t *testing.T) {
 	if m := b.post("/v1/messages", b.send, body("")).accepted(); codes(m) != "no-modem" || !m.ExpectedAt.IsZero() {
 		t.Errorf("warnings %q, expected %s", codes(m), m.ExpectedAt)
 	}
+	// One that was accepted in time is no other because its client asks once more.
+	s.o = intake.Outlook{At: time.Now().Add(time.Minute), Modem: "office"}
+	named := body(`,"client_id":"c1","reject_if_late":true`)
+	first := b.post("/v1/messages", b.send, named).accepted()
+	s.o = intake.Outlook{}
+	if m := b.post("/v1/messages", b.send, named).accepted(); m.ID != first.ID {
+		t.Errorf("the repetition is message %s, the first %s", m.ID, first.ID)
+	}
+	b.post("/v1/messages", b.key(auth.Limits{}, auth.Send), named).problem(tooLate)
+	b.post("/v1/messages", b.send, body("")).accepted()
 	// What it is by now is asked anew.
 	id := b.messages()[0].ID
 	s.o = intake.Outlook{At: time.Now().Add(time.Minute).Truncate(time.Millisecond), Modem: "backup"}
@@ -291,6 +302,33 @@ func TestWaitForEvents(t *testing.T) {
 		}
 		b.get("/v1/events?types=message*").problem(invalidFields, "types")
 	})
+}
+
+// Who waits for few types and is far behind has what he waits for at once.
+func TestWaitLooksToTheEndOfTheLog(t *testing.T) {
+	b := newBox(t, settings{})
+	drafts := make([]queue.Draft, mostLooked/5+10)
+	for i := range drafts {
+		drafts[i] = queue.Draft{Message: sms.Message{To: "+491701234567", Text: "x", Priority: 4}}
+	}
+	var last sms.Message
+	for range 5 {
+		all, _, err := b.queue.Submit(ctx, drafts, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = all[0]
+	}
+	if _, err := b.queue.Cancel(ctx, last.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{"after=0&wait=30", "wait=30"} {
+		start, page := time.Now(), eventPageJSON{}
+		b.ask("GET", "/v1/events?types=message.canceled&"+query, bearer(b.read).with("Accept", "application/json"), "").want(http.StatusOK).into(&page)
+		if took := time.Since(start); len(page.Events) != 1 || took > 20*time.Second {
+			t.Errorf("%s: %d events after %s", query, len(page.Events), took)
+		}
+	}
 }
 
 // Neither a stream nor a long poll is cut off by the limits of ordinary requests.

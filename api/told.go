@@ -30,7 +30,7 @@ func steps(s *openapi3.SchemaRef, whole any, path []string) []step {
 		}
 		if o, ok := whole.(*object); ok {
 			if all[i].at == math.MaxInt { // unknown: behind the others, as they came
-				all[i].at = math.MaxInt/2 + slices.Index(o.names, name)
+				all[i].at = math.MaxInt/2 + o.placeOf(name)
 			}
 			next = o.members[name]
 		}
@@ -71,8 +71,9 @@ func (in *incoming) told(own ...mistake) []FieldError {
 	add := func(m mistake, again bool) {
 		all = append(all, entry{steps(in.op.body, whole, m.path), m.detail, again})
 	}
+	wholes := placesOf(in.found, func(m mistake) bool { return m.whole })
 	for _, m := range in.found {
-		if slices.ContainsFunc(in.found, func(f mistake) bool { return f.whole && len(f.path) < len(m.path) && below(m.path, f.path) }) {
+		if wholes.within(m.path, true) {
 			continue // of what is wrong as a whole nobody needs to know more
 		}
 		if m.detail != isNull {
@@ -82,7 +83,7 @@ func (in *incoming) told(own ...mistake) []FieldError {
 		}
 	}
 	for _, m := range own {
-		if !slices.ContainsFunc(in.found, func(f mistake) bool { return below(m.path, f.path) }) {
+		if !in.places.within(m.path, false) {
 			add(m, false)
 		}
 	}
@@ -130,11 +131,6 @@ func nullIs(path []step) string {
 		return "is missing"
 	}
 	return ""
-}
-
-// below reports whether a path is another or leads further from it.
-func below(path, other []string) bool {
-	return len(path) >= len(other) && slices.Equal(path[:len(other)], other)
 }
 
 // givenTwice finds the members that are.

@@ -125,7 +125,7 @@ func (c *Client) repeat(ctx context.Context, out any, safe bool, do request) err
 			return nil
 		}
 		wait, again := retryAfter(err, n)
-		if !again || !safe && !undone(err) || ctx.Err() != nil || time.Since(start)+wait > c.patience {
+		if !again || !safe && !undone(err) || ctx.Err() != nil || wait > c.patience-time.Since(start) {
 			return err
 		}
 		c.notice(err, wait)

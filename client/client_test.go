@@ -335,6 +335,15 @@ func TestWaitsAsLongAsItIsTold(t *testing.T) {
 		if _, err := b.client.Send(t.Context(), text); !errors.As(err, &refused) || refused.RetryAfter != time.Hour || b.requests() != before+1 {
 			t.Errorf("an hour's wait: %v", err)
 		}
+		before = b.requests()
+		b.breaks(1, func(*http.Request) (*http.Response, bool, error) {
+			time.Sleep(time.Second)
+			return answer(503, "Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"), false, nil
+		})
+		start = time.Now()
+		if _, err := b.client.Send(t.Context(), text); !errors.As(err, &refused) || time.Since(start) > time.Minute || b.requests() != before+1 {
+			t.Errorf("a wait without end: %v", err)
+		}
 		b.breaks(1, func(*http.Request) (*http.Response, bool, error) { return answer(500), false, nil })
 		if _, err := b.client.Send(t.Context(), text); !errors.As(err, &refused) || refused.Status != 500 {
 			t.Errorf("a defect is repeated: %v", err)

@@ -32,6 +32,9 @@ const (
 	// silence is after how long without even a heartbeat, which comes every 15
 	// seconds, a stream is taken for dead.
 	silence = 45 * time.Second
+	// longestPause is how long a stream stays away at most, whatever Retry-After
+	// or retry say: a wrong clock in between must not end it.
+	longestPause = 10 * time.Minute
 	// maxLine is the longest line of a stream that is read.
 	maxLine = 4 << 20
 )
@@ -100,6 +103,7 @@ func (c *Client) Events(ctx context.Context, after int64) iter.Seq2[*Event, erro
 			if s.open { // it worked: the gateway's own word counts
 				wait, failed = max(s.retry, firstWait), 0
 			}
+			wait = min(wait, longestPause)
 			c.notice(err, wait)
 			if err := sleep(ctx, wait); err != nil {
 				yield(nil, err)

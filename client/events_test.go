@@ -111,6 +111,24 @@ func TestEventsOverBrokenConnections(t *testing.T) {
 	})
 }
 
+// A Retry-After from a wrong clock does not end a stream.
+func TestStreamComesBackInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t, queue.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		b.send(1)
+		b.breaks(1, func(*http.Request) (*http.Response, bool, error) {
+			return answer(503, "Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"), false, nil
+		})
+		f := b.follow(ctx, 1)
+		synctest.Wait()
+		b.send(2)
+		time.Sleep(11 * time.Minute)
+		f.want(t, 2, 3)
+	})
+}
+
 // A connection that is open and dead is found out.
 func TestSilentStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

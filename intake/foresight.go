@@ -42,7 +42,7 @@ func (l *Late) Error() string {
 }
 
 // foresee writes into drafts when they are expected to be sent, and what is to be
-// said of that. Its error is a *Late.
+// said of that. Errors: *Late, those of the queue.
 func (d *Desk) foresee(ctx context.Context, drafts []queue.Draft) error {
 	if d.o.Foreseer == nil || !d.o.Clock.Trusted() {
 		return nil
@@ -55,7 +55,14 @@ func (d *Desk) foresee(ctx context.Context, drafts []queue.Draft) error {
 			continue
 		}
 		if m.RejectIfLate {
-			return &Late{i, o.At, m.ExpiresAt}
+			// One that was accepted is not late because it is handed in once more.
+			known, err := d.o.Queue.KnowsClientID(ctx, m.KeyID, m.ClientID)
+			if err != nil {
+				return err
+			}
+			if !known {
+				return &Late{i, o.At, m.ExpiresAt}
+			}
 		}
 		m.Warnings = append(m.Warnings, w)
 	}

@@ -144,6 +144,24 @@ func TestOnlyWhatIsNewIsCharged(t *testing.T) {
 	}
 }
 
+// A message that stands twice in one request is one message.
+func TestTwinsAreChargedOnce(t *testing.T) {
+	for _, size := range []int{2, 60} {
+		b, charged := open(t, queue.Options{}), 0
+		drafts := make([]queue.Draft, size)
+		for i := range drafts {
+			drafts[i] = queue.Draft{Message: sms.Message{To: "+491701234567", Text: "x", Priority: 4, ClientID: "c"}, KeyID: "k"}
+		}
+		_, _, err := b.q.SubmitCharged(context.Background(), drafts, nil, func(_ *db.Tx, fresh int) error {
+			charged += fresh
+			return nil
+		})
+		if err != nil || charged != 1 {
+			t.Errorf("%d twins are charged as %d (%v)", size, charged, err)
+		}
+	}
+}
+
 // What the history forgets is in no file either.
 func TestForgottenTextsAreInNoFile(t *testing.T) {
 	for _, keep := range []queue.Retention{{Texts: time.Hour}, {Messages: time.Hour}} {

@@ -85,15 +85,15 @@ func (q *Queue) SubmitCharged(ctx context.Context, drafts []Draft, once *Idempot
 				return err
 			}
 		}
-		now, fresh := q.o.Now(), 0
+		now, fresh, newest := q.o.Now(), 0, older
 		answer := make([]given, 0, len(records))
 		for _, r := range records {
 			m, state, err := q.accept(tx, r, now)
 			if err != nil {
 				return err
 			}
-			if m.Row > older {
-				fresh++
+			if m.Row > newest { // and not one that stands in the request twice
+				fresh, newest = fresh+1, m.Row
 			}
 			accepted = append(accepted, m)
 			answer = append(answer, given{m.Row, json.RawMessage(state)})

@@ -229,7 +229,7 @@ type ClientInterface interface {
 	// Scope: `read`. Server-sent events, or pages of the same log with `Accept: application/json`.
 	//
 	// Each event has its sequence as `id`, its type as `event`, and as `data` the object that webhooks get too. Without
-	// `after` and `Last-Event-ID` the stream begins now. When events after the wanted one are no longer in the log, a
+	// `after` and `Last-Event-ID` the stream begins now, and its first lines have the id to come back with. When events after the wanted one are no longer in the log, a
 	// `reset` event comes first: read the present state anew, then go on. Every 15 seconds there is a heartbeat.
 	//
 	// Who can't follow a stream polls: give `next_after` as `after` and `wait`, and the answer comes as soon as there is an event.
@@ -1044,7 +1044,7 @@ func (c *Client) GetClock(ctx context.Context, reqEditors ...RequestEditorFn) (*
 // Scope: `read`. Server-sent events, or pages of the same log with `Accept: application/json`.
 //
 // Each event has its sequence as `id`, its type as `event`, and as `data` the object that webhooks get too. Without
-// `after` and `Last-Event-ID` the stream begins now. When events after the wanted one are no longer in the log, a
+// `after` and `Last-Event-ID` the stream begins now, and its first lines have the id to come back with. When events after the wanted one are no longer in the log, a
 // `reset` event comes first: read the present state anew, then go on. Every 15 seconds there is a heartbeat.
 //
 // Who can't follow a stream polls: give `next_after` as `after` and `wait`, and the answer comes as soon as there is an event.
@@ -4818,7 +4818,7 @@ type ClientWithResponsesInterface interface {
 	// Scope: `read`. Server-sent events, or pages of the same log with `Accept: application/json`.
 	//
 	// Each event has its sequence as `id`, its type as `event`, and as `data` the object that webhooks get too. Without
-	// `after` and `Last-Event-ID` the stream begins now. When events after the wanted one are no longer in the log, a
+	// `after` and `Last-Event-ID` the stream begins now, and its first lines have the id to come back with. When events after the wanted one are no longer in the log, a
 	// `reset` event comes first: read the present state anew, then go on. Every 15 seconds there is a heartbeat.
 	//
 	// Who can't follow a stream polls: give `next_after` as `after` and `wait`, and the answer comes as soon as there is an event.
@@ -11756,7 +11756,7 @@ func (c *ClientWithResponses) GetClockWithResponse(ctx context.Context, reqEdito
 // Scope: `read`. Server-sent events, or pages of the same log with `Accept: application/json`.
 //
 // Each event has its sequence as `id`, its type as `event`, and as `data` the object that webhooks get too. Without
-// `after` and `Last-Event-ID` the stream begins now. When events after the wanted one are no longer in the log, a
+// `after` and `Last-Event-ID` the stream begins now, and its first lines have the id to come back with. When events after the wanted one are no longer in the log, a
 // `reset` event comes first: read the present state anew, then go on. Every 15 seconds there is a heartbeat.
 //
 // Who can't follow a stream polls: give `next_after` as `after` and `wait`, and the answer comes as soon as there is an event.

@@ -16,12 +16,22 @@ import (
 // for it goes out as Unicode anyway.
 func Transliterate(text string) (plain string, whole bool) {
 	var b strings.Builder
+	digit := false // in front
 	for _, r := range norm.NFC.String(text) {
 		s, ok := plainOf(r)
 		if !ok {
 			return text, false
 		}
+		if digit && !unicode.IsDigit(r) && s != "" && '0' <= s[0] && s[0] <= '9' {
+			if !strings.Contains(s, "/") {
+				return text, false // 10² is not 102
+			}
+			b.WriteString(" ") // 1½ is not 11/2
+		}
 		b.WriteString(s)
+		if s != "" {
+			digit = '0' <= s[len(s)-1] && s[len(s)-1] <= '9'
+		}
 	}
 	if strings.TrimSpace(b.String()) == "" && strings.TrimSpace(text) != "" {
 		return text, false // there was nothing in it but what nobody sees
@@ -36,6 +46,9 @@ func plainOf(r rune) (string, bool) {
 	}
 	if s, ok := plain[r]; ok {
 		return s, true
+	}
+	if overlay(r) {
+		return "", false // without it ≠ is =
 	}
 	if unicode.Is(unicode.Mn, r) && r < 0x370 {
 		return "", true // a diacritic that no letter with it has
@@ -54,6 +67,9 @@ func plainOf(r rune) (string, bool) {
 	}
 	return b.String(), true
 }
+
+// overlay tells what is drawn through a character: that says no.
+func overlay(r rune) bool { return 0x334 <= r && r <= 0x338 }
 
 func inGSM(r rune) bool {
 	_, ok := gsmLetters[r]

@@ -29,6 +29,16 @@ func TestTransliterate(t *testing.T) {
 		{"\ufeffhi\u200b", "hi", true},
 		{"\u200b", "\u200b", false},
 		{"21 °C", "21 degC", true},
+		// It says the same or stays.
+		{"a ≠ b", "a ≠ b", false},
+		{"a ≮ b", "a ≮ b", false},
+		{"n\u0336o", "n\u0336o", false},
+		{"1½ kg, 50 m², ¾", "1 1/2 kg, 50 m2, 3/4", true},
+		{"10² m", "10² m", false},
+		{"1\u200b½", "1 1/2", true},
+		{"3\u00a0½ x1 ²", "3 1/2 x1 2", true},
+		{"½½", "1/2 1/2", true},
+		{"№１２", "No12", true},
 	} {
 		got, whole := pdu.Transliterate(c.text)
 		if got != c.want || whole != c.whole {
