@@ -597,3 +597,26 @@ func FuzzPrintable(f *testing.F) {
 		}
 	})
 }
+
+// An e-mail that was handed over just when the gateway stops is not sent again.
+func TestEMailAtTheEndIsBooked(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		sent := 0
+		r.options = func(o *Options) {
+			o.Mail = func(ctx context.Context, _ []string, _, _, _ string) error {
+				sent++
+				<-ctx.Done() // the server was slow to say so
+				return nil
+			}
+		}
+		r.restart()
+		r.make("oncall", func(c *sms.WebhookChange) { c.URL = p("mailto:a@x.example") })
+		r.receive(alice, "help")
+		synctest.Wait()
+		r.restart()
+		settleDown(time.Hour)
+		if sent != 1 {
+			t.Errorf("%d e-mails", sent)
+		}
+	})
+}

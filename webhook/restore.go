@@ -31,8 +31,8 @@ func Restore(tx *db.Tx, replaced bool, now time.Time) error {
 		if err := restoreMade(tx, now); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`UPDATE webhook_endpoints SET disabled_at = coalesce(disabled_at, (SELECT r.disabled_at FROM replaced.webhook_endpoints r
-			WHERE r.identity = webhook_endpoints.identity AND r.url_hash = webhook_endpoints.url_hash))`)
+		_, err := tx.Exec(`UPDATE webhook_endpoints SET (disabled_at, disabled_for) = (SELECT r.disabled_at, r.disabled_for FROM replaced.webhook_endpoints r
+			WHERE r.identity = webhook_endpoints.identity AND r.url_hash = webhook_endpoints.url_hash) WHERE disabled_at IS NULL`)
 		if err != nil {
 			return err
 		}

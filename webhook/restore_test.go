@@ -179,3 +179,38 @@ func TestRestoreTakesTheEndpointsOfTheLater(t *testing.T) {
 		}
 	})
 }
+
+// An endpoint that is off at a start, as an older version or a restore left it, is
+// told later what came since then.
+func TestOffAtTheStartMissesNothing(t *testing.T) {
+	inBubble(t, []Endpoint{testEndpoint("app")}, func(r *rig) {
+		ctx := context.Background()
+		r.always(410)
+		r.submitMany(alice, 0, 1)
+		settleDown(time.Second)
+		err := r.db.Write(func(tx *db.Tx) error {
+			_, err := tx.Exec(`DELETE FROM webhook_gaps`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.restart()
+		r.always(200)
+		r.forget()
+		r.submitMany(carol, 0, 2)
+		settleDown(time.Second)
+		all, err := r.w.Webhooks(ctx)
+		if err != nil || all[0].Status != sms.WebhookDisabled {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		if _, err := r.w.Enable(ctx, all[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.w.Replay(ctx, all[0].ID, sms.WebhookReplay{}); err != nil {
+			t.Fatal(err)
+		}
+		settleDown(time.Second)
+		r.wantInOrder("app.example", carol, 2)
+	})
+}
