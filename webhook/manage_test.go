@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -617,6 +619,43 @@ func TestEMailAtTheEndIsBooked(t *testing.T) {
 		settleDown(time.Hour)
 		if sent != 1 {
 			t.Errorf("%d e-mails", sent)
+		}
+	})
+}
+
+// Each event that comes while an endpoint is enabled is told by itself or by a
+// replay: none falls between the two.
+func TestNothingIsLostWhileItIsEnabled(t *testing.T) {
+	const rounds = 60
+	inBubble(t, nil, func(r *rig) {
+		ctx := context.Background()
+		h := r.make("app", nil)
+		began := time.Now().Add(-time.Hour)
+		for i := range rounds {
+			r.change(h.ID, sms.WebhookChange{Enabled: p(false)})
+			var both sync.WaitGroup
+			both.Go(func() {
+				for j := range 3 {
+					r.submit(alice, fmt.Sprint(3*i+j))
+				}
+			})
+			both.Go(func() {
+				if _, err := r.w.Enable(ctx, h.ID); err != nil {
+					t.Error(err)
+				}
+			})
+			both.Wait()
+			settleDown(time.Second)
+		}
+		if _, err := r.w.Replay(ctx, h.ID, sms.WebhookReplay{Since: began}); err != nil {
+			t.Fatal(err)
+		}
+		settleDown(time.Minute)
+		told := texts(r.got(nil))
+		for i := range 3 * rounds {
+			if !slices.Contains(told, fmt.Sprint(i)) {
+				t.Errorf("%d was told neither at once nor by the replay", i)
+			}
 		}
 	})
 }
