@@ -167,12 +167,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: o.Region, Now: now, Log: g.log,
 		Client: webhook.Client(o.PrivateWebhooks, now), Callback: callback,
 	})
-	g.queue.OnErase(func(tx *db.Tx, e queue.Erasure) error {
-		if e.Number == "" { // the history forgets all day long
-			return nil
-		}
-		return twilio.Forget(tx)
-	})
+	g.queue.OnErase(func(tx *db.Tx, e queue.Erasure) error { return twilio.Erase(tx, e, now()) })
 	formats := map[string]webhook.Format{twilio.FormatName: twilioAPI.Callbacks()}
 	maps.Copy(formats, o.Formats)
 	g.webhooks, err = webhook.New(webhook.Options{
