@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -596,66 +594,6 @@ func FuzzPrintable(f *testing.F) {
 		}
 		if _, err := json.Marshal(s); err != nil {
 			t.Error(err)
-		}
-	})
-}
-
-// An e-mail that was handed over just when the gateway stops is not sent again.
-func TestEMailAtTheEndIsBooked(t *testing.T) {
-	inBubble(t, nil, func(r *rig) {
-		sent := 0
-		r.options = func(o *Options) {
-			o.Mail = func(ctx context.Context, _ []string, _, _, _ string) error {
-				sent++
-				<-ctx.Done() // the server was slow to say so
-				return nil
-			}
-		}
-		r.restart()
-		r.make("oncall", func(c *sms.WebhookChange) { c.URL = p("mailto:a@x.example") })
-		r.receive(alice, "help")
-		synctest.Wait()
-		r.restart()
-		settleDown(time.Hour)
-		if sent != 1 {
-			t.Errorf("%d e-mails", sent)
-		}
-	})
-}
-
-// Each event that comes while an endpoint is enabled is told by itself or by a
-// replay: none falls between the two.
-func TestNothingIsLostWhileItIsEnabled(t *testing.T) {
-	const rounds = 60
-	inBubble(t, nil, func(r *rig) {
-		ctx := context.Background()
-		h := r.make("app", nil)
-		began := time.Now().Add(-time.Hour)
-		for i := range rounds {
-			r.change(h.ID, sms.WebhookChange{Enabled: p(false)})
-			var both sync.WaitGroup
-			both.Go(func() {
-				for j := range 3 {
-					r.submit(alice, fmt.Sprint(3*i+j))
-				}
-			})
-			both.Go(func() {
-				if _, err := r.w.Enable(ctx, h.ID); err != nil {
-					t.Error(err)
-				}
-			})
-			both.Wait()
-			settleDown(time.Second)
-		}
-		if _, err := r.w.Replay(ctx, h.ID, sms.WebhookReplay{Since: began}); err != nil {
-			t.Fatal(err)
-		}
-		settleDown(time.Minute)
-		told := texts(r.got(nil))
-		for i := range 3 * rounds {
-			if !slices.Contains(told, fmt.Sprint(i)) {
-				t.Errorf("%d was told neither at once nor by the replay", i)
-			}
 		}
 	})
 }
