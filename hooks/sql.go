@@ -113,6 +113,11 @@ func rotate(tx *db.Tx, id string, hash []byte, now, oldUntil time.Time) error {
 	return err
 }
 
+func shift(tx *db.Tx, step time.Duration, began time.Time) error {
+	_, err := tx.Exec(`UPDATE hooks SET rotated_at = rotated_at + ?1, old_until = old_until + ?1 WHERE rotated_at >= ?2`, step.Milliseconds(), began.UnixMilli())
+	return err
+}
+
 func touch(tx *db.Tx, id string, now time.Time) error {
 	_, err := tx.Exec(`UPDATE hooks SET last_used_at = ? WHERE id = ? AND deleted_at IS NULL`, now.UnixMilli(), id)
 	return err
