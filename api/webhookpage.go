@@ -68,7 +68,7 @@ func (a *API) showWebhooks(c echo.Context, said *saidView) error {
 	}
 	v := webhooksView{MayChange: keyOf(c).Can(auth.Admin), Said: said}
 	for _, h := range all {
-		v.Webhooks = append(v.Webhooks, viewWebhook(h))
+		v.Webhooks = append(v.Webhooks, viewWebhook(h, v.MayChange))
 	}
 	if a.o.Deliveries != nil {
 		page, _, err := a.o.Deliveries.List(ctx, sms.DeliveryFilter{Limit: shownDeliveries})
@@ -88,8 +88,8 @@ var webhookKinds = map[string]string{
 	string(sms.DeliveryPending): warn, string(sms.DeliveryDelivered): good, string(sms.DeliveryFailed): bad, string(sms.DeliveryDropped): idle,
 }
 
-func viewWebhook(h sms.Webhook) webhookView {
-	v := webhookView{ID: h.ID, Name: h.Name, Where: whereTo(h.URL), Source: "made with the API", Pill: pill{h.Status, webhookKinds[h.Status]},
+func viewWebhook(h sms.Webhook, whole bool) webhookView {
+	v := webhookView{ID: h.ID, Name: h.Name, Where: whereTo(h.URL, whole), Source: "made with the API", Pill: pill{h.Status, webhookKinds[h.Status]},
 		Events: strings.Join(h.Events, ", "), Waiting: h.Waiting, Failed: h.Failed, Off: h.Status != sms.WebhookActive, Behind: h.Failed > 0}
 	if h.Source == sms.WebhookOfConfig {
 		v.Source = "in the configuration"
@@ -120,13 +120,17 @@ func viewWebhook(h sms.Webhook) webhookView {
 	return v
 }
 
-// whereTo is an address without what may be secret in it.
-func whereTo(raw string) string {
+// whereTo is an address without what may be secret in it. Of many services that is
+// the path, which is for those who may make webhooks.
+func whereTo(raw string, whole bool) string {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" {
 		return raw
 	}
-	return u.Scheme + "://" + u.Host + u.EscapedPath()
+	if path := u.EscapedPath(); whole || path == "" || path == "/" {
+		return u.Scheme + "://" + u.Host + path
+	}
+	return u.Scheme + "://" + u.Host + "/…"
 }
 
 func viewDelivery(d sms.Delivery) deliveryView {

@@ -23,7 +23,7 @@ type fakeWebhooks struct {
 func aWebhook(id string) sms.Webhook {
 	position, secret, why := 3, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "it answered 410 Gone"
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	return sms.Webhook{ID: id, Name: "chat", URL: "https://chat.example.org/", Source: sms.WebhookOfAPI, Status: sms.WebhookDisabled, Reason: &why, DisabledAt: &at,
+	return sms.Webhook{ID: id, Name: "chat", URL: "https://chat.example.org/hook", Source: sms.WebhookOfAPI, Status: sms.WebhookDisabled, Reason: &why, DisabledAt: &at,
 		FailingSince: &at, Events: []string{"*"}, Position: &position, Headers: map[string]string{"X": sms.HiddenValue}, Secret: &secret, CreatedAt: &at}
 }
 
@@ -188,6 +188,9 @@ func TestWebhooksPage(t *testing.T) {
 	}
 	if strings.Contains(page, "<button name") || strings.Contains(page, "whsec_") {
 		t.Error("who may only read sees buttons or a secret")
+	}
+	if strings.Contains(page, "example.org/hook") || !strings.Contains(b.ask("GET", "/webhooks", admin, "").Body.String(), "example.org/hook") {
+		t.Error("a receiver's path, which may be its secret, is shown to whoever reads, or not even to an admin")
 	}
 	for body, want := range map[string][2]string{"do=test&id=whk_1": {"test whk_1", "The test did not arrive"}, "do=enable&id=whk_1": {"enable whk_1", "gets events again"},
 		"do=replay&id=whk_1": {"replay whk_1", "7 events are sent again"}, "do=enable&id=whk_2": {"enable whk_2", "No webhook has this id"}, "do=retry&id=dlv_1": {"", "is sent again"}} {

@@ -271,3 +271,26 @@ func TestLimitsAreChanged(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whoever rotates the older key once more, because the new token was lost, gets
+// one that lives as long as the key did before, not as long as its overlap.
+func TestRotatingTheOlderKeyAgain(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		k := open(t, dir, true)
+		_, first, err := k.Create(ctx, "shop", []Scope{Send}, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err := k.Rotate(ctx, first.ID, 24*time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		_, again, old, err := k.Rotate(ctx, first.ID, 24*time.Hour)
+		if err != nil || old.ID != first.ID {
+			t.Fatal(old, err)
+		}
+		if !again.ExpiresAt.IsZero() {
+			t.Errorf("the key lives until %v; the one before had no end", again.ExpiresAt)
+		}
+	})
+}

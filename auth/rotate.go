@@ -44,8 +44,12 @@ func (k *Keys) Rotate(ctx context.Context, idOrName string, overlap time.Duratio
 		}
 		key = old
 		key.CreatedAt, key.LastUsedAt = now, time.Time{}
-		if !old.ExpiresAt.IsZero() {
-			key.ExpiresAt = now.Add(old.ExpiresAt.Sub(old.CreatedAt))
+		life, err := lifeOf(tx, &old)
+		if err != nil {
+			return err
+		}
+		if key.ExpiresAt = (time.Time{}); life > 0 {
+			key.ExpiresAt = now.Add(life)
 		}
 		if token, err = issue(tx, &key); err != nil {
 			return err
@@ -61,6 +65,22 @@ func (k *Keys) Rotate(ctx context.Context, idOrName string, overlap time.Duratio
 	})
 	k.forget()
 	return token, key, old, err
+}
+
+// lifeOf is how long a key was made to live; 0: without an end. One that was rotated
+// before ends with its overlap: its successor has its life.
+func lifeOf(q db.Querier, key *Key) (life time.Duration, err error) {
+	all, err := selectKeys(q)
+	for _, k := range all {
+		switch {
+		case k.Principal != key.Principal || k.Foreign:
+		case k.ExpiresAt.IsZero():
+			return 0, err
+		default:
+			life = max(life, k.ExpiresAt.Sub(k.CreatedAt))
+		}
+	}
+	return life, err
 }
 
 const (

@@ -11,7 +11,11 @@ import (
 	"gatewayd/sms/number"
 )
 
-const keyColumns = `id, principal, name, scopes, rate, burst, quota, allow, premium, created_at, last_used_at, expires_at, revoked_at, length(hash) = 0`
+// keyColumns are those of a key; keyFields are what scanKey reads.
+const (
+	keyColumns = `id, principal, name, scopes, rate, burst, quota, allow, premium, created_at, last_used_at, expires_at, revoked_at`
+	keyFields  = keyColumns + `, length(hash) = 0`
+)
 
 func insertKey(tx *db.Tx, key *Key, hash []byte) error {
 	_, err := tx.Exec(`INSERT INTO api_keys (id, principal, name, hash, scopes, rate, burst, quota, allow, premium, created_at, expires_at)
@@ -22,7 +26,7 @@ func insertKey(tx *db.Tx, key *Key, hash []byte) error {
 }
 
 func selectKeys(q db.Querier) ([]Key, error) {
-	rows, err := q.Query(`SELECT ` + keyColumns + ` FROM api_keys ORDER BY created_at DESC, id`)
+	rows, err := q.Query(`SELECT ` + keyFields + ` FROM api_keys ORDER BY created_at DESC, id`)
 	if err != nil {
 		return nil, err
 	}
@@ -39,13 +43,13 @@ func selectKeys(q db.Querier) ([]Key, error) {
 }
 
 func selectKey(q db.Querier, id string) (key *Key, hash []byte, err error) {
-	row := q.QueryRow(`SELECT `+keyColumns+`, hash FROM api_keys WHERE id = ?`, id)
+	row := q.QueryRow(`SELECT `+keyFields+`, hash FROM api_keys WHERE id = ?`, id)
 	key, err = scanKey(func(dest ...any) error { return row.Scan(append(dest, &hash)...) })
 	return key, hash, err
 }
 
 func selectSession(q db.Querier, hash []byte, now time.Time) (*Key, error) {
-	row := q.QueryRow(`SELECT `+keyColumns+` FROM api_keys WHERE id =
+	row := q.QueryRow(`SELECT `+keyFields+` FROM api_keys WHERE id =
 		(SELECT key_id FROM sessions WHERE hash = ? AND expires_at > ?)`, hash, now.UnixMilli())
 	return scanKey(row.Scan)
 }

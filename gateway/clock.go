@@ -59,7 +59,13 @@ func (g *Gateway) shift(tx *db.Tx, step time.Duration, began, now time.Time) err
 	if err := g.alarms.shiftTx(tx, step, began); err != nil {
 		return err
 	}
-	return g.webhooks.ShiftTx(tx, step, began)
+	if err := g.webhooks.ShiftTx(tx, step, began); err != nil {
+		return err
+	}
+	if err := g.hooks.ShiftTx(tx, step, began); err != nil {
+		return err
+	}
+	return g.keys.ShiftTx(tx, step, began)
 }
 
 // watchClock follows the machine's clock as far as it can be trusted, and says

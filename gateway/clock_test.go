@@ -13,7 +13,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gatewayd/auth"
 	"gatewayd/clock"
+	"gatewayd/hooks"
 	"gatewayd/queue"
 	"gatewayd/sim"
 	"gatewayd/sms"
@@ -489,6 +491,56 @@ func TestReceiverRefusesOurTime(t *testing.T) {
 		defer mu.Unlock()
 		if len(told) != len(events) {
 			t.Errorf("%d of %d events were told", len(told), len(events))
+		}
+	})
+}
+
+// What a technician does at a gateway that knows no time yet lasts as long as it
+// would elsewhere: a sign-in, and the old one of a key and of a hook's token.
+func TestOverlapsOutliveTheSettingOfTheClock(t *testing.T) {
+	onMachine(t, 1, -30*24*time.Hour, nil, func(m *machine) {
+		ctx := context.Background()
+		k := m.g.Keys()
+		token, key, err := k.Create(ctx, "app", []auth.Scope{auth.Send}, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err := k.Rotate(ctx, key.ID, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		admin, _, err := k.Create(ctx, "admin", []auth.Scope{auth.Admin}, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cookie, err := k.Login(ctx, admin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := hooks.Defaults("text")
+		s.Name, s.To = "alerts", []string{phone}
+		hook, address, err := m.g.hooks.Create(ctx, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := m.g.hooks.Rotate(ctx, hook.ID, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []time.Duration{-10 * 24 * time.Hour, 0} { // the network's time, and a better one
+			m.set(step, true)
+			if _, err := k.Check(ctx, token); err != nil {
+				t.Errorf("the old key: %v", err)
+			}
+			if _, err := k.Session(ctx, cookie); err != nil {
+				t.Errorf("the browser: %v", err)
+			}
+			_, err = m.g.hooks.Receive(ctx, &hooks.Request{Token: address, Method: http.MethodPost, Header: http.Header{}, Body: []byte("x")})
+			if err != nil {
+				t.Errorf("the old token of a hook: %v", err)
+			}
+		}
+		m.pass(time.Hour)
+		if _, err := k.Check(ctx, token); err == nil {
+			t.Error("the old key goes on after its overlap")
 		}
 	})
 }

@@ -103,6 +103,7 @@ type Gateway struct {
 	metrics    *modem.Metrics
 	webhooks   *webhook.Webhooks
 	desk       *intake.Desk
+	hooks      *hooks.Hooks
 	server     *http.Server
 	twilio     *standin.StandIn // nil: no program is told that this is api.twilio.com
 }
@@ -167,12 +168,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: o.Region, Now: now, Log: g.log,
 		Client: webhook.Client(o.PrivateWebhooks, now), Callback: callback,
 	})
-	g.queue.OnErase(func(tx *db.Tx, e queue.Erasure) error {
-		if e.Number == "" { // the history forgets all day long
-			return nil
-		}
-		return twilio.Forget(tx)
-	})
+	g.queue.OnErase(func(tx *db.Tx, e queue.Erasure) error { return twilio.Erase(tx, e, now()) })
 	formats := map[string]webhook.Format{twilio.FormatName: twilioAPI.Callbacks()}
 	maps.Copy(formats, o.Formats)
 	g.webhooks, err = webhook.New(webhook.Options{
@@ -183,6 +179,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
+	g.hooks = hooks.New(hooks.Options{DB: g.database, Desk: g.desk, Now: now, Trusted: g.clock.Trusted})
 	err = g.database.Write(func(tx *db.Tx) error {
 		now := g.clock.Now()
 		if err := g.shift(tx, shift, now, now); err != nil || shift == 0 || !g.clock.Trusted() {
@@ -193,12 +190,11 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
-	inbound := hooks.New(hooks.Options{DB: g.database, Desk: g.desk, Now: now, Trusted: g.clock.Trusted})
 	if err := g.standIn(); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{
-		Queue: g.queue, Desk: g.desk, Hooks: inbound, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
+		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
 		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})

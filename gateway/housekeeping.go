@@ -90,6 +90,9 @@ func (g *Gateway) prune(ctx context.Context) {
 		if err := g.keys.Prune(g.dispatch.now()); err != nil && ctx.Err() == nil {
 			g.log.Error("old days of API keys could not be forgotten; tried again in an hour", "error", err)
 		}
+		if err := g.Twilio().Prune(g.dispatch.now()); err != nil && ctx.Err() == nil {
+			g.log.Error("what Twilio accounts handed in lately could not be forgotten; tried again in an hour", "error", err)
+		}
 	}
 }
 

@@ -292,3 +292,42 @@ func TestHeldMessagesGoOnAVerdict(t *testing.T) {
 		}
 	})
 }
+
+// A key may not do again what its owner has forbidden it since the backup, and all
+// keys of one principal have the same limits.
+func TestRestoreKeepsLimits(t *testing.T) {
+	ctx := context.Background()
+	a := &archive{t: t, dir: t.TempDir()}
+	var first, second string
+	a.in(func(d *db.DB) {
+		var err error
+		if first, _, err = auth.New(d).CreateLimited(ctx, "app", []auth.Scope{auth.Send}, time.Time{}, auth.Limits{Quota: 100, Premium: true}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	a.back()
+	a.in(func(d *db.DB) {
+		k := auth.New(d)
+		if _, err := k.Limit(ctx, "app", func(l *auth.Limits) { *l = auth.Limits{Quota: 10, Rate: 5, Burst: 2} }); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if second, _, _, err = k.Rotate(ctx, "app", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if _, err := a.restore(); err != nil {
+		t.Fatal(err)
+	}
+	a.in(func(d *db.DB) {
+		for _, token := range []string{first, second} {
+			key, err := auth.New(d).Check(ctx, token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if key.Quota != 10 || key.Rate != 5 || key.Burst != 2 || key.Premium {
+				t.Errorf("%s has the limits %+v", key.Prefix(), key.Limits)
+			}
+		}
+	})
+}

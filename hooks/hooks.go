@@ -144,6 +144,13 @@ func (h *Hooks) Rotate(_ context.Context, id string, overlap time.Duration) (hoo
 	return hook, id + "_" + secret, nil
 }
 
+// ShiftTx moves, in the caller's transaction, how long old tokens are good along
+// with the clock, if they were replaced in this run: it is set by step, and began is
+// when this run began by the clock as it was.
+func (h *Hooks) ShiftTx(tx *db.Tx, step time.Duration, began time.Time) error {
+	return shift(tx, step, began)
+}
+
 // find returns the hook that a token opens.
 func (h *Hooks) find(ctx context.Context, token string) (row, error) {
 	id, secret, ok := split(token)

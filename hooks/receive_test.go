@@ -427,8 +427,13 @@ func TestRestoreBringsNoTokenBack(t *testing.T) {
 	rotated, before := r.hook("text", nil)
 	signing, signed := r.hook("text", func(s *sms.HookSettings) { s.Secret = "the secret before" })
 	deleted, gone := r.hook("text", nil)
+	off, abused := r.hook("text", nil)
 	copyOf(t, dir, old, r)
 	r = rigIn(t, dir)
+	off.Enabled = false
+	if _, err := r.Update(ctx, off.ID, off.HookSettings); err != nil {
+		t.Fatal(err)
+	}
 	_, newer, err := r.Rotate(ctx, rotated.ID, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -460,7 +465,7 @@ func TestRestoreBringsNoTokenBack(t *testing.T) {
 			t.Errorf("%s: %v", secret, err)
 		}
 	}
-	for _, token := range []string{before, gone} {
+	for _, token := range []string{before, gone, abused} {
 		if _, err := r.post(token, "", "x"); !errors.Is(err, ErrNotFound) {
 			t.Errorf("an old token: %v", err)
 		}

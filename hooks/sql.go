@@ -113,6 +113,11 @@ func rotate(tx *db.Tx, id string, hash []byte, now, oldUntil time.Time) error {
 	return err
 }
 
+func shift(tx *db.Tx, step time.Duration, began time.Time) error {
+	_, err := tx.Exec(`UPDATE hooks SET rotated_at = rotated_at + ?1, old_until = old_until + ?1 WHERE rotated_at >= ?2`, step.Milliseconds(), began.UnixMilli())
+	return err
+}
+
 func touch(tx *db.Tx, id string, now time.Time) error {
 	_, err := tx.Exec(`UPDATE hooks SET last_used_at = ? WHERE id = ? AND deleted_at IS NULL`, now.UnixMilli(), id)
 	return err
@@ -140,13 +145,15 @@ func begun(tx *db.Tx, hook string, key []byte, window time.Duration, now time.Ti
 
 // Restore makes the hooks of a restored database fit to go on with: the
 // transaction sees the database that is replaced. Settings are the backup's;
-// no token comes back that was rotated or deleted since, and no secret that was
-// changed.
+// no token comes back that was rotated or deleted since or whose hook was turned
+// off, and no secret that was changed.
 func Restore(tx *db.Tx) error {
 	for _, query := range []string{
 		`UPDATE hooks SET (hash, old_hash, old_until, secret, rotated_at, deleted_at) =
 			(SELECT r.hash, r.old_hash, r.old_until, r.secret, r.rotated_at, r.deleted_at FROM replaced.hooks r WHERE r.id = hooks.id)
 			WHERE id IN (SELECT id FROM replaced.hooks)`,
+		`UPDATE hooks SET settings = json_set(settings, '$.enabled', json('false')) WHERE deleted_at IS NULL
+			AND id IN (SELECT id FROM replaced.hooks r WHERE r.deleted_at IS NULL AND NOT json_extract(r.settings, '$.enabled'))`,
 		`UPDATE hooks SET settings = '{}' WHERE deleted_at IS NOT NULL`,
 		`INSERT OR IGNORE INTO hooks SELECT * FROM replaced.hooks`,
 		`INSERT OR REPLACE INTO hook_seen SELECT * FROM replaced.hook_seen`,

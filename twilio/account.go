@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"gatewayd/auth"
 	"gatewayd/db"
 	"gatewayd/queue"
@@ -336,10 +338,26 @@ func Restore(tx *db.Tx, replaced bool) error {
 	return nil
 }
 
-// Forget erases what is remembered of texts. It is for every transaction that
-// erases texts or numbers: whose they were can't be told from what is kept, and
-// nobody misses it but a client that repeats itself just then.
-func Forget(tx *db.Tx) error {
+// Erase is a queue.Eraser: it erases what is remembered of texts with the first
+// that is young enough to be among them, or with a number. Whose they were can't be
+// told from what is kept, and nobody misses it but a client that repeats itself just
+// then.
+func Erase(tx *db.Tx, e queue.Erasure, now time.Time) error {
+	young := func(m queue.ErasedMessage) bool {
+		u, err := ulid.ParseStrict(strings.TrimPrefix(m.ID, idPrefix))
+		return err != nil || now.Sub(ulid.Time(u.Time())) <= maxDedup
+	}
+	if e.Number == "" && !slices.ContainsFunc(e.Messages, young) {
+		return nil // the history forgets all day long
+	}
 	_, err := tx.Exec(`DELETE FROM twilio_recent`)
 	return err
+}
+
+// Prune erases what is remembered of texts of accounts that send nothing more.
+func (a *Accounts) Prune(now time.Time) error {
+	return a.db.Write(func(tx *db.Tx) error {
+		_, err := tx.Exec(`DELETE FROM twilio_recent WHERE at < ? OR at > ?`, now.Add(-maxDedup).UnixMilli(), now.UnixMilli())
+		return err
+	})
 }

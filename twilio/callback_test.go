@@ -325,3 +325,30 @@ func TestRedirectIsGuarded(t *testing.T) {
 		t.Errorf("a Redirect to this host: %v", err)
 	}
 }
+
+// An answer sends texts for the account: only if that may send.
+func TestRepliesNeedTheScopeSend(t *testing.T) {
+	r := newRig(t, []auth.Scope{auth.Read}, Settings{SMSURL: smsURL})
+	if got := r.answers("dlv_1", "text/plain", "x"); len(got) != 0 {
+		t.Errorf("an account that may only read has sent %+v", got)
+	}
+}
+
+// Addresses that a document names are checked as those of a new message are: no
+// text goes to one that a callback may not have.
+func TestAddressesOfADocumentAreChecked(t *testing.T) {
+	r := newRig(t, send, Settings{SMSURL: smsURL})
+	r.o.Callback = func(address string) string {
+		if strings.HasPrefix(address, "http://") {
+			return "is plain http://"
+		}
+		return ""
+	}
+	site := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was followed") }))
+	defer site.Close()
+	r.o.Client = site.Client()
+	doc := fmt.Sprintf(`<Response><Message action="http://example.org/status">x</Message><Redirect>%s</Redirect></Response>`, site.URL)
+	if got := r.answers("dlv_1", "text/xml", doc); len(got) != 1 || got[0].Metadata[metaCallback] != "" {
+		t.Errorf("the replies are %+v", got)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"gatewayd/auth"
 	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
@@ -40,14 +41,17 @@ func (c *Callbacks) Answered(ctx context.Context, d webhook.Delivery, header htt
 			break
 		}
 		for _, r := range doc.replies {
-			r.callback = resolve(at, r.callback)
+			if r.callback = resolve(at, r.callback); r.callback != "" && c.a.o.Callback(r.callback) != "" {
+				log.Warn("a reply's status is told to nobody: its address is none that a callback may have")
+				r.callback = ""
+			}
 			replies = append(replies, r)
 		}
 		if doc.redirect == "" {
 			break
 		}
 		next := resolve(at, doc.redirect)
-		if hops == maxRedirects || c.a.o.Client == nil || next == "" {
+		if hops == maxRedirects || c.a.o.Client == nil || next == "" || c.a.o.Callback(next) != "" {
 			log.Warn("a Redirect is not followed", "redirects", hops)
 			break
 		}
@@ -55,6 +59,10 @@ func (c *Callbacks) Answered(ctx context.Context, d webhook.Delivery, header htt
 		if header, body, err = c.fetch(ctx, to.token, at, doc.method, fields(to.SID, m)); err != nil {
 			return fmt.Errorf("following a Redirect: %w", err)
 		}
+	}
+	if len(replies) > 0 && !to.key.Can(auth.Send) {
+		log.Warn("the replies to a received text are not sent: the account's key has not the scope send", "replies", len(replies))
+		return nil
 	}
 	var drafts []queue.Draft
 	who := c.a.as(to.key)

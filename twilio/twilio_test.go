@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"gatewayd/auth"
+	"gatewayd/db"
 	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
@@ -373,10 +374,44 @@ func TestDedup(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.ask("POST", "/Messages.json", form()).want(409, 20409)
-	if err := r.o.DB.Write(Forget); err != nil {
+	if err := r.o.DB.Write(func(tx *db.Tx) error { return Erase(tx, queue.Erasure{Number: phone}, r.now) }); err != nil {
 		t.Fatal(err)
 	}
 	r.ask("POST", "/Messages.json", form()).want(201, 0)
+}
+
+// What is remembered of a text goes with it, and with the window: who knows an
+// account's token could tell from it whether a text was sent.
+func TestWhatIsRememberedOfATextGoes(t *testing.T) {
+	r := newRig(t, send, Settings{Dedup: 30 * time.Second})
+	r.o.Queue.OnErase(func(tx *db.Tx, e queue.Erasure) error { return Erase(tx, e, r.now) })
+	remembered := func() (n int) {
+		t.Helper()
+		err := r.o.DB.Read(t.Context(), func(q db.Querier) error { return q.QueryRow(`SELECT count(*) FROM twilio_recent`).Scan(&n) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	sid := r.ask("POST", "/Messages.json", form()).want(201, 0).str("sid")
+	r.ask("POST", "/Messages/"+sid+".json", url.Values{"Status": {"canceled"}}).want(200, 0)
+	if n := remembered(); n != 1 {
+		t.Fatalf("%d texts are remembered", n)
+	}
+	r.ask("POST", "/Messages/"+sid+".json", url.Values{"Body": {""}}).want(200, 0)
+	if n := remembered(); n != 0 {
+		t.Errorf("%d texts are remembered after it was erased", n)
+	}
+	r.ask("POST", "/Messages.json", form("Body", "another")).want(201, 0)
+	for after, want := range []int{1, 0} {
+		r.now = r.now.Add(time.Duration(after) * 2 * time.Hour)
+		if err := r.accounts.Prune(r.now); err != nil {
+			t.Fatal(err)
+		}
+		if n := remembered(); n != want {
+			t.Errorf("%d texts are remembered, want %d", n, want)
+		}
+	}
 }
 
 // So does one whose requests are under way at the same time.

@@ -73,8 +73,9 @@ func (s *store) disableTx(tx *db.Tx, id, place int64, why string, now time.Time)
 	return s.openGap(tx, id, place)
 }
 
-// enableTx is the way back of an endpoint that was disabled by itself.
-func (e *endpoint) enableTx(tx *db.Tx, newest int64) error {
+// enableTx is the way back of an endpoint that was disabled by itself. endGap is
+// for after the commit.
+func (e *endpoint) enableTx(tx *db.Tx) error {
 	_, err := tx.Exec(`UPDATE webhook_endpoints SET disabled_at = NULL, disabled_for = NULL, failing_since = NULL, exhausted_at = NULL WHERE id = ?`, e.id)
 	if err != nil {
 		return err
@@ -85,14 +86,22 @@ func (e *endpoint) enableTx(tx *db.Tx, newest int64) error {
 		e.doomed.Store(0)
 		e.resume.Store(nil)
 	})
-	if e.is().paused {
-		return nil
+	return nil
+}
+
+// endGap ends the gap of an endpoint that is told events again. What the log has
+// by now was kept from it or is told by itself; a gap that ended before the commit
+// would miss what came until then.
+func (e *endpoint) endGap(ctx context.Context) error {
+	newest, err := e.w.newest(ctx)
+	if err != nil {
+		return err
 	}
-	return e.w.store.closeGap(tx, e.id, newest)
+	return e.w.o.DB.Write(func(tx *db.Tx) error { return e.w.store.closeGap(tx, e.id, newest) })
 }
 
 // openGap books that an endpoint gets no events behind place, and closeGap that
-// it does again: what came between can be replayed.
+// it does again, if it does: what came between can be replayed.
 func (s *store) openGap(tx *db.Tx, id, place int64) error {
 	_, err := tx.Exec(`INSERT INTO webhook_gaps (endpoint, after_seq) SELECT ?1, ?2
 		WHERE NOT EXISTS (SELECT 1 FROM webhook_gaps WHERE endpoint = ?1 AND until_seq IS NULL)`, id, place)
@@ -100,7 +109,8 @@ func (s *store) openGap(tx *db.Tx, id, place int64) error {
 }
 
 func (s *store) closeGap(tx *db.Tx, id, newest int64) error {
-	_, err := tx.Exec(`UPDATE webhook_gaps SET until_seq = ? WHERE endpoint = ? AND until_seq IS NULL`, newest, id)
+	_, err := tx.Exec(`UPDATE webhook_gaps SET until_seq = ?1 WHERE endpoint = ?2 AND until_seq IS NULL AND EXISTS (SELECT 1 FROM webhook_endpoints
+		WHERE id = ?2 AND disabled_at IS NULL AND NOT coalesce(json_extract(settings, '$.paused'), 0))`, newest, id)
 	return err
 }
 

@@ -342,7 +342,7 @@ func (e *endpoint) deliver(ctx context.Context, j job) {
 	failpoint.Hit("webhook.before-post")
 	r := e.attempt(ctx, Delivery{ID: j.id, Event: event, URL: j.url, Account: j.account, Attempt: j.attempts + 1}, j.format)
 	failpoint.Hit("webhook.answered")
-	if r.status == 0 && ctx.Err() != nil {
+	if r.status == 0 && r.verdict == again && ctx.Err() != nil {
 		return // cut off by our own end: not the receiver's fault
 	}
 	if r.verdict == pointless {

@@ -178,10 +178,6 @@ func (w *Webhooks) Retry(ctx context.Context, id string) (sms.Delivery, error) {
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		return d, err
 	}
-	newest, err := w.newest(ctx)
-	if err != nil {
-		return d, err
-	}
 	var e *endpoint
 	var origin int64
 	err = w.o.DB.Write(func(tx *db.Tx) error {
@@ -200,7 +196,7 @@ func (w *Webhooks) Retry(ctx context.Context, id string) (sms.Delivery, error) {
 		case e != nil && e.is().paused:
 			return errPaused
 		case e != nil && e.disabled.Load():
-			if err := e.enableTx(tx, newest); err != nil {
+			if err := e.enableTx(tx); err != nil {
 				return err
 			}
 		}
@@ -217,7 +213,7 @@ func (w *Webhooks) Retry(ctx context.Context, id string) (sms.Delivery, error) {
 	e.resume.Store(nil)
 	e.poke()
 	w.tellAlarm()
-	return d, nil
+	return d, e.endGap(ctx)
 }
 
 // isOrigin returns the id if it is that of an origin, else 0.

@@ -384,10 +384,6 @@ func (w *Webhooks) Change(ctx context.Context, id string, c sms.WebhookChange) (
 	if err != nil {
 		return sms.Webhook{}, err
 	}
-	newest, err := w.newest(ctx)
-	if err != nil {
-		return sms.Webhook{}, err
-	}
 	err = w.o.DB.Write(func(tx *db.Tx) error {
 		was := e.is()
 		s := was.apply(c)
@@ -412,15 +408,12 @@ func (w *Webhooks) Change(ctx context.Context, id string, c sms.WebhookChange) (
 		if _, err := tx.Exec(`UPDATE webhook_endpoints SET settings = ?, name = ? WHERE id = ?`, raw, name, e.id); err != nil {
 			return err
 		}
-		switch {
-		case s.paused && !was.paused:
+		if s.paused && !was.paused {
 			err = w.store.openGap(tx, e.id, w.place.Load())
-		case !s.paused && was.paused && !e.disabled.Load():
-			err = w.store.closeGap(tx, e.id, newest)
 		}
 		// A new address is a new start for an endpoint that was disabled.
 		if err == nil && s.URL != was.URL && e.disabled.Load() {
-			err = e.enableTx(tx, newest)
+			err = e.enableTx(tx)
 		}
 		if err != nil {
 			return err
@@ -431,8 +424,11 @@ func (w *Webhooks) Change(ctx context.Context, id string, c sms.WebhookChange) (
 	if err != nil {
 		return sms.Webhook{}, err
 	}
-	w.named(id).poke()
+	e.poke()
 	w.tellAlarm()
+	if err := e.endGap(ctx); err != nil {
+		return sms.Webhook{}, err
+	}
 	return w.Webhook(ctx, id)
 }
 
@@ -502,15 +498,14 @@ func (w *Webhooks) Enable(ctx context.Context, id string) (sms.Webhook, error) {
 			return sms.Webhook{}, err
 		}
 	}
-	newest, err := w.newest(ctx)
-	if err != nil {
-		return sms.Webhook{}, err
-	}
-	if err := w.o.DB.Write(func(tx *db.Tx) error { return e.enableTx(tx, newest) }); err != nil {
+	if err := w.o.DB.Write(e.enableTx); err != nil {
 		return sms.Webhook{}, err
 	}
 	e.poke()
 	w.tellAlarm()
+	if err := e.endGap(ctx); err != nil {
+		return sms.Webhook{}, err
+	}
 	return w.Webhook(ctx, id)
 }
 

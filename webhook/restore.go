@@ -31,8 +31,8 @@ func Restore(tx *db.Tx, replaced bool, now time.Time) error {
 		if err := restoreMade(tx, now); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`UPDATE webhook_endpoints SET disabled_at = coalesce(disabled_at, (SELECT r.disabled_at FROM replaced.webhook_endpoints r
-			WHERE r.identity = webhook_endpoints.identity AND r.url_hash = webhook_endpoints.url_hash))`)
+		_, err := tx.Exec(`UPDATE webhook_endpoints SET (disabled_at, disabled_for) = (SELECT r.disabled_at, r.disabled_for FROM replaced.webhook_endpoints r
+			WHERE r.identity = webhook_endpoints.identity AND r.url_hash = webhook_endpoints.url_hash) WHERE disabled_at IS NULL`)
 		if err != nil {
 			return err
 		}
@@ -86,6 +86,9 @@ func restoreMade(tx *db.Tx, now time.Time) error {
 		`DELETE FROM main.webhook_secrets WHERE endpoint = 0 AND EXISTS (SELECT 1 FROM replaced.webhook_secrets WHERE endpoint = 0)`,
 		`INSERT INTO main.webhook_secrets (endpoint, secret, until) SELECT 0, secret, until FROM replaced.webhook_secrets WHERE endpoint = 0
 			AND NOT EXISTS (SELECT 1 FROM main.webhook_secrets WHERE endpoint = 0) ORDER BY row`,
+		// What was erased there, or went when its delivery was over.
+		`UPDATE main.webhook_deliveries SET url = NULL, account = NULL WHERE url IS NOT NULL AND id IN (SELECT id FROM replaced.webhook_deliveries WHERE url IS NULL)`,
+		`UPDATE main.webhook_deliveries SET answer = NULL WHERE answer IS NOT NULL AND id NOT IN (SELECT id FROM replaced.webhook_deliveries WHERE answer IS NOT NULL)`,
 	} {
 		if _, err := tx.Exec(query); err != nil {
 			return err

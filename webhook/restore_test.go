@@ -179,3 +179,95 @@ func TestRestoreTakesTheEndpointsOfTheLater(t *testing.T) {
 		}
 	})
 }
+
+// An endpoint that is off at a start, as an older version or a restore left it, is
+// told later what came since then.
+func TestOffAtTheStartMissesNothing(t *testing.T) {
+	inBubble(t, []Endpoint{testEndpoint("app")}, func(r *rig) {
+		ctx := context.Background()
+		r.always(410)
+		r.submitMany(alice, 0, 1)
+		settleDown(time.Second)
+		err := r.db.Write(func(tx *db.Tx) error {
+			_, err := tx.Exec(`DELETE FROM webhook_gaps`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.restart()
+		r.always(200)
+		r.forget()
+		r.submitMany(carol, 0, 2)
+		settleDown(time.Second)
+		all, err := r.w.Webhooks(ctx)
+		if err != nil || all[0].Status != sms.WebhookDisabled {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		if _, err := r.w.Enable(ctx, all[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.w.Replay(ctx, all[0].ID, sms.WebhookReplay{}); err != nil {
+			t.Fatal(err)
+		}
+		settleDown(time.Second)
+		r.wantInOrder("app.example", carol, 2)
+	})
+}
+
+// What was erased since the backup does not come back in what is kept of deliveries.
+func TestRestoreKeepsWhatWasErased(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		ctx := context.Background()
+		r.withCallbacks("shop.example")
+		r.make("app", nil)
+		r.always(500)
+		r.callback(alice, "0", "https://shop.example/"+alice[1:])
+		r.callback(bob, "0", "https://shop.example/"+bob[1:])
+		settleDown(time.Minute)
+		path := filepath.Join(t.TempDir(), "backup")
+		r.stop()
+		if err := db.Backup(ctx, r.dir, path, false); err != nil {
+			t.Fatal(err)
+		}
+		backup, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		if _, err := r.q.EraseNumber(ctx, alice); err != nil {
+			t.Fatal(err)
+		}
+		r.stop()
+		stage, err := db.Stage(ctx, r.dir, bytes.NewReader(backup))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := db.Open(ctx, db.Options{Dir: stage, SingleConn: true, Attach: filepath.Join(r.dir, db.FileName)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Write(func(tx *db.Tx) error { return Restore(tx, true, time.Now()) }); err != nil {
+			t.Fatal(err)
+		}
+		urls, answers := map[string]int{}, 0
+		err = d.Read(ctx, func(q db.Querier) error {
+			for _, of := range []string{alice, bob} {
+				var n int
+				if err := q.QueryRow(`SELECT count(*) FROM webhook_deliveries WHERE url LIKE ?`, "%"+of[1:]+"%").Scan(&n); err != nil {
+					return err
+				}
+				urls[of] = n
+			}
+			return q.QueryRow(`SELECT count(*) FROM webhook_deliveries WHERE answer IS NOT NULL`).Scan(&answers)
+		})
+		if err := errors.Join(err, d.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if urls[alice] != 0 || urls[bob] == 0 || answers != 2 {
+			t.Errorf("of the erased %d URLs came back, of the other are %d; %d answers, want 2: the other's", urls[alice], urls[bob], answers)
+		}
+		r.dir = stage
+		r.start()
+	})
+}

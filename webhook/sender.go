@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 	"unicode"
@@ -51,12 +52,18 @@ func newClient(transport http.RoundTripper) *http.Client {
 	}
 }
 
-// attempt makes one attempt to tell an event.
-func (e *endpoint) attempt(ctx context.Context, d Delivery, format string) result {
+// attempt makes one attempt to tell an event. A fault in it, which would come again
+// at each start, is this delivery's trouble alone.
+func (e *endpoint) attempt(ctx context.Context, d Delivery, format string) (r result) {
 	began := time.Now()
-	r := e.try(ctx, d, format)
-	r.took = time.Since(began)
-	return r
+	defer func() {
+		if p := recover(); p != nil {
+			e.log().Error("telling an event panicked", logDelivery, d.ID, "panic", p, "stack", string(debug.Stack()))
+			r = result{verdict: refused, words: "a fault of gatewayd; the log has the details"}
+		}
+		r.took = time.Since(began)
+	}()
+	return e.try(ctx, d, format)
 }
 
 func (e *endpoint) try(ctx context.Context, d Delivery, format string) result {

@@ -85,8 +85,8 @@ func (s *store) loadState(tx *db.Tx, e *endpoint, newest int64, where string, ar
 	e.disabled.Store(disabled.Valid)
 	e.failing.Store(failing.Int64)
 	e.doomed.Store(exhausted.Int64)
-	if e.isOff() {
-		return nil
+	if e.isOff() { // an older version booked no gap, and a restore none of its own
+		return s.openGap(tx, e.id, newest)
 	}
 	return s.closeGap(tx, e.id, newest)
 }
