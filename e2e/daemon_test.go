@@ -141,6 +141,7 @@ func newSite(t *testing.T, n int, o sim.NetworkOptions, more string) *site {
 	t.Cleanup(s.net.Close)
 	address := freeAddress(t)
 	s.base = "http://" + address
+	daemons.Store(address, true)
 	s.config = filepath.Join(s.dir, "gatewayd.yaml")
 	var b strings.Builder
 	fmt.Fprintf(&b, "data_dir: %s\ndefault_region: DE\nhttp: {listen: %q}\n", filepath.Join(s.dir, "data"), address)

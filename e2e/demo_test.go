@@ -25,6 +25,7 @@ func TestFiveMinutes(t *testing.T) {
 	s := &site{t: t, log: &logBuffer{}}
 	address := freeAddress(t)
 	s.base = "http://" + address
+	daemons.Store(address, true)
 	cmd := exec.Command(binary, "demo", "--listen", address, "--latency", "200ms")
 	cmd.Stderr = s.log
 	printed := &lines{}

@@ -82,7 +82,7 @@ func TestAlertmanager(t *testing.T) {
 	if err := os.WriteFile(config, []byte(fmt.Sprintf(`route:
   receiver: sms
   group_by: [alertname]
-  group_wait: 1s
+  group_wait: 3s
   group_interval: 1s
   repeat_interval: 4h
 receivers:

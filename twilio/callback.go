@@ -61,6 +61,13 @@ func (c *Callbacks) Targets(q db.Querier, e *sms.Event) ([]webhook.Target, error
 	return []webhook.Target{{URL: address, Format: FormatName, Account: account.SID}}, nil
 }
 
+// Idle implements webhook.Idler: without an account there is nobody to tell.
+func (c *Callbacks) Idle(q db.Querier) (bool, error) {
+	var any bool
+	err := q.QueryRow(`SELECT EXISTS (SELECT 1 FROM twilio_accounts)`).Scan(&any)
+	return !any, err
+}
+
 // told tells which events become status callbacks: receivers know the statuses
 // queued, sent, delivered, undelivered and failed, and some stop at any other.
 func told(kind string) bool {

@@ -45,6 +45,13 @@ type Source interface {
 	Targets(q db.Querier, e *sms.Event) ([]Target, error)
 }
 
+// Idler is a Source that may name nobody yet. While all are idle, and there is no
+// endpoint, the event log is followed and not held, and received messages wait for
+// nobody.
+type Idler interface {
+	Idle(q db.Querier) (bool, error)
+}
+
 // Target is a receiver that a Source names.
 type Target struct {
 	URL     string

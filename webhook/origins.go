@@ -27,6 +27,9 @@ const (
 // callbacks names the callback_url of messages.
 type callbacks struct{}
 
+// Idle implements Idler: the first message that names a URL ends that.
+func (callbacks) Idle(db.Querier) (bool, error) { return true, nil }
+
 func (callbacks) Targets(_ db.Querier, e *sms.Event) ([]Target, error) {
 	// Most have none, which is seen without reading all of it.
 	if e.Message == "" || !bytes.Contains(e.Data, []byte(`"callback_url":"`)) {

@@ -201,18 +201,18 @@ func (w *Webhooks) open(configured []*endpoint) (err error) {
 	if err != nil {
 		return err
 	}
-	others := len(w.o.Sources)
-	if w.o.Callbacks {
-		others--
+	sources, err := w.needed()
+	if err != nil {
+		return err
 	}
-	if len(all) > 0 || others > 0 || waiting {
+	if len(all) > 0 || sources || waiting {
 		return w.follows()
 	}
 	// Nobody is left to read for: nothing of the log is held, and no received
 	// message waits for us. The log is followed all the same for callbacks; the first
 	// one makes this package a reader. What came right before the last run ended may
 	// not be copied yet, so the end of the log is read again: what is there stays.
-	if w.o.Callbacks {
+	if len(w.o.Sources) > 0 {
 		w.start, w.again = max(newest-readAgain, 0), newest
 		w.want.Do(func() {
 			w.place.Store(newest)
@@ -221,6 +221,26 @@ func (w *Webhooks) open(configured []*endpoint) (err error) {
 		})
 	}
 	return w.o.Queue.DropReader(reader)
+}
+
+// needed tells whether a source may name receivers already.
+func (w *Webhooks) needed() (any bool, err error) {
+	err = w.o.DB.Read(context.Background(), func(q db.Querier) error {
+		for _, s := range w.o.Sources {
+			idle, ok := s.(Idler)
+			if !ok {
+				any = true
+				continue
+			}
+			none, err := idle.Idle(q)
+			if err != nil {
+				return err
+			}
+			any = any || !none
+		}
+		return nil
+	})
+	return any, err
 }
 
 // readAgain is how many events are read again at a start without a place in the

@@ -190,6 +190,7 @@ func (d *Document) schema(at string) (*jsonschema.Schema, error) {
 // document promises. Streams are left alone.
 type Transport struct {
 	Document *Document
+	Ours     func(*http.Request) bool // the others are let pass
 	Failed   func(*http.Request, error)
 	Next     http.RoundTripper
 }
@@ -197,7 +198,7 @@ type Transport struct {
 // RoundTrip implements http.RoundTripper.
 func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	a, err := t.Next.RoundTrip(r)
-	if err != nil || strings.HasPrefix(a.Header.Get("Content-Type"), "text/event-stream") {
+	if err != nil || !t.Ours(r) || strings.HasPrefix(a.Header.Get("Content-Type"), "text/event-stream") {
 		return a, err
 	}
 	body, err := io.ReadAll(a.Body)
