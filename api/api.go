@@ -131,12 +131,6 @@ func (a *API) routes() []route {
 	}
 	return []route{
 		{"GET", "/v1/numbers/:number/export", auth.Admin, a.exportNumber},
-		{"GET", "/v1/key", anyScope, a.getOwnKey},
-		{"GET", "/v1/keys", auth.Admin, a.listKeys},
-		{"POST", "/v1/keys", auth.Admin, a.createKey},
-		{"POST", "/v1/keys/:id/rotate", auth.Admin, a.rotateKey},
-		{"PATCH", "/v1/keys/:id", auth.Admin, a.limitKey},
-		{"DELETE", "/v1/keys/:id", auth.Admin, a.revokeKey},
 		{"GET", "/v1/events", auth.Read, a.listEvents},
 		{"GET", "/v1/webhooks", auth.Admin, a.listWebhooks},
 		{"POST", "/v1/webhooks", auth.Admin, a.createWebhook},

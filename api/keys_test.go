@@ -266,7 +266,7 @@ func TestKeysThroughTheAPI(t *testing.T) {
 		b.ask("GET", "/v1/keys", bearer(b.read), "").problem(wrongScope)
 		b.post("/v1/keys", b.send, `{}`).problem(wrongScope)
 		for body, fields := range map[string][]string{
-			`{}`:                              {"name"},
+			`{}`:                              {"name", "scopes"},
 			`{"name":"a"}`:                    {"scopes"},
 			`{"name":"a","scopes":["write"]}`: {"scopes"},
 			`{"name":"a","scopes":"send"}`:    {"scopes"},

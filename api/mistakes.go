@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"gatewayd/sms/number"
 )
 
 // maxErrors bounds an answer by something else than the client's imagination.
@@ -38,6 +40,10 @@ var formats = map[string]func(string) error{
 			return errors.New("must be an http or https URL with a host and without a fragment")
 		}
 		return nil
+	},
+	"destination": func(s string) error {
+		_, err := number.ParseDestination(s)
+		return err
 	},
 }
 
@@ -114,6 +120,9 @@ func read(e *openapi3.SchemaError, path []string) []mistake {
 	case "maxLength":
 		return said("is longer than %d characters", *s.MaxLength)
 	case "minItems":
+		if text := orMistake(s, ""); text != "" {
+			return said("%s", text)
+		}
 		if s.MinItems == 1 {
 			return said("is empty")
 		}

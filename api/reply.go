@@ -55,3 +55,9 @@ func (r reply) VisitDropDeliveryResponse(w http.ResponseWriter) error   { return
 func (r reply) VisitRetryDeliveryResponse(w http.ResponseWriter) error  { return r.write(w) }
 func (r reply) VisitPreviewMessageResponse(w http.ResponseWriter) error { return r.write(w) }
 func (r reply) VisitCountNumberResponse(w http.ResponseWriter) error    { return r.write(w) }
+func (r reply) VisitGetOwnKeyResponse(w http.ResponseWriter) error      { return r.write(w) }
+func (r reply) VisitListKeysResponse(w http.ResponseWriter) error       { return r.write(w) }
+func (r reply) VisitCreateKeyResponse(w http.ResponseWriter) error      { return r.write(w) }
+func (r reply) VisitLimitKeyResponse(w http.ResponseWriter) error       { return r.write(w) }
+func (r reply) VisitRevokeKeyResponse(w http.ResponseWriter) error      { return r.write(w) }
+func (r reply) VisitRotateKeyResponse(w http.ResponseWriter) error      { return r.write(w) }

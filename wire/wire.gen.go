@@ -784,18 +784,29 @@ type KeyScopes string
 
 // KeyWanted defines model for KeyWanted.
 type KeyWanted struct {
+	// Allow Where it may send: countries, first digits of numbers, short codes; left out: wherever the gateway does.
 	Allow *[]string `json:"allow,omitempty"`
-	Burst *int      `json:"burst,omitempty"`
+
+	// Burst How many of them may go at once; left out: a minute's.
+	Burst *int `json:"burst,omitempty"`
 
 	// ExpiresAt Left out: it is valid until it is revoked.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 
 	// Name Who uses it: shown in lists and logs.
-	Name    string            `json:"name"`
-	Premium *bool             `json:"premium,omitempty"`
-	Quota   *int              `json:"quota,omitempty"`
-	Rate    *int              `json:"rate,omitempty"`
-	Scopes  []KeyWantedScopes `json:"scopes"`
+	Name string `json:"name"`
+
+	// Premium Whether it may send to numbers that cost extra, if the gateway does.
+	Premium *bool `json:"premium,omitempty"`
+
+	// Quota Messages a day; left out: no limit.
+	Quota *int `json:"quota,omitempty"`
+
+	// Rate Messages a minute; left out: no limit.
+	Rate *int `json:"rate,omitempty"`
+
+	// Scopes What it may do.
+	Scopes []KeyWantedScopes `json:"scopes"`
 }
 
 // KeyWantedScopes defines model for KeyWanted.Scopes.
