@@ -250,7 +250,7 @@ func (f *fields) metadata(name string) map[string]string {
 // readJSON reads a request's body, which must be one JSON value in UTF-8, into
 // objects that know the order of their members.
 func readJSON(w http.ResponseWriter, r *http.Request, limit int64) (any, error) {
-	body, err := readBody(w, r, limit)
+	body, err := readBody(w, r, limit, []string{"application/json"})
 	if err != nil {
 		return nil, err
 	}

@@ -593,7 +593,7 @@ type HookPreviewRequest struct {
 	// MaxParts A text is cut off there.
 	MaxParts *int `json:"max_parts,omitempty"`
 
-	// Name For people.
+	// Name For people. A new hook needs one.
 	Name *string `json:"name,omitempty"`
 
 	// Preset Whose requests are understood. By default text (whatever has one), or template if there is one.
@@ -648,7 +648,7 @@ type HookSettings struct {
 	// MaxParts A text is cut off there.
 	MaxParts *int `json:"max_parts,omitempty"`
 
-	// Name For people.
+	// Name For people. A new hook needs one.
 	Name *string `json:"name,omitempty"`
 
 	// Preset Whose requests are understood. By default text (whatever has one), or template if there is one.
@@ -1171,10 +1171,12 @@ type NewWebhook struct {
 	Events *[]string `json:"events,omitempty"`
 
 	// Headers Examples: {"Authorization":"Bearer abc"}
-	Headers  *map[string]*string `json:"headers,omitempty"`
-	Match    *NewWebhookMatch    `json:"match,omitempty"`
-	Name     *string             `json:"name,omitempty"`
-	Position *int                `json:"position,omitempty"`
+	Headers *map[string]*string `json:"headers,omitempty"`
+	Match   *NewWebhookMatch    `json:"match,omitempty"`
+
+	// Name Unique; left out: the host of the URL.
+	Name     *string `json:"name,omitempty"`
+	Position *int    `json:"position,omitempty"`
 
 	// Secret whsec_ and the base64 of 24 to 64 bytes. Left out: one is made.
 	Secret *string `json:"secret,omitempty"`
