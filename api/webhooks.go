@@ -117,7 +117,9 @@ func (a server) ChangeWebhook(ctx context.Context, r ChangeWebhookRequestObject)
 	if change.URL != nil && *change.URL == "" {
 		return nil, wrong(FieldError{Field: "url", Detail: "is missing: the address that events are posted to"})
 	}
-	return withWebhook(ctx, a, r.ID, func(ctx context.Context, w Webhooks, id string) (sms.Webhook, error) { return w.Change(ctx, id, change) })
+	return withWebhook(ctx, a, r.ID, func(ctx context.Context, w Webhooks, id string) (sms.Webhook, error) {
+		return w.Change(ctx, id, change)
+	})
 }
 
 // DeleteWebhook deletes a webhook.
