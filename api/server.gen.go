@@ -62,13 +62,13 @@ type ServerInterface interface {
 	CreateKey(ctx echo.Context) error
 	// RevokeKey Make an API key invalid at once
 	// (DELETE /v1/keys/{id})
-	RevokeKey(ctx echo.Context, id string) error
+	RevokeKey(ctx echo.Context, id KeyID) error
 	// LimitKey Change what a key is held to
 	// (PATCH /v1/keys/{id})
-	LimitKey(ctx echo.Context, id string) error
+	LimitKey(ctx echo.Context, id KeyID) error
 	// RotateKey Make a new token in place of a key's
 	// (POST /v1/keys/{id}/rotate)
-	RotateKey(ctx echo.Context, id string) error
+	RotateKey(ctx echo.Context, id KeyID) error
 	// ListMessages List messages, newest first
 	// (GET /v1/messages)
 	ListMessages(ctx echo.Context, params ListMessagesParams) error
@@ -137,10 +137,10 @@ type ServerInterface interface {
 	ListDeliveries(ctx echo.Context, params ListDeliveriesParams) error
 	// DropDelivery Drop a delivery that nobody wants any more
 	// (DELETE /v1/webhooks/deliveries/{id})
-	DropDelivery(ctx echo.Context, id string) error
+	DropDelivery(ctx echo.Context, id DeliveryID) error
 	// RetryDelivery Try a failed delivery again
 	// (POST /v1/webhooks/deliveries/{id}/retry)
-	RetryDelivery(ctx echo.Context, id string) error
+	RetryDelivery(ctx echo.Context, id DeliveryID) error
 	// DeleteWebhook Delete a webhook
 	// (DELETE /v1/webhooks/{id})
 	DeleteWebhook(ctx echo.Context, id WebhookID) error
@@ -318,7 +318,7 @@ func (w *ServerInterfaceWrapper) CreateKey(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) RevokeKey(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "id" -------------
-	var id string
+	var id KeyID
 
 	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
@@ -334,7 +334,7 @@ func (w *ServerInterfaceWrapper) RevokeKey(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) LimitKey(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "id" -------------
-	var id string
+	var id KeyID
 
 	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
@@ -350,7 +350,7 @@ func (w *ServerInterfaceWrapper) LimitKey(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) RotateKey(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "id" -------------
-	var id string
+	var id KeyID
 
 	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
@@ -829,7 +829,7 @@ func (w *ServerInterfaceWrapper) ListDeliveries(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) DropDelivery(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "id" -------------
-	var id string
+	var id DeliveryID
 
 	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
@@ -845,7 +845,7 @@ func (w *ServerInterfaceWrapper) DropDelivery(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) RetryDelivery(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "id" -------------
-	var id string
+	var id DeliveryID
 
 	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
@@ -1411,7 +1411,7 @@ func (response CreateKey201JSONResponse) VisitCreateKeyResponse(w http.ResponseW
 }
 
 type RevokeKeyRequestObject struct {
-	ID string `json:"id"`
+	ID KeyID `json:"id"`
 }
 
 type RevokeKeyResponseObject interface {
@@ -1433,7 +1433,7 @@ func (response RevokeKey200JSONResponse) VisitRevokeKeyResponse(w http.ResponseW
 }
 
 type LimitKeyRequestObject struct {
-	ID   string `json:"id"`
+	ID   KeyID `json:"id"`
 	Body *LimitKeyJSONRequestBody
 }
 
@@ -1456,7 +1456,7 @@ func (response LimitKey200JSONResponse) VisitLimitKeyResponse(w http.ResponseWri
 }
 
 type RotateKeyRequestObject struct {
-	ID   string `json:"id"`
+	ID   KeyID `json:"id"`
 	Body *RotateKeyJSONRequestBody
 }
 
@@ -2063,7 +2063,7 @@ func (response ListDeliveries200JSONResponse) VisitListDeliveriesResponse(w http
 }
 
 type DropDeliveryRequestObject struct {
-	ID string `json:"id"`
+	ID DeliveryID `json:"id"`
 }
 
 type DropDeliveryResponseObject interface {
@@ -2085,7 +2085,7 @@ func (response DropDelivery200JSONResponse) VisitDropDeliveryResponse(w http.Res
 }
 
 type RetryDeliveryRequestObject struct {
-	ID string `json:"id"`
+	ID DeliveryID `json:"id"`
 }
 
 type RetryDeliveryResponseObject interface {
@@ -2837,7 +2837,7 @@ func (sh *strictHandler) CreateKey(ctx echo.Context) error {
 }
 
 // RevokeKey operation middleware
-func (sh *strictHandler) RevokeKey(ctx echo.Context, id string) error {
+func (sh *strictHandler) RevokeKey(ctx echo.Context, id KeyID) error {
 	var request RevokeKeyRequestObject
 
 	request.ID = id
@@ -2862,7 +2862,7 @@ func (sh *strictHandler) RevokeKey(ctx echo.Context, id string) error {
 }
 
 // LimitKey operation middleware
-func (sh *strictHandler) LimitKey(ctx echo.Context, id string) error {
+func (sh *strictHandler) LimitKey(ctx echo.Context, id KeyID) error {
 	var request LimitKeyRequestObject
 
 	request.ID = id
@@ -2910,7 +2910,7 @@ func (sh *strictHandler) LimitKey(ctx echo.Context, id string) error {
 }
 
 // RotateKey operation middleware
-func (sh *strictHandler) RotateKey(ctx echo.Context, id string) error {
+func (sh *strictHandler) RotateKey(ctx echo.Context, id KeyID) error {
 	var request RotateKeyRequestObject
 
 	request.ID = id
@@ -3640,7 +3640,7 @@ func (sh *strictHandler) ListDeliveries(ctx echo.Context, params ListDeliveriesP
 }
 
 // DropDelivery operation middleware
-func (sh *strictHandler) DropDelivery(ctx echo.Context, id string) error {
+func (sh *strictHandler) DropDelivery(ctx echo.Context, id DeliveryID) error {
 	var request DropDeliveryRequestObject
 
 	request.ID = id
@@ -3665,7 +3665,7 @@ func (sh *strictHandler) DropDelivery(ctx echo.Context, id string) error {
 }
 
 // RetryDelivery operation middleware
-func (sh *strictHandler) RetryDelivery(ctx echo.Context, id string) error {
+func (sh *strictHandler) RetryDelivery(ctx echo.Context, id DeliveryID) error {
 	var request RetryDeliveryRequestObject
 
 	request.ID = id

@@ -1446,6 +1446,9 @@ type WebhookTest struct {
 // Cursor defines model for Cursor.
 type Cursor = string
 
+// DeliveryID defines model for DeliveryID.
+type DeliveryID = string
+
 // HookID defines model for HookID.
 type HookID = string
 
@@ -1454,6 +1457,9 @@ type HookIdempotencyKey = string
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
+
+// KeyID defines model for KeyID.
+type KeyID = string
 
 // Limit defines model for Limit.
 type Limit = int

@@ -369,7 +369,7 @@ type ClientInterface interface {
 	// Scope: `admin`. Its event streams end within 15 seconds.
 	//
 	// Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
-	RevokeKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RevokeKey(ctx context.Context, id KeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// LimitKeyWithBody Change what a key is held to
 	//
@@ -378,7 +378,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-	LimitKeyWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	LimitKeyWithBody(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// LimitKey Change what a key is held to
 	//
@@ -387,7 +387,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-	LimitKey(ctx context.Context, id string, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	LimitKey(ctx context.Context, id KeyID, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateKeyWithBody Make a new token in place of a key's
 	//
@@ -396,7 +396,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-	RotateKeyWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateKeyWithBody(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateKey Make a new token in place of a key's
 	//
@@ -405,7 +405,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-	RotateKey(ctx context.Context, id string, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateKey(ctx context.Context, id KeyID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListMessages List messages, newest first
 	//
@@ -660,14 +660,14 @@ type ClientInterface interface {
 	// Scope: `admin`. It is not tried again, and the later events of its number go on.
 	//
 	// Corresponds with DELETE /v1/webhooks/deliveries/{id} (the `DropDelivery` operationId).
-	DropDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DropDelivery(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RetryDelivery Try a failed delivery again
 	//
 	// Scope: `admin`.
 	//
 	// Corresponds with POST /v1/webhooks/deliveries/{id}/retry (the `RetryDelivery` operationId).
-	RetryDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RetryDelivery(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteWebhook Delete a webhook
 	//
@@ -1344,7 +1344,7 @@ func (c *Client) CreateKey(ctx context.Context, body CreateKeyJSONRequestBody, r
 // Scope: `admin`. Its event streams end within 15 seconds.
 //
 // Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
-func (c *Client) RevokeKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) RevokeKey(ctx context.Context, id KeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeKeyRequest(c.Server, id)
 	if err != nil {
 		return nil, err
@@ -1363,7 +1363,7 @@ func (c *Client) RevokeKey(ctx context.Context, id string, reqEditors ...Request
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-func (c *Client) LimitKeyWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) LimitKeyWithBody(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewLimitKeyRequestWithBody(c.Server, id, contentType, body)
 	if err != nil {
 		return nil, err
@@ -1382,7 +1382,7 @@ func (c *Client) LimitKeyWithBody(ctx context.Context, id string, contentType st
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-func (c *Client) LimitKey(ctx context.Context, id string, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) LimitKey(ctx context.Context, id KeyID, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewLimitKeyRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
@@ -1401,7 +1401,7 @@ func (c *Client) LimitKey(ctx context.Context, id string, body LimitKeyJSONReque
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-func (c *Client) RotateKeyWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) RotateKeyWithBody(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRotateKeyRequestWithBody(c.Server, id, contentType, body)
 	if err != nil {
 		return nil, err
@@ -1420,7 +1420,7 @@ func (c *Client) RotateKeyWithBody(ctx context.Context, id string, contentType s
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-func (c *Client) RotateKey(ctx context.Context, id string, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) RotateKey(ctx context.Context, id KeyID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRotateKeyRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
@@ -1975,7 +1975,7 @@ func (c *Client) ListDeliveries(ctx context.Context, params *ListDeliveriesParam
 // Scope: `admin`. It is not tried again, and the later events of its number go on.
 //
 // Corresponds with DELETE /v1/webhooks/deliveries/{id} (the `DropDelivery` operationId).
-func (c *Client) DropDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) DropDelivery(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDropDeliveryRequest(c.Server, id)
 	if err != nil {
 		return nil, err
@@ -1992,7 +1992,7 @@ func (c *Client) DropDelivery(ctx context.Context, id string, reqEditors ...Requ
 // Scope: `admin`.
 //
 // Corresponds with POST /v1/webhooks/deliveries/{id}/retry (the `RetryDelivery` operationId).
-func (c *Client) RetryDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) RetryDelivery(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRetryDeliveryRequest(c.Server, id)
 	if err != nil {
 		return nil, err
@@ -3030,7 +3030,7 @@ func NewCreateKeyRequestWithBody(server string, contentType string, body io.Read
 }
 
 // NewRevokeKeyRequest constructs an http.Request for the RevokeKey method
-func NewRevokeKeyRequest(server string, id string) (*http.Request, error) {
+func NewRevokeKeyRequest(server string, id KeyID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3064,7 +3064,7 @@ func NewRevokeKeyRequest(server string, id string) (*http.Request, error) {
 }
 
 // NewLimitKeyRequest calls the generic LimitKey builder with application/json body
-func NewLimitKeyRequest(server string, id string, body LimitKeyJSONRequestBody) (*http.Request, error) {
+func NewLimitKeyRequest(server string, id KeyID, body LimitKeyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
@@ -3075,7 +3075,7 @@ func NewLimitKeyRequest(server string, id string, body LimitKeyJSONRequestBody) 
 }
 
 // NewLimitKeyRequestWithBody constructs an http.Request for the LimitKey method, with any body, and a specified content type
-func NewLimitKeyRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+func NewLimitKeyRequestWithBody(server string, id KeyID, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3111,7 +3111,7 @@ func NewLimitKeyRequestWithBody(server string, id string, contentType string, bo
 }
 
 // NewRotateKeyRequest calls the generic RotateKey builder with application/json body
-func NewRotateKeyRequest(server string, id string, body RotateKeyJSONRequestBody) (*http.Request, error) {
+func NewRotateKeyRequest(server string, id KeyID, body RotateKeyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
@@ -3122,7 +3122,7 @@ func NewRotateKeyRequest(server string, id string, body RotateKeyJSONRequestBody
 }
 
 // NewRotateKeyRequestWithBody constructs an http.Request for the RotateKey method, with any body, and a specified content type
-func NewRotateKeyRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+func NewRotateKeyRequestWithBody(server string, id KeyID, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4271,7 +4271,7 @@ func NewListDeliveriesRequest(server string, params *ListDeliveriesParams) (*htt
 }
 
 // NewDropDeliveryRequest constructs an http.Request for the DropDelivery method
-func NewDropDeliveryRequest(server string, id string) (*http.Request, error) {
+func NewDropDeliveryRequest(server string, id DeliveryID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4305,7 +4305,7 @@ func NewDropDeliveryRequest(server string, id string) (*http.Request, error) {
 }
 
 // NewRetryDeliveryRequest constructs an http.Request for the RetryDelivery method
-func NewRetryDeliveryRequest(server string, id string) (*http.Request, error) {
+func NewRetryDeliveryRequest(server string, id DeliveryID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4972,7 +4972,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
-	RevokeKeyWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error)
+	RevokeKeyWithResponse(ctx context.Context, id KeyID, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error)
 
 	// LimitKeyWithBodyWithResponse Change what a key is held to
 	//
@@ -4981,7 +4981,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-	LimitKeyWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error)
+	LimitKeyWithBodyWithResponse(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error)
 
 	// LimitKeyWithResponse Change what a key is held to
 	//
@@ -4990,7 +4990,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-	LimitKeyWithResponse(ctx context.Context, id string, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error)
+	LimitKeyWithResponse(ctx context.Context, id KeyID, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error)
 
 	// RotateKeyWithBodyWithResponse Make a new token in place of a key's
 	//
@@ -4999,7 +4999,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-	RotateKeyWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
+	RotateKeyWithBodyWithResponse(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
 
 	// RotateKeyWithResponse Make a new token in place of a key's
 	//
@@ -5008,7 +5008,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-	RotateKeyWithResponse(ctx context.Context, id string, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
+	RotateKeyWithResponse(ctx context.Context, id KeyID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
 
 	// ListMessagesWithResponse List messages, newest first
 	//
@@ -5299,7 +5299,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/webhooks/deliveries/{id} (the `DropDelivery` operationId).
-	DropDeliveryWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DropDeliveryResponse, error)
+	DropDeliveryWithResponse(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*DropDeliveryResponse, error)
 
 	// RetryDeliveryWithResponse Try a failed delivery again
 	//
@@ -5308,7 +5308,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks/deliveries/{id}/retry (the `RetryDelivery` operationId).
-	RetryDeliveryWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RetryDeliveryResponse, error)
+	RetryDeliveryWithResponse(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*RetryDeliveryResponse, error)
 
 	// DeleteWebhookWithResponse Delete a webhook
 	//
@@ -12146,7 +12146,7 @@ func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, body Cr
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
-func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error) {
+func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id KeyID, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error) {
 	rsp, err := c.RevokeKey(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12161,7 +12161,7 @@ func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id stri
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-func (c *ClientWithResponses) LimitKeyWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error) {
+func (c *ClientWithResponses) LimitKeyWithBodyWithResponse(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error) {
 	rsp, err := c.LimitKeyWithBody(ctx, id, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12176,7 +12176,7 @@ func (c *ClientWithResponses) LimitKeyWithBodyWithResponse(ctx context.Context, 
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-func (c *ClientWithResponses) LimitKeyWithResponse(ctx context.Context, id string, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error) {
+func (c *ClientWithResponses) LimitKeyWithResponse(ctx context.Context, id KeyID, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error) {
 	rsp, err := c.LimitKey(ctx, id, body, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12191,7 +12191,7 @@ func (c *ClientWithResponses) LimitKeyWithResponse(ctx context.Context, id strin
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
+func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
 	rsp, err := c.RotateKeyWithBody(ctx, id, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12206,7 +12206,7 @@ func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context,
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, id string, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
+func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, id KeyID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
 	rsp, err := c.RotateKey(ctx, id, body, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12677,7 +12677,7 @@ func (c *ClientWithResponses) ListDeliveriesWithResponse(ctx context.Context, pa
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/webhooks/deliveries/{id} (the `DropDelivery` operationId).
-func (c *ClientWithResponses) DropDeliveryWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DropDeliveryResponse, error) {
+func (c *ClientWithResponses) DropDeliveryWithResponse(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*DropDeliveryResponse, error) {
 	rsp, err := c.DropDelivery(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12692,7 +12692,7 @@ func (c *ClientWithResponses) DropDeliveryWithResponse(ctx context.Context, id s
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/webhooks/deliveries/{id}/retry (the `RetryDelivery` operationId).
-func (c *ClientWithResponses) RetryDeliveryWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RetryDeliveryResponse, error) {
+func (c *ClientWithResponses) RetryDeliveryWithResponse(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*RetryDeliveryResponse, error) {
 	rsp, err := c.RetryDelivery(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
