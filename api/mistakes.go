@@ -223,14 +223,17 @@ func ofType(s *openapi3.Schema) string {
 	}
 	switch {
 	case s.Min != nil && s.Max != nil:
-		return fmt.Sprintf("must be %s from %v to %v", number, *s.Min, *s.Max)
+		return fmt.Sprintf("must be %s from %v to %v", number, decimal(*s.Min), decimal(*s.Max))
 	case s.Min != nil:
-		return fmt.Sprintf("must be %s, %v at least", number, *s.Min)
+		return fmt.Sprintf("must be %s, %v at least", number, decimal(*s.Min))
 	case s.Max != nil:
-		return fmt.Sprintf("must be %s, %v at most", number, *s.Max)
+		return fmt.Sprintf("must be %s, %v at most", number, decimal(*s.Max))
 	}
 	return "must be " + number
 }
+
+// decimal writes a number as people do: 10000000, not 1e+07.
+func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 func choices(s *openapi3.Schema) string {
 	var words []string

@@ -805,7 +805,7 @@ type KeyWanted struct {
 	// Rate Messages a minute; left out: no limit.
 	Rate *int `json:"rate,omitempty"`
 
-	// Scopes What it may do.
+	// Scopes What it may do: `send`, `read`, `admin`.
 	Scopes []KeyWantedScopes `json:"scopes"`
 }
 
