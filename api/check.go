@@ -76,7 +76,7 @@ func (a *API) checked(op *operation, next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		if op.body != nil && !(op.optional && r.ContentLength == 0) {
 			var err error
-			if in.raw, err = readBody(c.Response(), r, op.limit); err != nil {
+			if in.raw, err = readBody(c.Response(), r, op.limit, op.media); err != nil {
 				return err
 			}
 			if in.value, err = parseJSON(in.raw); err != nil {
@@ -117,6 +117,10 @@ func (binder) Bind(into any, c echo.Context) error {
 	if in.raw == nil {
 		return io.EOF // there is none, and the generated code lets that pass where it may
 	}
+	return in.bind(into)
+}
+
+func (in *incoming) bind(into any) error {
 	if len(in.found) == 0 && !in.value.twice && json.Unmarshal(in.raw, into) == nil {
 		return nil
 	}

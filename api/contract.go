@@ -40,6 +40,7 @@ type operation struct {
 	params       []*openapi3.Parameter
 	scope        auth.Scope          // "": open to everybody
 	body         *openapi3.SchemaRef // of a body in JSON; nil: none
+	media        []string            // the content types that it may be declared as
 	limit        int64               // of the body's bytes
 	optional     bool                // the body may be missing
 	names        []nameRule          // of the body's members
@@ -94,6 +95,7 @@ func newOperation(method, path string, item *openapi3.PathItem, op *openapi3.Ope
 		body := op.RequestBody.Value
 		if media := body.Content.Get("application/json"); media != nil {
 			o.body, o.optional = media.Schema, !body.Required
+			o.media = slices.Sorted(maps.Keys(body.Content))
 			o.names = nameRules(media.Schema, nil, nil)
 		}
 		if most, ok := body.Extensions["x-max-bytes"].(float64); ok {

@@ -280,9 +280,9 @@ func limitsOf(s *openapi3.Schema) (all []string) {
 	}
 	switch {
 	case s.Min != nil && s.Max != nil:
-		add("%v to %v", *s.Min, *s.Max)
+		add("%v to %v", decimal(*s.Min), decimal(*s.Max))
 	case s.Min != nil:
-		add("%v or more", *s.Min)
+		add("%v or more", decimal(*s.Min))
 	}
 	if s.MaxLength != nil {
 		add("%d characters at most", *s.MaxLength)

@@ -3,19 +3,17 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"gatewayd/queue"
 	"gatewayd/sms"
-	"gatewayd/sms/pdu"
+	"gatewayd/wire"
 )
 
 // Hooks is what the API sees of the inbound hooks. Its errors are
@@ -73,7 +71,7 @@ func (a *API) receiveHook(c echo.Context) error {
 	}
 	switch {
 	case err != nil:
-		return hookProblem(c, err)
+		return hookProblem(c.Response().Header(), err)
 	case answer.Preset == "supabase":
 		return a.supabaseAnswer(c, answer)
 	case answer.Preset == "slack":
@@ -89,7 +87,7 @@ func (a *API) putHook(c echo.Context) error { return a.receiveHook(c) }
 func (a *API) getByHook(c echo.Context) error { return a.receiveHook(c) }
 
 // hookProblem is what is told of a request that a hook does not take.
-func hookProblem(c echo.Context, err error) error {
+func hookProblem(h http.Header, err error) error {
 	var he *sms.HookError
 	if !errors.As(err, &he) {
 		return err
@@ -101,7 +99,7 @@ func hookProblem(c echo.Context, err error) error {
 	case sms.HookUnreadable:
 		return badRequest.because("%s", detail)
 	default:
-		c.Response().Header().Set("Allow", "POST, PUT")
+		h.Set("Allow", "POST, PUT")
 		return methodNotAllowed.because("%s", detail)
 	}
 }
@@ -123,7 +121,7 @@ func (a *API) supabaseAnswer(c echo.Context, answer sms.HookAnswer) error {
 // supabaseError tells an error so that Supabase shows it: it reads the body of
 // 200 alone, and tries again after 429 and 503.
 func (a *API) supabaseError(c echo.Context, err error) error {
-	p := problemOf(hookProblem(c, err))
+	p := problemOf(hookProblem(c.Response().Header(), err))
 	if p.Status == http.StatusUnauthorized || p.Status >= 429 {
 		return p
 	}
@@ -141,135 +139,74 @@ func withToken(h sms.Hook, token string) hookWithToken {
 	return hookWithToken{h, token, "/hooks/" + token}
 }
 
-// listHooks is GET /v1/hooks.
-func (a *API) listHooks(c echo.Context) error {
-	all, err := a.o.Hooks.List(c.Request().Context())
-	if err != nil {
-		return err
-	}
-	return a.json(c, http.StatusOK, map[string]any{"hooks": orEmpty(all)})
+// ListHooks lists the hooks, newest first.
+func (a server) ListHooks(ctx context.Context, _ ListHooksRequestObject) (ListHooksResponseObject, error) {
+	all, err := a.o.Hooks.List(ctx)
+	return reply{status: http.StatusOK, v: map[string]any{"hooks": orEmpty(all)}}, err
 }
 
-// getHook is GET /v1/hooks/{id}.
-func (a *API) getHook(c echo.Context) error {
-	h, err := a.o.Hooks.Get(c.Request().Context(), param(c, "id"))
-	if err != nil {
-		return err
-	}
-	return a.json(c, http.StatusOK, h)
+// GetHook shows one hook.
+func (a server) GetHook(ctx context.Context, r GetHookRequestObject) (GetHookResponseObject, error) {
+	h, err := a.o.Hooks.Get(ctx, r.ID)
+	return reply{status: http.StatusOK, v: h}, err
 }
 
-// createHook is POST /v1/hooks.
-func (a *API) createHook(c echo.Context) error {
-	f, errs, err := a.hookBody(c)
+// CreateHook makes a hook.
+func (a server) CreateHook(ctx context.Context, r CreateHookRequestObject) (CreateHookResponseObject, error) {
+	h, token, err := a.o.Hooks.Create(ctx, a.hookSettings(r.Body, nil))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s := a.hookSettings(f, nil)
-	if f.done(); len(*errs) > 0 {
-		return wrong(*errs...)
-	}
-	h, token, err := a.o.Hooks.Create(c.Request().Context(), s)
-	if err != nil {
-		return err
-	}
-	c.Response().Header().Set("Location", "/v1/hooks/"+h.ID)
-	return a.json(c, http.StatusCreated, withToken(h, token))
+	return reply{http.StatusCreated, withToken(h, token), map[string]string{"Location": "/v1/hooks/" + h.ID}}, nil
 }
 
-// updateHook is PATCH /v1/hooks/{id}: what is not given stays.
-func (a *API) updateHook(c echo.Context) error {
-	f, errs, err := a.hookBody(c)
+// UpdateHook changes a hook: what is not given stays.
+func (a server) UpdateHook(ctx context.Context, r UpdateHookRequestObject) (UpdateHookResponseObject, error) {
+	before, err := a.o.Hooks.Get(ctx, r.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	before, err := a.o.Hooks.Get(c.Request().Context(), param(c, "id"))
-	if err != nil {
-		return err
-	}
-	s := a.hookSettings(f, &before.HookSettings)
-	if f.done(); len(*errs) > 0 {
-		return wrong(*errs...)
-	}
-	h, err := a.o.Hooks.Update(c.Request().Context(), before.ID, s)
-	if err != nil {
-		return err
-	}
-	return a.json(c, http.StatusOK, h)
+	h, err := a.o.Hooks.Update(ctx, before.ID, a.hookSettings(r.Body, &before.HookSettings))
+	return reply{status: http.StatusOK, v: h}, err
 }
 
-// deleteHook is DELETE /v1/hooks/{id}.
-func (a *API) deleteHook(c echo.Context) error {
-	if err := a.o.Hooks.Delete(c.Request().Context(), param(c, "id")); err != nil {
-		return err
-	}
-	return c.NoContent(http.StatusNoContent)
+// DeleteHook deletes a hook.
+func (a server) DeleteHook(ctx context.Context, r DeleteHookRequestObject) (DeleteHookResponseObject, error) {
+	return DeleteHook204Response{}, a.o.Hooks.Delete(ctx, r.ID)
 }
 
-// rotateHook is POST /v1/hooks/{id}/rotate.
-func (a *API) rotateHook(c echo.Context) error {
-	f, errs, err := a.hookBody(c)
-	if err != nil {
-		return err
-	}
-	overlap := time.Duration(f.integer("overlap", 0, 7*24*3600, 0)) * time.Second
-	if f.done(); len(*errs) > 0 {
-		return wrong(*errs...)
-	}
-	h, token, err := a.o.Hooks.Rotate(c.Request().Context(), param(c, "id"), overlap)
-	if err != nil {
-		return err
-	}
-	return a.json(c, http.StatusOK, withToken(h, token))
+// RotateHook gives a hook a new token.
+func (a server) RotateHook(ctx context.Context, r RotateHookRequestObject) (RotateHookResponseObject, error) {
+	h, token, err := a.o.Hooks.Rotate(ctx, r.ID, time.Duration(or(r.Body.Overlap, 0))*time.Second)
+	return reply{status: http.StatusOK, v: withToken(h, token)}, err
 }
 
-// previewHook is POST /v1/hooks/preview. Nothing is sent.
-func (a *API) previewHook(c echo.Context) error {
-	v, err := readJSON(c.Response(), c.Request(), 2*maxHookBody)
-	if err != nil {
-		return err
-	}
-	o, ok := v.(*object)
-	if !ok {
-		return wrong(FieldError{Field: "body", Detail: "must be a JSON object"})
-	}
-	var errs []FieldError
-	f := newFields(o, "", &errs)
+// PreviewHook tells what a hook would make of a request. Nothing is sent.
+func (a server) PreviewHook(ctx context.Context, r PreviewHookRequestObject) (PreviewHookResponseObject, error) {
 	var before *sms.HookSettings
-	if id, ok := f.line("hook", 100); ok {
-		h, err := a.o.Hooks.Get(c.Request().Context(), id)
+	if r.Body.Hook != nil {
+		h, err := a.o.Hooks.Get(ctx, *r.Body.Hook)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		before = &h.HookSettings
 	}
-	r := hookSample(f)
-	s := a.hookSettings(f, before)
-	if f.done(); len(errs) > 0 {
-		return wrong(errs...)
+	in := from(ctx)
+	var settings wire.HookSettings // the body has all of its members, and two more
+	if err := in.bind(&settings); err != nil {
+		return nil, err
 	}
-	p, err := a.o.Hooks.Preview(c.Request().Context(), s, r)
+	p, err := a.o.Hooks.Preview(ctx, a.hookSettings(&settings, before), hookSample(r.Body))
 	if err != nil {
-		return hookProblem(c, err)
+		return nil, hookProblem(in.writer.Header(), err)
 	}
-	return a.json(c, http.StatusOK, p)
+	return reply{status: http.StatusOK, v: p}, nil
 }
 
-// hookSample reads the request that a preview is made of.
-func hookSample(f *fields) *sms.HookRequest {
+// hookSample is the request that a preview is made of.
+func hookSample(b *wire.HookPreviewRequest) *sms.HookRequest {
 	r := &sms.HookRequest{Method: http.MethodPost, Header: http.Header{}, Query: url.Values{}}
-	v, ok := f.take("sample")
-	o, isObject := v.(*object)
-	if !isObject {
-		if ok {
-			f.wrong("sample", "must be an object")
-		} else {
-			f.wrong("sample", "is missing")
-		}
-		return r
-	}
-	s := newFields(o, f.path+"sample.", f.errs)
-	switch body, _ := s.take("body"); body := body.(type) {
+	switch body := b.Sample.Body.(type) {
 	case nil:
 	case string:
 		r.Body = []byte(body)
@@ -277,91 +214,38 @@ func hookSample(f *fields) *sms.HookRequest {
 		r.Body = canonical(body)
 		r.Header.Set("Content-Type", echo.MIMEApplicationJSON)
 	}
-	for name, value := range s.metadata("headers") {
+	for name, value := range or(b.Sample.Headers, nil) {
 		r.Header.Set(name, value)
 	}
-	for name, value := range s.metadata("query") {
+	for name, value := range or(b.Sample.Query, nil) {
 		r.Query.Set(name, value)
 	}
-	s.done()
 	return r
 }
 
-// hookBody reads a request's JSON object.
-func (a *API) hookBody(c echo.Context) (*fields, *[]FieldError, error) {
-	v, err := readJSON(c.Response(), c.Request(), maxMessageBody)
-	if err != nil {
-		return nil, nil, err
-	}
-	o, ok := v.(*object)
-	if !ok {
-		return nil, nil, wrong(FieldError{Field: "body", Detail: "must be a JSON object"})
-	}
-	errs := &[]FieldError{}
-	return newFields(o, "", errs), errs, nil
-}
-
-// hookSettings reads what is given of a hook's settings; the others stay as
-// before, or are those that a new hook of its preset begins with.
-func (a *API) hookSettings(f *fields, before *sms.HookSettings) sms.HookSettings {
-	preset := f.oneOf("preset", sms.HookPresets...)
+// hookSettings are what is given of a hook's settings; the others stay as before,
+// or are those that a new hook of its preset begins with.
+func (a *API) hookSettings(b *wire.HookSettings, before *sms.HookSettings) sms.HookSettings {
+	preset := string(or(b.Preset, ""))
 	var s sms.HookSettings
-	if before != nil {
+	switch {
+	case before != nil:
 		s = *before
-	} else {
-		if _, hasTemplate := f.o.members["template"]; preset == "" && hasTemplate {
-			preset = "template"
-		} else if preset == "" {
-			preset = "text"
-		}
+	case preset != "":
 		s = a.o.Hooks.Defaults(preset)
+	case b.Template != nil:
+		s = a.o.Hooks.Defaults("template")
+	default:
+		s = a.o.Hooks.Defaults("text")
 	}
 	if preset != "" {
 		s.Preset = preset
 	}
-	for _, t := range []struct {
-		name string
-		into *string
-	}{{"name", &s.Name}, {"template", &s.Template}, {"to_template", &s.ToTemplate}, {"from", &s.From}, {"secret", &s.Secret}} {
-		if v, ok := f.take(t.name); ok {
-			if text, isString := v.(string); isString {
-				*t.into = text
-			} else {
-				f.wrong(t.name, "must be a string")
-			}
-		}
-	}
-	s.Enabled = f.boolean("enabled", s.Enabled)
-	s.Resolved = f.boolean("resolved", s.Resolved)
-	s.AllowGet = f.boolean("allow_get", s.AllowGet)
-	const week, day = 7 * 24 * 3600, 24 * 3600
-	s.Priority = f.integer("priority", 0, queue.Priorities-1, s.Priority)
-	s.MaxParts = f.integer("max_parts", 1, pdu.MaxParts, s.MaxParts)
-	s.ExpiresAfter = f.integer("expires_after", 0, week, s.ExpiresAfter)
-	s.DedupWindow = f.integer("dedup_window", 0, day, s.DedupWindow)
-	f.strings("to", &s.To)
-	f.strings("allow_from", &s.AllowFrom)
+	s.Name, s.Template, s.ToTemplate = or(b.Name, s.Name), or(b.Template, s.Template), or(b.ToTemplate, s.ToTemplate)
+	s.From, s.Secret = or(b.From, s.From), or(b.Secret, s.Secret)
+	s.Enabled, s.Resolved, s.AllowGet = or(b.Enabled, s.Enabled), or(b.Resolved, s.Resolved), or(b.AllowGet, s.AllowGet)
+	s.Priority, s.MaxParts = or(b.Priority, s.Priority), or(b.MaxParts, s.MaxParts)
+	s.ExpiresAfter, s.DedupWindow = or(b.ExpiresAfter, s.ExpiresAfter), or(b.DedupWindow, s.DedupWindow)
+	s.To, s.AllowFrom = or(b.To, s.To), or(b.AllowFrom, s.AllowFrom)
 	return s
-}
-
-// strings takes an array of strings.
-func (f *fields) strings(name string, into *[]string) {
-	v, ok := f.take(name)
-	if !ok {
-		return
-	}
-	all, isList := v.([]any)
-	if !isList {
-		f.wrong(name, "must be an array of strings")
-		return
-	}
-	*into = []string{}
-	for i, v := range all {
-		s, isString := v.(string)
-		if !isString || strings.TrimSpace(s) == "" {
-			f.wrong(fmt.Sprintf("%s[%d]", name, i), "must be a string that is not empty")
-			continue
-		}
-		*into = append(*into, s)
-	}
 }

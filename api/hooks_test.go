@@ -26,7 +26,7 @@ type fakeHooks struct {
 
 func (f *fakeHooks) hook(s sms.HookSettings) sms.Hook {
 	f.given = s
-	if s.Name == "" {
+	if s.Name = strings.TrimSpace(s.Name); s.Name == "" {
 		s.Name = "hook"
 	}
 	return sms.Hook{ID: hookID, HookSettings: s, HasSecret: s.Secret != "", CreatedAt: time.Now().UTC(), UpdatedAt: time.Now().UTC()}
@@ -68,7 +68,11 @@ func (f *fakeHooks) Preview(_ context.Context, s sms.HookSettings, r *sms.HookRe
 
 func (f *fakeHooks) Receive(_ context.Context, r *sms.HookRequest) (sms.HookAnswer, error) {
 	f.asked = *r
-	return f.answer, f.err
+	answer := f.answer
+	if answer.Messages == nil {
+		answer.Messages = []sms.HookText{}
+	}
+	return answer, f.err
 }
 
 func hookBox(t *testing.T) (*box, *fakeHooks) {
@@ -103,7 +107,7 @@ func TestHooksAreManaged(t *testing.T) {
 	}
 	b.ask("DELETE", "/v1/hooks/"+hookID, bearer(b.admin), "").want(http.StatusNoContent)
 	b.ask("GET", "/v1/hooks", bearer(b.send), "").problem(wrongScope)
-	b.post("/v1/hooks", b.admin, `{"preset":"pager","priority":10,"to":"me","max_parts":0,"colour":1}`).problem(invalidFields, "preset", "priority", "max_parts", "to", "colour")
+	b.post("/v1/hooks", b.admin, `{"preset":"pager","priority":10,"to":"me","max_parts":0,"colour":1}`).problem(invalidFields, "preset", "to", "priority", "max_parts", "colour")
 	f.err = intake.Refused{{Field: "to[0]", Detail: "is no number"}}
 	b.post("/v1/hooks", b.admin, `{"name":"x","to":["y"]}`).problem(invalidFields, "to[0]")
 	f.err = queue.ErrNotFound

@@ -10,6 +10,9 @@ import (
 	"gatewayd/queue"
 )
 
+// maxMetadata is how many members a message's metadata may have, by the document.
+const maxMetadata = 50
+
 // What is refused, how, and which fields the answer names. Nothing is queued.
 func TestBadInput(t *testing.T) {
 	b := newBox(t, settings{})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -40,9 +41,10 @@ func (o *object) placeOf(name string) int {
 	return -1
 }
 
-// readBody reads the bytes of a body that is declared as JSON.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	if err := checkMediaType(r.Header.Values("Content-Type")); err != nil {
+// readBody reads the bytes of a body that is declared as JSON, in one of the
+// content types that are known for it.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, media []string) ([]byte, error) {
+	if err := checkMediaType(r.Header.Values("Content-Type"), media); err != nil {
 		return nil, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
@@ -57,12 +59,12 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return body, nil
 }
 
-func checkMediaType(values []string) error {
+func checkMediaType(values, allowed []string) error {
 	if len(values) != 1 {
 		return wrongMediaType.because("Exactly one Content-Type is needed: application/json.")
 	}
 	media, params, err := mime.ParseMediaType(values[0])
-	if err != nil || media != "application/json" {
+	if err != nil || !slices.Contains(allowed, media) {
 		return wrongMediaType.because("The content type is not application/json.")
 	}
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {

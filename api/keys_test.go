@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,11 +10,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatewayd/auth"
 	"gatewayd/intake"
 	"gatewayd/queue"
+	"gatewayd/sms"
 	"gatewayd/sms/number"
 )
 
@@ -266,7 +269,7 @@ func TestKeysThroughTheAPI(t *testing.T) {
 		b.ask("GET", "/v1/keys", bearer(b.read), "").problem(wrongScope)
 		b.post("/v1/keys", b.send, `{}`).problem(wrongScope)
 		for body, fields := range map[string][]string{
-			`{}`:                              {"name"},
+			`{}`:                              {"name", "scopes"},
 			`{"name":"a"}`:                    {"scopes"},
 			`{"name":"a","scopes":["write"]}`: {"scopes"},
 			`{"name":"a","scopes":"send"}`:    {"scopes"},
@@ -278,6 +281,9 @@ func TestKeysThroughTheAPI(t *testing.T) {
 			b.post("/v1/keys", b.admin, body).problem(invalidFields, fields...)
 		}
 		b.post("/v1/keys/"+made["id"].(string)+"/rotate", b.admin, `{"overlap":-1}`).problem(invalidFields, "overlap")
+		if p := b.post("/v1/keys", b.admin, `{"name":"a","scopes":["send"],"rate":0}`).problem(invalidFields, "rate"); p.Errors[0].Detail != "must be a whole number from 1 to 10000000" {
+			t.Errorf("rate %s", p.Errors[0].Detail)
+		}
 	})
 }
 
@@ -337,4 +343,42 @@ func TestStreamsOfOneKey(t *testing.T) {
 	if _, err := s.enter(one); err != nil {
 		t.Errorf("after one left: %v", err)
 	}
+}
+
+// held is a foresight that takes until goOn is closed.
+type held struct{ begun, goOn chan struct{} }
+
+func (h held) Foresee(context.Context, []queue.Draft, bool) []intake.Outlook {
+	close(h.begun)
+	<-h.goOn
+	return nil
+}
+
+func (held) Outlook(context.Context, *sms.Message) (intake.Outlook, bool) {
+	return intake.Outlook{}, false
+}
+
+// A repetition that comes while the first request goes on is told when to ask again:
+// clients repeat no other conflict.
+func TestRepetitionOfWhatIsUnderWay(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		h := held{make(chan struct{}), make(chan struct{})}
+		b := newBox(t, settings{single: true, dir: dir, desk: func(o *intake.Options) { o.Foreseer = h }})
+		same := bearer(b.send).with("Idempotency-Key", "1")
+		first := make(chan *answer)
+		go func() { first <- b.ask("POST", "/v1/messages", same, text(german)) }()
+		<-h.begun
+		a := b.ask("POST", "/v1/messages", same, text(german))
+		if a.problem(conflict); a.Header().Get("Retry-After") != "1" {
+			t.Errorf("Retry-After %q", a.Header().Get("Retry-After"))
+		}
+		close(h.goOn)
+		m := (<-first).accepted()
+		b.ask("DELETE", "/v1/messages/"+m.ID, same, "").want(http.StatusOK)
+		a = b.ask("DELETE", "/v1/messages/"+m.ID, same, "")
+		if a.problem(conflict); a.Header().Get("Retry-After") != "" {
+			t.Error("a conflict that stays says when to ask again")
+		}
+	})
 }

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"gatewayd/sms/number"
 )
 
 // maxErrors bounds an answer by something else than the client's imagination.
@@ -38,6 +40,10 @@ var formats = map[string]func(string) error{
 			return errors.New("must be an http or https URL with a host and without a fragment")
 		}
 		return nil
+	},
+	"destination": func(s string) error {
+		_, err := number.ParseDestination(s)
+		return err
 	},
 }
 
@@ -148,6 +154,9 @@ func read(e *openapi3.SchemaError, path []string) []mistake {
 	case "maxLength":
 		return said("is longer than %d characters", *s.MaxLength)
 	case "minItems":
+		if text := orMistake(s, ""); text != "" {
+			return said("%s", text)
+		}
 		if s.MinItems == 1 {
 			return said("is empty")
 		}
@@ -256,14 +265,17 @@ func ofType(s *openapi3.Schema) string {
 	}
 	switch {
 	case s.Min != nil && s.Max != nil:
-		return fmt.Sprintf("must be %s from %v to %v", number, *s.Min, *s.Max)
+		return fmt.Sprintf("must be %s from %v to %v", number, decimal(*s.Min), decimal(*s.Max))
 	case s.Min != nil:
-		return fmt.Sprintf("must be %s, %v at least", number, *s.Min)
+		return fmt.Sprintf("must be %s, %v at least", number, decimal(*s.Min))
 	case s.Max != nil:
-		return fmt.Sprintf("must be %s, %v at most", number, *s.Max)
+		return fmt.Sprintf("must be %s, %v at most", number, decimal(*s.Max))
 	}
 	return "must be " + number
 }
+
+// decimal writes a number as people do: 10000000, not 1e+07.
+func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 func choices(s *openapi3.Schema) string {
 	var words []string

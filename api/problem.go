@@ -136,7 +136,8 @@ func problemOf(err error) *problem {
 	case errors.As(err, &p):
 		return p
 	case errors.Is(err, intake.ErrUnderWay):
-		return conflict.because("The first request with this Idempotency-Key is still under way. Ask again in a moment: it is then answered as the first was.")
+		p = conflict.because("The first request with this Idempotency-Key is still under way. Ask again in a moment: it is then answered as the first was.")
+		p.retry = time.Second // clients repeat a conflict only if they are told to
 	case errors.As(err, &late):
 		return tooLate.because("%s.", capital(late.Error()))
 	case errors.As(err, &refused):

@@ -1,5 +1,3 @@
-//lint:file-ignore U1000 Handlers that are not on the generated interface, and some come to be, read their parameters with this.
-
 package api
 
 import (
@@ -9,14 +7,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 )
 
 const maxLimit = 500
 
-// query takes the parameters of a URL one by one and collects what is wrong
+// query takes the parameters of a URL one by one, for a plain handler that has no
+// generated type for them, and collects what is wrong
 // with them. One that nobody took is wrong too: a misspelt filter that is
 // ignored would answer with everything.
 type query struct {
@@ -91,19 +89,6 @@ func (q *query) oneOf(name string, allowed ...string) string {
 	}
 	q.wrong(name, "must be one of %s", strings.Join(allowed, ", "))
 	return ""
-}
-
-func (q *query) instant(name string) time.Time {
-	s := q.line(name)
-	if s == "" {
-		return time.Time{}
-	}
-	// A “+” that was not escaped arrives as a space.
-	t, err := parseTime(strings.Replace(s, " ", "+", 1))
-	if err != nil {
-		q.wrong(name, "%s", err)
-	}
-	return t
 }
 
 func (q *query) integer(name string, least, most, otherwise int64) int64 {

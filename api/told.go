@@ -69,7 +69,14 @@ func (in *incoming) told(own ...mistake) []FieldError {
 	}
 	var all []entry
 	add := func(m mistake, again bool) {
-		all = append(all, entry{steps(in.op.body, whole, m.path), m.detail, again})
+		path, detail := steps(in.op.body, whole, m.path), m.detail
+		for i, s := range path { // a list with words of its own is told as one
+			if s.item && s.in != nil && orMistake(s.in.Value, "") != "" {
+				path, detail = path[:i], orMistake(s.in.Value, "")
+				break
+			}
+		}
+		all = append(all, entry{path, detail, again})
 	}
 	wholes := placesOf(in.found, func(m mistake) bool { return m.whole })
 	for _, m := range in.found {

@@ -3,15 +3,12 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
-	"mime"
 	"net/http"
 	"time"
 
-	"github.com/labstack/echo/v4"
-
 	"gatewayd/queue"
 	"gatewayd/sms"
+	"gatewayd/wire"
 )
 
 // Webhooks is what the API sees of the endpoints. Its errors are queue.ErrNotFound,
@@ -34,8 +31,11 @@ type Webhooks interface {
 	RotateCallbackSecret(ctx context.Context, overlap time.Duration) (sms.CallbackSecret, error)
 }
 
-// maxOverlap is how long an old secret may go on signing; the default is a day.
-const maxOverlap = 30 * 24 * time.Hour
+// How long an old secret may go on signing, and does unless the request says so.
+const (
+	maxOverlap     = 30 * 24 * time.Hour
+	defaultOverlap = 24 * time.Hour
+)
 
 // webhookError words what the webhooks say no to.
 func webhookError(err error) error {
@@ -63,316 +63,177 @@ func (a *API) hooks() (Webhooks, error) {
 	return a.o.Webhooks, nil
 }
 
-// withWebhook answers with what do makes of the webhook in the path.
-func withWebhook[T any](a *API, c echo.Context, do func(ctx context.Context, w Webhooks, id string) (T, error)) error {
+// withWebhook answers with what do makes of the webhook that has the id.
+func withWebhook[T any](ctx context.Context, a server, id string, do func(ctx context.Context, w Webhooks, id string) (T, error)) (reply, error) {
 	w, err := a.hooks()
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	v, err := do(context.WithoutCancel(c.Request().Context()), w, param(c, "id"))
+	v, err := do(context.WithoutCancel(ctx), w, id)
 	if err != nil {
-		return webhookError(err)
+		return reply{}, webhookError(err)
 	}
-	return a.json(c, http.StatusOK, v)
+	return reply{status: http.StatusOK, v: v}, nil
 }
 
-// listWebhooks is GET /v1/webhooks.
-func (a *API) listWebhooks(c echo.Context) error {
+// ListWebhooks lists the webhooks in their order.
+func (a server) ListWebhooks(ctx context.Context, _ ListWebhooksRequestObject) (ListWebhooksResponseObject, error) {
 	w, err := a.hooks()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	all, err := w.Webhooks(c.Request().Context())
+	all, err := w.Webhooks(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.json(c, http.StatusOK, map[string]any{"webhooks": orEmpty(all)})
+	return reply{status: http.StatusOK, v: map[string]any{"webhooks": orEmpty(all)}}, nil
 }
 
-// createWebhook is POST /v1/webhooks.
-func (a *API) createWebhook(c echo.Context) error {
+// CreateWebhook makes a webhook.
+func (a server) CreateWebhook(ctx context.Context, r CreateWebhookRequestObject) (CreateWebhookResponseObject, error) {
 	w, err := a.hooks()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	change, err := readWebhook(c, true)
+	b := r.Body
+	change := from(ctx).webhookChange(wire.WebhookChange{URL: &b.URL, Name: b.Name, Description: b.Description, Events: b.Events, Match: b.Match,
+		Stop: b.Stop, Position: b.Position, Headers: b.Headers, Enabled: b.Enabled})
+	change.Secret = b.Secret
+	made, err := w.Create(context.WithoutCancel(ctx), change)
 	if err != nil {
-		return err
+		return nil, webhookError(err)
 	}
-	made, err := w.Create(context.WithoutCancel(c.Request().Context()), change)
-	if err != nil {
-		return webhookError(err)
-	}
-	c.Response().Header().Set("Location", "/v1/webhooks/"+made.ID)
-	return a.json(c, http.StatusCreated, made)
+	return reply{http.StatusCreated, made, map[string]string{"Location": "/v1/webhooks/" + made.ID}}, nil
 }
 
-// getWebhook is GET /v1/webhooks/{id}.
-func (a *API) getWebhook(c echo.Context) error {
-	return withWebhook(a, c, func(ctx context.Context, w Webhooks, id string) (sms.Webhook, error) { return w.Webhook(ctx, id) })
+// GetWebhook shows one webhook.
+func (a server) GetWebhook(ctx context.Context, r GetWebhookRequestObject) (GetWebhookResponseObject, error) {
+	return withWebhook(ctx, a, r.ID, func(ctx context.Context, w Webhooks, id string) (sms.Webhook, error) { return w.Webhook(ctx, id) })
 }
 
-// changeWebhook is PATCH /v1/webhooks/{id}.
-func (a *API) changeWebhook(c echo.Context) error {
-	change, err := readWebhook(c, false)
-	if err != nil {
-		return err
+// ChangeWebhook changes a webhook.
+func (a server) ChangeWebhook(ctx context.Context, r ChangeWebhookRequestObject) (ChangeWebhookResponseObject, error) {
+	change := from(ctx).webhookChange(*r.Body)
+	if change.URL != nil && *change.URL == "" {
+		return nil, wrong(FieldError{Field: "url", Detail: "is missing: the address that events are posted to"})
 	}
-	return withWebhook(a, c, func(ctx context.Context, w Webhooks, id string) (sms.Webhook, error) {
+	return withWebhook(ctx, a, r.ID, func(ctx context.Context, w Webhooks, id string) (sms.Webhook, error) {
 		return w.Change(ctx, id, change)
 	})
 }
 
-// deleteWebhook is DELETE /v1/webhooks/{id}.
-func (a *API) deleteWebhook(c echo.Context) error {
+// DeleteWebhook deletes a webhook.
+func (a server) DeleteWebhook(ctx context.Context, r DeleteWebhookRequestObject) (DeleteWebhookResponseObject, error) {
 	w, err := a.hooks()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := w.Delete(context.WithoutCancel(c.Request().Context()), param(c, "id")); err != nil {
-		return webhookError(err)
+	if err := w.Delete(context.WithoutCancel(ctx), r.ID); err != nil {
+		return nil, webhookError(err)
 	}
-	return c.NoContent(http.StatusNoContent)
+	return DeleteWebhook204Response{}, nil
 }
 
-// enableWebhook is POST /v1/webhooks/{id}/enable.
-func (a *API) enableWebhook(c echo.Context) error {
-	return withWebhook(a, c, func(ctx context.Context, w Webhooks, id string) (sms.Webhook, error) { return w.Enable(ctx, id) })
+// EnableWebhook is the way back of one that is disabled or paused.
+func (a server) EnableWebhook(ctx context.Context, r EnableWebhookRequestObject) (EnableWebhookResponseObject, error) {
+	return withWebhook(ctx, a, r.ID, func(ctx context.Context, w Webhooks, id string) (sms.Webhook, error) { return w.Enable(ctx, id) })
 }
 
-// testWebhook is POST /v1/webhooks/{id}/test.
-func (a *API) testWebhook(c echo.Context) error {
+// TestWebhook posts an event now and tells how that went.
+func (a server) TestWebhook(ctx context.Context, r TestWebhookRequestObject) (TestWebhookResponseObject, error) {
 	// A mail server takes longer than other requests may.
-	if err := http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+	if err := http.NewResponseController(from(ctx).writer).SetWriteDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		a.log.Debug("a request keeps its time limit", "error", err)
 	}
-	return withWebhook(a, c, func(ctx context.Context, w Webhooks, id string) (sms.WebhookTest, error) { return w.Test(ctx, id) })
+	return withWebhook(ctx, a, r.ID, func(ctx context.Context, w Webhooks, id string) (sms.WebhookTest, error) { return w.Test(ctx, id) })
 }
 
-// rotateWebhookSecret is POST /v1/webhooks/{id}/rotate-secret.
-func (a *API) rotateWebhookSecret(c echo.Context) error {
-	overlap, err := readOverlap(c)
+// RotateWebhookSecret gives a webhook a new secret.
+func (a server) RotateWebhookSecret(ctx context.Context, r RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error) {
+	overlap, err := overlapOf(r.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return withWebhook(a, c, func(ctx context.Context, w Webhooks, id string) (sms.Webhook, error) {
+	return withWebhook(ctx, a, r.ID, func(ctx context.Context, w Webhooks, id string) (sms.Webhook, error) {
 		return w.RotateSecret(ctx, id, overlap)
 	})
 }
 
-// replayWebhook is POST /v1/webhooks/{id}/replay.
-func (a *API) replayWebhook(c echo.Context) error {
-	o, err := readObject(c, false)
-	if err != nil {
-		return err
+// ReplayWebhook sends events again.
+func (a server) ReplayWebhook(ctx context.Context, r ReplayWebhookRequestObject) (ReplayWebhookResponseObject, error) {
+	again := sms.WebhookReplay{Since: r.Body.Since, Until: or(r.Body.Until, time.Time{}), All: or(r.Body.Only, "") == wire.WebhookReplayOnlyAll}
+	if !again.Until.IsZero() && again.Until.Before(again.Since) {
+		return nil, wrong(FieldError{Field: "until", Detail: "is before since"})
 	}
-	var errs []FieldError
-	f := newFields(o, "", &errs)
-	r := sms.WebhookReplay{Since: f.instant("since"), Until: f.instant("until"), All: f.oneOf("only", "failed", "all") == "all"}
-	if f.done(); o.members["since"] == nil {
-		f.wrong("since", "is missing")
-	}
-	if !r.Until.IsZero() && r.Until.Before(r.Since) {
-		f.wrong("until", "is before since")
-	}
-	if len(errs) > 0 {
-		return wrong(errs...)
-	}
-	return withWebhook(a, c, func(ctx context.Context, w Webhooks, id string) (sms.WebhookReplayed, error) {
-		return w.Replay(ctx, id, r)
+	return withWebhook(ctx, a, r.ID, func(ctx context.Context, w Webhooks, id string) (sms.WebhookReplayed, error) {
+		return w.Replay(ctx, id, again)
 	})
 }
 
-// getCallbackSecret is GET /v1/webhooks/callback-secret.
-func (a *API) getCallbackSecret(c echo.Context) error {
-	return withWebhook(a, c, func(ctx context.Context, w Webhooks, _ string) (sms.CallbackSecret, error) {
+// GetCallbackSecret shows what signs for callback URLs.
+func (a server) GetCallbackSecret(ctx context.Context, _ GetCallbackSecretRequestObject) (GetCallbackSecretResponseObject, error) {
+	return withWebhook(ctx, a, "", func(ctx context.Context, w Webhooks, _ string) (sms.CallbackSecret, error) {
 		return w.CallbackSecret(ctx)
 	})
 }
 
-// rotateCallbackSecret is POST /v1/webhooks/callback-secret/rotate.
-func (a *API) rotateCallbackSecret(c echo.Context) error {
-	overlap, err := readOverlap(c)
+// RotateCallbackSecret makes a new secret for callback URLs.
+func (a server) RotateCallbackSecret(ctx context.Context, r RotateCallbackSecretRequestObject) (RotateCallbackSecretResponseObject, error) {
+	overlap, err := overlapOf(r.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return withWebhook(a, c, func(ctx context.Context, w Webhooks, _ string) (sms.CallbackSecret, error) {
+	return withWebhook(ctx, a, "", func(ctx context.Context, w Webhooks, _ string) (sms.CallbackSecret, error) {
 		return w.RotateCallbackSecret(ctx, overlap)
 	})
 }
 
-// readObject reads a body that is an object; optional: it may be left out.
-func readObject(c echo.Context, optional bool) (*object, error) {
-	r := c.Request()
-	if optional && r.ContentLength == 0 {
-		return &object{members: map[string]any{}}, nil
+// overlapOf is how long the old secret goes on signing; the body may be missing.
+func overlapOf(b *wire.SecretRotation) (time.Duration, error) {
+	if b == nil || b.Overlap == nil {
+		return defaultOverlap, nil
 	}
-	v, err := readJSON(c.Response(), r, maxMessageBody)
-	if err != nil {
-		return nil, err
+	d, err := time.ParseDuration(*b.Overlap)
+	if err != nil || d < 0 || d > maxOverlap {
+		return 0, wrong(FieldError{Field: "overlap", Detail: "must be a duration from 0s to 720h, such as 24h or 90m"})
 	}
-	o, ok := v.(*object)
-	if !ok {
-		return nil, wrong(FieldError{Field: "body", Detail: "must be a JSON object"})
-	}
-	return o, nil
+	return d, nil
 }
 
-func readOverlap(c echo.Context) (time.Duration, error) {
-	o, err := readObject(c, true)
-	if err != nil {
-		return 0, err
+// webhookChange is what is wanted of a new webhook, or changed of one that is
+// there by a JSON merge patch (RFC 7396): null takes the default. The types don't
+// tell it from what was left out, so the body as it came is asked for that.
+func (in *incoming) webhookChange(b wire.WebhookChange) sms.WebhookChange {
+	given, _ := in.value.any.(map[string]any)
+	c := sms.WebhookChange{
+		Name: patched(given, "name", b.Name, ""), Description: patched(given, "description", b.Description, ""), URL: patched(given, "url", b.URL, ""),
+		Enabled: patched(given, "enabled", b.Enabled, true), Stop: patched(given, "stop", b.Stop, false),
+		Position: patched(given, "position", b.Position, 0), Events: patched(given, "events", b.Events, []string{"*"}),
+		Headers: or(b.Headers, nil),
 	}
-	var errs []FieldError
-	f := newFields(o, "", &errs)
-	overlap := 24 * time.Hour
-	if s, ok := f.line("overlap", 64); ok {
-		d, err := time.ParseDuration(s)
-		if err != nil || d < 0 || d > maxOverlap {
-			f.wrong("overlap", "must be a duration from 0s to 720h, such as 24h or 90m")
+	if headers, ok := given["headers"]; ok {
+		c.NoHeaders = headers == nil
+	}
+	if match, ok := given["match"]; ok {
+		m := or(b.Match, wire.NewWebhookMatch{})
+		given, ok := match.(map[string]any)
+		if !ok { // null: it matches any
+			given = map[string]any{"modem": nil, "to": nil, "from_prefix": nil, "keyword": nil}
 		}
-		overlap = d
+		c.Match = &sms.WebhookMatchChange{Modem: patched(given, "modem", m.Modem, ""), To: patched(given, "to", m.To, ""),
+			FromPrefix: patched(given, "from_prefix", m.FromPrefix, ""), Keyword: patched(given, "keyword", m.Keyword, "")}
 	}
-	if f.done(); len(errs) > 0 {
-		return 0, wrong(errs...)
-	}
-	return overlap, nil
+	return c
 }
 
-// readWebhook reads what is wanted of a new webhook, or changed of one that is
-// there by a JSON merge patch (RFC 7396): null takes the default.
-func readWebhook(c echo.Context, isNew bool) (change sms.WebhookChange, err error) {
-	r := c.Request()
-	if media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && media == "application/merge-patch+json" && !isNew {
-		r.Header.Set("Content-Type", mime.FormatMediaType("application/json", params))
-	}
-	o, err := readObject(c, false)
-	if err != nil {
-		return change, err
-	}
-	var errs []FieldError
-	f := newFields(o, "", &errs)
-	change = sms.WebhookChange{
-		Name: patched(f, "name", 32), Description: patched(f, "description", 500), URL: patched(f, "url", 2048),
-		Enabled: patchedBoolean(f, "enabled", true), Stop: patchedBoolean(f, "stop", false),
-	}
-	if isNew {
-		change.Secret = patched(f, "secret", 255)
-	}
-	if change.URL == nil && isNew || change.URL != nil && *change.URL == "" && len(errs) == 0 {
-		f.wrong("url", "is missing: the address that events are posted to")
-	}
-	if _, given := o.members["position"]; given {
-		n := f.integer("position", 0, 1_000_000, 0)
-		change.Position = &n
-	}
-	readEvents(f, &change)
-	readMatch(f, &change, &errs)
-	readHeaders(f, &change)
-	if f.done(); len(errs) > 0 {
-		return change, wrong(errs...)
-	}
-	return change, nil
-}
-
-// patched takes a string; null is "", absent nil.
-func patched(f *fields, name string, most int) *string {
-	v, given := f.o.members[name]
-	if !given {
+// patched is a member of a merge patch: nil if it was left out, otherwise if it
+// is null.
+func patched[T any](given map[string]any, name string, v *T, otherwise T) *T {
+	if _, ok := given[name]; !ok {
 		return nil
 	}
-	s := ""
-	if v != nil {
-		s, _ = f.line(name, most)
-	}
-	f.taken[name] = true
-	return &s
-}
-
-func patchedBoolean(f *fields, name string, otherwise bool) *bool {
-	if _, given := f.o.members[name]; !given {
-		return nil
-	}
-	b := f.boolean(name, otherwise)
-	return &b
-}
-
-func readEvents(f *fields, change *sms.WebhookChange) {
-	v, given := f.o.members["events"]
-	f.taken["events"] = true
-	if !given {
-		return
-	}
-	events := []string{"*"}
-	if v != nil {
-		list, ok := v.([]any)
-		if !ok || len(list) > 100 {
-			f.wrong("events", "must be an array of event types")
-			return
-		}
-		events = []string{}
-		for i, one := range list {
-			s, ok := one.(string)
-			if !ok {
-				f.wrong(fmt.Sprintf("events[%d]", i), "must be a string")
-			}
-			events = append(events, s)
-		}
-	}
-	change.Events = &events
-}
-
-func readMatch(f *fields, change *sms.WebhookChange, errs *[]FieldError) {
-	v, given := f.o.members["match"]
-	f.taken["match"] = true
-	if !given {
-		return
-	}
-	m := &sms.WebhookMatchChange{}
-	change.Match = m
-	any := ""
 	if v == nil {
-		*m = sms.WebhookMatchChange{Modem: &any, To: &any, FromPrefix: &any, Keyword: &any}
-		return
+		return &otherwise
 	}
-	o, ok := v.(*object)
-	if !ok {
-		f.wrong("match", "must be an object")
-		return
-	}
-	inner := newFields(o, "match.", errs)
-	*m = sms.WebhookMatchChange{Modem: patched(inner, "modem", 255), To: patched(inner, "to", 255),
-		FromPrefix: patched(inner, "from_prefix", 255), Keyword: patched(inner, "keyword", 255)}
-	inner.done()
-}
-
-func readHeaders(f *fields, change *sms.WebhookChange) {
-	v, given := f.o.members["headers"]
-	f.taken["headers"] = true
-	if !given {
-		return
-	}
-	if v == nil {
-		change.NoHeaders = true
-		return
-	}
-	o, ok := v.(*object)
-	if !ok {
-		f.wrong("headers", "must be an object of strings")
-		return
-	}
-	change.Headers = map[string]*string{}
-	for _, name := range o.names {
-		switch v := o.members[name].(type) {
-		case nil:
-			change.Headers[name] = nil
-		case string:
-			change.Headers[name] = &v
-		default:
-			f.wrong("headers."+shorten(name), "must be a string, or null to take it away")
-		}
-	}
-	for _, name := range o.twice {
-		f.wrong("headers."+shorten(name), "is given twice")
-	}
+	return v
 }

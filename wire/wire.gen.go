@@ -593,7 +593,7 @@ type HookPreviewRequest struct {
 	// MaxParts A text is cut off there.
 	MaxParts *int `json:"max_parts,omitempty"`
 
-	// Name For people.
+	// Name For people. A new hook needs one.
 	Name *string `json:"name,omitempty"`
 
 	// Preset Whose requests are understood. By default text (whatever has one), or template if there is one.
@@ -648,7 +648,7 @@ type HookSettings struct {
 	// MaxParts A text is cut off there.
 	MaxParts *int `json:"max_parts,omitempty"`
 
-	// Name For people.
+	// Name For people. A new hook needs one.
 	Name *string `json:"name,omitempty"`
 
 	// Preset Whose requests are understood. By default text (whatever has one), or template if there is one.
@@ -784,18 +784,29 @@ type KeyScopes string
 
 // KeyWanted defines model for KeyWanted.
 type KeyWanted struct {
+	// Allow Where it may send: countries, first digits of numbers, short codes; left out: wherever the gateway does.
 	Allow *[]string `json:"allow,omitempty"`
-	Burst *int      `json:"burst,omitempty"`
+
+	// Burst How many of them may go at once; left out: a minute's.
+	Burst *int `json:"burst,omitempty"`
 
 	// ExpiresAt Left out: it is valid until it is revoked.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 
 	// Name Who uses it: shown in lists and logs.
-	Name    string            `json:"name"`
-	Premium *bool             `json:"premium,omitempty"`
-	Quota   *int              `json:"quota,omitempty"`
-	Rate    *int              `json:"rate,omitempty"`
-	Scopes  []KeyWantedScopes `json:"scopes"`
+	Name string `json:"name"`
+
+	// Premium Whether it may send to numbers that cost extra, if the gateway does.
+	Premium *bool `json:"premium,omitempty"`
+
+	// Quota Messages a day; left out: no limit.
+	Quota *int `json:"quota,omitempty"`
+
+	// Rate Messages a minute; left out: no limit.
+	Rate *int `json:"rate,omitempty"`
+
+	// Scopes What it may do: `send`, `read`, `admin`.
+	Scopes []KeyWantedScopes `json:"scopes"`
 }
 
 // KeyWantedScopes defines model for KeyWanted.Scopes.
@@ -1160,10 +1171,12 @@ type NewWebhook struct {
 	Events *[]string `json:"events,omitempty"`
 
 	// Headers Examples: {"Authorization":"Bearer abc"}
-	Headers  *map[string]*string `json:"headers,omitempty"`
-	Match    *NewWebhookMatch    `json:"match,omitempty"`
-	Name     *string             `json:"name,omitempty"`
-	Position *int                `json:"position,omitempty"`
+	Headers *map[string]*string `json:"headers,omitempty"`
+	Match   *NewWebhookMatch    `json:"match,omitempty"`
+
+	// Name Unique; left out: the host of the URL.
+	Name     *string `json:"name,omitempty"`
+	Position *int    `json:"position,omitempty"`
 
 	// Secret whsec_ and the base64 of 24 to 64 bytes. Left out: one is made.
 	Secret *string `json:"secret,omitempty"`
@@ -1433,6 +1446,9 @@ type WebhookTest struct {
 // Cursor defines model for Cursor.
 type Cursor = string
 
+// DeliveryID defines model for DeliveryID.
+type DeliveryID = string
+
 // HookID defines model for HookID.
 type HookID = string
 
@@ -1441,6 +1457,9 @@ type HookIdempotencyKey = string
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
+
+// KeyID defines model for KeyID.
+type KeyID = string
 
 // Limit defines model for Limit.
 type Limit = int

@@ -369,7 +369,7 @@ type ClientInterface interface {
 	// Scope: `admin`. Its event streams end within 15 seconds.
 	//
 	// Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
-	RevokeKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RevokeKey(ctx context.Context, id KeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// LimitKeyWithBody Change what a key is held to
 	//
@@ -378,7 +378,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-	LimitKeyWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	LimitKeyWithBody(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// LimitKey Change what a key is held to
 	//
@@ -387,7 +387,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-	LimitKey(ctx context.Context, id string, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	LimitKey(ctx context.Context, id KeyID, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateKeyWithBody Make a new token in place of a key's
 	//
@@ -396,7 +396,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-	RotateKeyWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateKeyWithBody(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateKey Make a new token in place of a key's
 	//
@@ -405,7 +405,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-	RotateKey(ctx context.Context, id string, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RotateKey(ctx context.Context, id KeyID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListMessages List messages, newest first
 	//
@@ -660,14 +660,14 @@ type ClientInterface interface {
 	// Scope: `admin`. It is not tried again, and the later events of its number go on.
 	//
 	// Corresponds with DELETE /v1/webhooks/deliveries/{id} (the `DropDelivery` operationId).
-	DropDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DropDelivery(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RetryDelivery Try a failed delivery again
 	//
 	// Scope: `admin`.
 	//
 	// Corresponds with POST /v1/webhooks/deliveries/{id}/retry (the `RetryDelivery` operationId).
-	RetryDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RetryDelivery(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteWebhook Delete a webhook
 	//
@@ -1344,7 +1344,7 @@ func (c *Client) CreateKey(ctx context.Context, body CreateKeyJSONRequestBody, r
 // Scope: `admin`. Its event streams end within 15 seconds.
 //
 // Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
-func (c *Client) RevokeKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) RevokeKey(ctx context.Context, id KeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeKeyRequest(c.Server, id)
 	if err != nil {
 		return nil, err
@@ -1363,7 +1363,7 @@ func (c *Client) RevokeKey(ctx context.Context, id string, reqEditors ...Request
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-func (c *Client) LimitKeyWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) LimitKeyWithBody(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewLimitKeyRequestWithBody(c.Server, id, contentType, body)
 	if err != nil {
 		return nil, err
@@ -1382,7 +1382,7 @@ func (c *Client) LimitKeyWithBody(ctx context.Context, id string, contentType st
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-func (c *Client) LimitKey(ctx context.Context, id string, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) LimitKey(ctx context.Context, id KeyID, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewLimitKeyRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
@@ -1401,7 +1401,7 @@ func (c *Client) LimitKey(ctx context.Context, id string, body LimitKeyJSONReque
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-func (c *Client) RotateKeyWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) RotateKeyWithBody(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRotateKeyRequestWithBody(c.Server, id, contentType, body)
 	if err != nil {
 		return nil, err
@@ -1420,7 +1420,7 @@ func (c *Client) RotateKeyWithBody(ctx context.Context, id string, contentType s
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-func (c *Client) RotateKey(ctx context.Context, id string, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) RotateKey(ctx context.Context, id KeyID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRotateKeyRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
@@ -1975,7 +1975,7 @@ func (c *Client) ListDeliveries(ctx context.Context, params *ListDeliveriesParam
 // Scope: `admin`. It is not tried again, and the later events of its number go on.
 //
 // Corresponds with DELETE /v1/webhooks/deliveries/{id} (the `DropDelivery` operationId).
-func (c *Client) DropDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) DropDelivery(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDropDeliveryRequest(c.Server, id)
 	if err != nil {
 		return nil, err
@@ -1992,7 +1992,7 @@ func (c *Client) DropDelivery(ctx context.Context, id string, reqEditors ...Requ
 // Scope: `admin`.
 //
 // Corresponds with POST /v1/webhooks/deliveries/{id}/retry (the `RetryDelivery` operationId).
-func (c *Client) RetryDelivery(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) RetryDelivery(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRetryDeliveryRequest(c.Server, id)
 	if err != nil {
 		return nil, err
@@ -3030,7 +3030,7 @@ func NewCreateKeyRequestWithBody(server string, contentType string, body io.Read
 }
 
 // NewRevokeKeyRequest constructs an http.Request for the RevokeKey method
-func NewRevokeKeyRequest(server string, id string) (*http.Request, error) {
+func NewRevokeKeyRequest(server string, id KeyID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3064,7 +3064,7 @@ func NewRevokeKeyRequest(server string, id string) (*http.Request, error) {
 }
 
 // NewLimitKeyRequest calls the generic LimitKey builder with application/json body
-func NewLimitKeyRequest(server string, id string, body LimitKeyJSONRequestBody) (*http.Request, error) {
+func NewLimitKeyRequest(server string, id KeyID, body LimitKeyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
@@ -3075,7 +3075,7 @@ func NewLimitKeyRequest(server string, id string, body LimitKeyJSONRequestBody) 
 }
 
 // NewLimitKeyRequestWithBody constructs an http.Request for the LimitKey method, with any body, and a specified content type
-func NewLimitKeyRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+func NewLimitKeyRequestWithBody(server string, id KeyID, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3111,7 +3111,7 @@ func NewLimitKeyRequestWithBody(server string, id string, contentType string, bo
 }
 
 // NewRotateKeyRequest calls the generic RotateKey builder with application/json body
-func NewRotateKeyRequest(server string, id string, body RotateKeyJSONRequestBody) (*http.Request, error) {
+func NewRotateKeyRequest(server string, id KeyID, body RotateKeyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
@@ -3122,7 +3122,7 @@ func NewRotateKeyRequest(server string, id string, body RotateKeyJSONRequestBody
 }
 
 // NewRotateKeyRequestWithBody constructs an http.Request for the RotateKey method, with any body, and a specified content type
-func NewRotateKeyRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+func NewRotateKeyRequestWithBody(server string, id KeyID, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4271,7 +4271,7 @@ func NewListDeliveriesRequest(server string, params *ListDeliveriesParams) (*htt
 }
 
 // NewDropDeliveryRequest constructs an http.Request for the DropDelivery method
-func NewDropDeliveryRequest(server string, id string) (*http.Request, error) {
+func NewDropDeliveryRequest(server string, id DeliveryID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4305,7 +4305,7 @@ func NewDropDeliveryRequest(server string, id string) (*http.Request, error) {
 }
 
 // NewRetryDeliveryRequest constructs an http.Request for the RetryDelivery method
-func NewRetryDeliveryRequest(server string, id string) (*http.Request, error) {
+func NewRetryDeliveryRequest(server string, id DeliveryID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4972,7 +4972,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
-	RevokeKeyWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error)
+	RevokeKeyWithResponse(ctx context.Context, id KeyID, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error)
 
 	// LimitKeyWithBodyWithResponse Change what a key is held to
 	//
@@ -4981,7 +4981,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-	LimitKeyWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error)
+	LimitKeyWithBodyWithResponse(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error)
 
 	// LimitKeyWithResponse Change what a key is held to
 	//
@@ -4990,7 +4990,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-	LimitKeyWithResponse(ctx context.Context, id string, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error)
+	LimitKeyWithResponse(ctx context.Context, id KeyID, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error)
 
 	// RotateKeyWithBodyWithResponse Make a new token in place of a key's
 	//
@@ -4999,7 +4999,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-	RotateKeyWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
+	RotateKeyWithBodyWithResponse(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
 
 	// RotateKeyWithResponse Make a new token in place of a key's
 	//
@@ -5008,7 +5008,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-	RotateKeyWithResponse(ctx context.Context, id string, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
+	RotateKeyWithResponse(ctx context.Context, id KeyID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
 
 	// ListMessagesWithResponse List messages, newest first
 	//
@@ -5299,7 +5299,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/webhooks/deliveries/{id} (the `DropDelivery` operationId).
-	DropDeliveryWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DropDeliveryResponse, error)
+	DropDeliveryWithResponse(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*DropDeliveryResponse, error)
 
 	// RetryDeliveryWithResponse Try a failed delivery again
 	//
@@ -5308,7 +5308,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks/deliveries/{id}/retry (the `RetryDelivery` operationId).
-	RetryDeliveryWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RetryDeliveryResponse, error)
+	RetryDeliveryWithResponse(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*RetryDeliveryResponse, error)
 
 	// DeleteWebhookWithResponse Delete a webhook
 	//
@@ -5475,6 +5475,11 @@ type GetByHookResponse405Headers struct {
 	Allow string
 }
 
+// GetByHookResponse409Headers the declared response headers of an HTTP 409 response for GetByHook
+type GetByHookResponse409Headers struct {
+	RetryAfter *int
+}
+
 // GetByHookResponse429Headers the declared response headers of an HTTP 429 response for GetByHook
 type GetByHookResponse429Headers struct {
 	RetryAfter int
@@ -5516,6 +5521,8 @@ type GetByHookResponse struct {
 	Headers401 *GetByHookResponse401Headers
 	// Headers405 the parsed response headers for an HTTP 405 response
 	Headers405 *GetByHookResponse405Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *GetByHookResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetByHookResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5621,6 +5628,11 @@ type ReceiveHookResponse405Headers struct {
 	Allow string
 }
 
+// ReceiveHookResponse409Headers the declared response headers of an HTTP 409 response for ReceiveHook
+type ReceiveHookResponse409Headers struct {
+	RetryAfter *int
+}
+
 // ReceiveHookResponse429Headers the declared response headers of an HTTP 429 response for ReceiveHook
 type ReceiveHookResponse429Headers struct {
 	RetryAfter int
@@ -5662,6 +5674,8 @@ type ReceiveHookResponse struct {
 	Headers401 *ReceiveHookResponse401Headers
 	// Headers405 the parsed response headers for an HTTP 405 response
 	Headers405 *ReceiveHookResponse405Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *ReceiveHookResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ReceiveHookResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5767,6 +5781,11 @@ type PutHookResponse405Headers struct {
 	Allow string
 }
 
+// PutHookResponse409Headers the declared response headers of an HTTP 409 response for PutHook
+type PutHookResponse409Headers struct {
+	RetryAfter *int
+}
+
 // PutHookResponse429Headers the declared response headers of an HTTP 429 response for PutHook
 type PutHookResponse429Headers struct {
 	RetryAfter int
@@ -5808,6 +5827,8 @@ type PutHookResponse struct {
 	Headers401 *PutHookResponse401Headers
 	// Headers405 the parsed response headers for an HTTP 405 response
 	Headers405 *PutHookResponse405Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *PutHookResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *PutHookResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -6425,6 +6446,11 @@ type CreateHookResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// CreateHookResponse409Headers the declared response headers of an HTTP 409 response for CreateHook
+type CreateHookResponse409Headers struct {
+	RetryAfter *int
+}
+
 // CreateHookResponse503Headers the declared response headers of an HTTP 503 response for CreateHook
 type CreateHookResponse503Headers struct {
 	RetryAfter int
@@ -6457,6 +6483,8 @@ type CreateHookResponse struct {
 	Headers201 *CreateHookResponse201Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CreateHookResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CreateHookResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CreateHookResponse503Headers
 }
@@ -7727,6 +7755,11 @@ type RotateKeyResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// RotateKeyResponse409Headers the declared response headers of an HTTP 409 response for RotateKey
+type RotateKeyResponse409Headers struct {
+	RetryAfter *int
+}
+
 // RotateKeyResponse429Headers the declared response headers of an HTTP 429 response for RotateKey
 type RotateKeyResponse429Headers struct {
 	RetryAfter int
@@ -7768,6 +7801,8 @@ type RotateKeyResponse struct {
 	Headers201 *RotateKeyResponse201Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RotateKeyResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RotateKeyResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RotateKeyResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7990,6 +8025,11 @@ type SendMessageResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// SendMessageResponse409Headers the declared response headers of an HTTP 409 response for SendMessage
+type SendMessageResponse409Headers struct {
+	RetryAfter *int
+}
+
 // SendMessageResponse429Headers the declared response headers of an HTTP 429 response for SendMessage
 type SendMessageResponse429Headers struct {
 	RateLimit       *string
@@ -8031,6 +8071,8 @@ type SendMessageResponse struct {
 	Headers202 *SendMessageResponse202Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *SendMessageResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *SendMessageResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *SendMessageResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8133,6 +8175,11 @@ type SendBatchResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// SendBatchResponse409Headers the declared response headers of an HTTP 409 response for SendBatch
+type SendBatchResponse409Headers struct {
+	RetryAfter *int
+}
+
 // SendBatchResponse429Headers the declared response headers of an HTTP 429 response for SendBatch
 type SendBatchResponse429Headers struct {
 	RateLimit       *string
@@ -8176,6 +8223,8 @@ type SendBatchResponse struct {
 	Headers202 *SendBatchResponse202Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *SendBatchResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *SendBatchResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *SendBatchResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8384,6 +8433,11 @@ type CancelMessageResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// CancelMessageResponse409Headers the declared response headers of an HTTP 409 response for CancelMessage
+type CancelMessageResponse409Headers struct {
+	RetryAfter *int
+}
+
 // CancelMessageResponse429Headers the declared response headers of an HTTP 429 response for CancelMessage
 type CancelMessageResponse429Headers struct {
 	RetryAfter int
@@ -8415,6 +8469,8 @@ type CancelMessageResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CancelMessageResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CancelMessageResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CancelMessageResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8714,6 +8770,11 @@ type RedactMessageResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// RedactMessageResponse409Headers the declared response headers of an HTTP 409 response for RedactMessage
+type RedactMessageResponse409Headers struct {
+	RetryAfter *int
+}
+
 // RedactMessageResponse429Headers the declared response headers of an HTTP 429 response for RedactMessage
 type RedactMessageResponse429Headers struct {
 	RetryAfter int
@@ -8745,6 +8806,8 @@ type RedactMessageResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RedactMessageResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RedactMessageResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RedactMessageResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8926,6 +8989,11 @@ type ForgetModemResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// ForgetModemResponse409Headers the declared response headers of an HTTP 409 response for ForgetModem
+type ForgetModemResponse409Headers struct {
+	RetryAfter *int
+}
+
 // ForgetModemResponse429Headers the declared response headers of an HTTP 429 response for ForgetModem
 type ForgetModemResponse429Headers struct {
 	RetryAfter int
@@ -8955,6 +9023,8 @@ type ForgetModemResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ForgetModemResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *ForgetModemResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ForgetModemResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -9134,6 +9204,11 @@ type ResetModemResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// ResetModemResponse409Headers the declared response headers of an HTTP 409 response for ResetModem
+type ResetModemResponse409Headers struct {
+	RetryAfter *int
+}
+
 // ResetModemResponse429Headers the declared response headers of an HTTP 429 response for ResetModem
 type ResetModemResponse429Headers struct {
 	RetryAfter int
@@ -9165,6 +9240,8 @@ type ResetModemResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ResetModemResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *ResetModemResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ResetModemResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -9245,6 +9322,11 @@ type TranscribeModemResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// TranscribeModemResponse409Headers the declared response headers of an HTTP 409 response for TranscribeModem
+type TranscribeModemResponse409Headers struct {
+	RetryAfter *int
+}
+
 // TranscribeModemResponse429Headers the declared response headers of an HTTP 429 response for TranscribeModem
 type TranscribeModemResponse429Headers struct {
 	RetryAfter int
@@ -9276,6 +9358,8 @@ type TranscribeModemResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *TranscribeModemResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *TranscribeModemResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *TranscribeModemResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -9356,6 +9440,11 @@ type AskNetworkResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// AskNetworkResponse409Headers the declared response headers of an HTTP 409 response for AskNetwork
+type AskNetworkResponse409Headers struct {
+	RetryAfter *int
+}
+
 // AskNetworkResponse429Headers the declared response headers of an HTTP 429 response for AskNetwork
 type AskNetworkResponse429Headers struct {
 	RetryAfter int
@@ -9402,6 +9491,8 @@ type AskNetworkResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *AskNetworkResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *AskNetworkResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *AskNetworkResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -9509,6 +9600,11 @@ type EraseNumberResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// EraseNumberResponse409Headers the declared response headers of an HTTP 409 response for EraseNumber
+type EraseNumberResponse409Headers struct {
+	RetryAfter *int
+}
+
 // EraseNumberResponse429Headers the declared response headers of an HTTP 429 response for EraseNumber
 type EraseNumberResponse429Headers struct {
 	RetryAfter int
@@ -9546,6 +9642,8 @@ type EraseNumberResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *EraseNumberResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *EraseNumberResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *EraseNumberResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -10572,6 +10670,11 @@ type DropDeliveryResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// DropDeliveryResponse409Headers the declared response headers of an HTTP 409 response for DropDelivery
+type DropDeliveryResponse409Headers struct {
+	RetryAfter *int
+}
+
 // DropDeliveryResponse429Headers the declared response headers of an HTTP 429 response for DropDelivery
 type DropDeliveryResponse429Headers struct {
 	RetryAfter int
@@ -10603,6 +10706,8 @@ type DropDeliveryResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *DropDeliveryResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *DropDeliveryResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DropDeliveryResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -10683,6 +10788,11 @@ type RetryDeliveryResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// RetryDeliveryResponse409Headers the declared response headers of an HTTP 409 response for RetryDelivery
+type RetryDeliveryResponse409Headers struct {
+	RetryAfter *int
+}
+
 // RetryDeliveryResponse429Headers the declared response headers of an HTTP 429 response for RetryDelivery
 type RetryDeliveryResponse429Headers struct {
 	RetryAfter int
@@ -10714,6 +10824,8 @@ type RetryDeliveryResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RetryDeliveryResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RetryDeliveryResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RetryDeliveryResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -10794,6 +10906,11 @@ type DeleteWebhookResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// DeleteWebhookResponse409Headers the declared response headers of an HTTP 409 response for DeleteWebhook
+type DeleteWebhookResponse409Headers struct {
+	RetryAfter *int
+}
+
 // DeleteWebhookResponse503Headers the declared response headers of an HTTP 503 response for DeleteWebhook
 type DeleteWebhookResponse503Headers struct {
 	RetryAfter int
@@ -10816,6 +10933,8 @@ type DeleteWebhookResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *DeleteWebhookResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *DeleteWebhookResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DeleteWebhookResponse503Headers
 }
@@ -10974,6 +11093,11 @@ type ChangeWebhookResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// ChangeWebhookResponse409Headers the declared response headers of an HTTP 409 response for ChangeWebhook
+type ChangeWebhookResponse409Headers struct {
+	RetryAfter *int
+}
+
 // ChangeWebhookResponse503Headers the declared response headers of an HTTP 503 response for ChangeWebhook
 type ChangeWebhookResponse503Headers struct {
 	RetryAfter int
@@ -11006,6 +11130,8 @@ type ChangeWebhookResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ChangeWebhookResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *ChangeWebhookResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ChangeWebhookResponse503Headers
 }
@@ -11189,6 +11315,11 @@ type ReplayWebhookResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// ReplayWebhookResponse409Headers the declared response headers of an HTTP 409 response for ReplayWebhook
+type ReplayWebhookResponse409Headers struct {
+	RetryAfter *int
+}
+
 // ReplayWebhookResponse503Headers the declared response headers of an HTTP 503 response for ReplayWebhook
 type ReplayWebhookResponse503Headers struct {
 	RetryAfter int
@@ -11221,6 +11352,8 @@ type ReplayWebhookResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ReplayWebhookResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *ReplayWebhookResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ReplayWebhookResponse503Headers
 }
@@ -11314,6 +11447,11 @@ type RotateWebhookSecretResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// RotateWebhookSecretResponse409Headers the declared response headers of an HTTP 409 response for RotateWebhookSecret
+type RotateWebhookSecretResponse409Headers struct {
+	RetryAfter *int
+}
+
 // RotateWebhookSecretResponse503Headers the declared response headers of an HTTP 503 response for RotateWebhookSecret
 type RotateWebhookSecretResponse503Headers struct {
 	RetryAfter int
@@ -11346,6 +11484,8 @@ type RotateWebhookSecretResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RotateWebhookSecretResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RotateWebhookSecretResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *RotateWebhookSecretResponse503Headers
 }
@@ -12006,7 +12146,7 @@ func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, body Cr
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
-func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error) {
+func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id KeyID, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error) {
 	rsp, err := c.RevokeKey(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12021,7 +12161,7 @@ func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id stri
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-func (c *ClientWithResponses) LimitKeyWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error) {
+func (c *ClientWithResponses) LimitKeyWithBodyWithResponse(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error) {
 	rsp, err := c.LimitKeyWithBody(ctx, id, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12036,7 +12176,7 @@ func (c *ClientWithResponses) LimitKeyWithBodyWithResponse(ctx context.Context, 
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/keys/{id} (the `LimitKey` operationId).
-func (c *ClientWithResponses) LimitKeyWithResponse(ctx context.Context, id string, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error) {
+func (c *ClientWithResponses) LimitKeyWithResponse(ctx context.Context, id KeyID, body LimitKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*LimitKeyResponse, error) {
 	rsp, err := c.LimitKey(ctx, id, body, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12051,7 +12191,7 @@ func (c *ClientWithResponses) LimitKeyWithResponse(ctx context.Context, id strin
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
+func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context, id KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
 	rsp, err := c.RotateKeyWithBody(ctx, id, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12066,7 +12206,7 @@ func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context,
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, id string, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
+func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, id KeyID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
 	rsp, err := c.RotateKey(ctx, id, body, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12537,7 +12677,7 @@ func (c *ClientWithResponses) ListDeliveriesWithResponse(ctx context.Context, pa
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/webhooks/deliveries/{id} (the `DropDelivery` operationId).
-func (c *ClientWithResponses) DropDeliveryWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DropDeliveryResponse, error) {
+func (c *ClientWithResponses) DropDeliveryWithResponse(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*DropDeliveryResponse, error) {
 	rsp, err := c.DropDelivery(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12552,7 +12692,7 @@ func (c *ClientWithResponses) DropDeliveryWithResponse(ctx context.Context, id s
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/webhooks/deliveries/{id}/retry (the `RetryDelivery` operationId).
-func (c *ClientWithResponses) RetryDeliveryWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*RetryDeliveryResponse, error) {
+func (c *ClientWithResponses) RetryDeliveryWithResponse(ctx context.Context, id DeliveryID, reqEditors ...RequestEditorFn) (*RetryDeliveryResponse, error) {
 	rsp, err := c.RetryDelivery(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -12904,6 +13044,16 @@ func ParseGetByHookResponse(rsp *http.Response) (*GetByHookResponse, error) {
 			headers.Allow = value
 		}
 		response.Headers405 = &headers
+	case rsp.StatusCode == 409:
+		var headers GetByHookResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetByHookResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -13065,6 +13215,16 @@ func ParseReceiveHookResponse(rsp *http.Response) (*ReceiveHookResponse, error) 
 			headers.Allow = value
 		}
 		response.Headers405 = &headers
+	case rsp.StatusCode == 409:
+		var headers ReceiveHookResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers ReceiveHookResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -13226,6 +13386,16 @@ func ParsePutHookResponse(rsp *http.Response) (*PutHookResponse, error) {
 			headers.Allow = value
 		}
 		response.Headers405 = &headers
+	case rsp.StatusCode == 409:
+		var headers PutHookResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers PutHookResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -13886,6 +14056,16 @@ func ParseCreateHookResponse(rsp *http.Response) (*CreateHookResponse, error) {
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers CreateHookResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers CreateHookResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -15275,6 +15455,16 @@ func ParseRotateKeyResponse(rsp *http.Response) (*RotateKeyResponse, error) {
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers RotateKeyResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers RotateKeyResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -15565,6 +15755,16 @@ func ParseSendMessageResponse(rsp *http.Response) (*SendMessageResponse, error) 
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers SendMessageResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers SendMessageResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -15746,6 +15946,16 @@ func ParseSendBatchResponse(rsp *http.Response) (*SendBatchResponse, error) {
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers SendBatchResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers SendBatchResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -16000,6 +16210,16 @@ func ParseCancelMessageResponse(rsp *http.Response) (*CancelMessageResponse, err
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers CancelMessageResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers CancelMessageResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -16364,6 +16584,16 @@ func ParseRedactMessageResponse(rsp *http.Response) (*RedactMessageResponse, err
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers RedactMessageResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers RedactMessageResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -16591,6 +16821,16 @@ func ParseForgetModemResponse(rsp *http.Response) (*ForgetModemResponse, error) 
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers ForgetModemResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers ForgetModemResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -16830,6 +17070,16 @@ func ParseResetModemResponse(rsp *http.Response) (*ResetModemResponse, error) {
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers ResetModemResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers ResetModemResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -16953,6 +17203,16 @@ func ParseTranscribeModemResponse(rsp *http.Response) (*TranscribeModemResponse,
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers TranscribeModemResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers TranscribeModemResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -17114,6 +17374,16 @@ func ParseAskNetworkResponse(rsp *http.Response) (*AskNetworkResponse, error) {
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers AskNetworkResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers AskNetworkResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -17240,6 +17510,16 @@ func ParseEraseNumberResponse(rsp *http.Response) (*EraseNumberResponse, error) 
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers EraseNumberResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers EraseNumberResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -18318,6 +18598,16 @@ func ParseDropDeliveryResponse(rsp *http.Response) (*DropDeliveryResponse, error
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers DropDeliveryResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers DropDeliveryResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -18441,6 +18731,16 @@ func ParseRetryDeliveryResponse(rsp *http.Response) (*RetryDeliveryResponse, err
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers RetryDeliveryResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers RetryDeliveryResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -18550,6 +18850,16 @@ func ParseDeleteWebhookResponse(rsp *http.Response) (*DeleteWebhookResponse, err
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers DeleteWebhookResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers DeleteWebhookResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -18780,6 +19090,16 @@ func ParseChangeWebhookResponse(rsp *http.Response) (*ChangeWebhookResponse, err
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers ChangeWebhookResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers ChangeWebhookResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -19010,6 +19330,16 @@ func ParseReplayWebhookResponse(rsp *http.Response) (*ReplayWebhookResponse, err
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers ReplayWebhookResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers ReplayWebhookResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -19144,6 +19474,16 @@ func ParseRotateWebhookSecretResponse(rsp *http.Response) (*RotateWebhookSecretR
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers RotateWebhookSecretResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers RotateWebhookSecretResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
