@@ -13,6 +13,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatewayd/auth"
+	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
 	"gatewayd/sms/pdu"
@@ -68,12 +70,21 @@ func (a *API) receiveHook(c echo.Context) error {
 		}
 		return notFound.because("No such hook.")
 	}
+	if errors.Is(err, intake.ErrUnderWay) { // no sender comes again after 409
+		p := notReady.because("The same request is under way. Ask again in a moment: it is then answered as the first was.")
+		p.retry, p.cause, err = time.Second, err, p
+	}
 	if err != nil && answer.Preset == "supabase" {
 		return a.supabaseError(c, err)
 	}
 	switch {
 	case err != nil:
-		return hookProblem(c, err)
+		p := problemOf(hookProblem(c, err))
+		if p.kind == hookTooFast && answer.Preset == "alertmanager" {
+			again := *p.kind // it gives up after 429, and comes again after any 5xx
+			again.Status, p.kind = http.StatusServiceUnavailable, &again
+		}
+		return p
 	case answer.Preset == "supabase":
 		return a.supabaseAnswer(c, answer)
 	case answer.Preset == "slack":
@@ -100,6 +111,10 @@ func hookProblem(c echo.Context, err error) error {
 		return badSignature.because("%s", detail)
 	case sms.HookUnreadable:
 		return badRequest.because("%s", detail)
+	case sms.HookTooFast:
+		p := hookTooFast.because("%s", detail)
+		p.retry = he.Wait
+		return p
 	default:
 		c.Response().Header().Set("Allow", "POST, PUT")
 		return methodNotAllowed.because("%s", detail)
@@ -331,6 +346,9 @@ func (a *API) hookSettings(f *fields, before *sms.HookSettings) sms.HookSettings
 			}
 		}
 	}
+	if _, given := f.text("unicode"); given {
+		s.Unicode = f.oneOf("unicode", string(intake.Allow), string(intake.Transliterate), string(intake.Reject), "")
+	}
 	s.Enabled = f.boolean("enabled", s.Enabled)
 	s.Resolved = f.boolean("resolved", s.Resolved)
 	s.AllowGet = f.boolean("allow_get", s.AllowGet)
@@ -339,6 +357,7 @@ func (a *API) hookSettings(f *fields, before *sms.HookSettings) sms.HookSettings
 	s.MaxParts = f.integer("max_parts", 1, pdu.MaxParts, s.MaxParts)
 	s.ExpiresAfter = f.integer("expires_after", 0, week, s.ExpiresAfter)
 	s.DedupWindow = f.integer("dedup_window", 0, day, s.DedupWindow)
+	s.MaxPerMinute = f.integer("max_per_minute", 0, auth.MaxLimit, s.MaxPerMinute)
 	f.strings("to", &s.To)
 	f.strings("allow_from", &s.AllowFrom)
 	return s
