@@ -20,6 +20,7 @@ type fakeHooks struct {
 	given   sms.HookSettings
 	asked   sms.HookRequest
 	overlap time.Duration
+	to      []string // of the hooks that are listed
 	answer  sms.HookAnswer
 	err     error
 }
@@ -37,7 +38,11 @@ func (f *fakeHooks) Defaults(preset string) sms.HookSettings {
 }
 
 func (f *fakeHooks) List(context.Context) ([]sms.Hook, error) {
-	return []sms.Hook{f.hook(f.Defaults("text"))}, f.err
+	s := f.Defaults("text")
+	if f.to != nil {
+		s.To = f.to
+	}
+	return []sms.Hook{f.hook(s)}, f.err
 }
 
 func (f *fakeHooks) Get(context.Context, string) (sms.Hook, error) {
@@ -46,12 +51,20 @@ func (f *fakeHooks) Get(context.Context, string) (sms.Hook, error) {
 	return f.hook(s), f.err
 }
 
+// refused is why settings are not taken: f.err, or that something is too long.
+func (f *fakeHooks) refused(s sms.HookSettings) error {
+	if len(s.Name) > 100 || len(s.From) > 100 || len(s.Template) > 8192 || len(s.ToTemplate) > 8192 {
+		return intake.Refused{{Field: "name", Detail: "or another is too long"}}
+	}
+	return f.err
+}
+
 func (f *fakeHooks) Create(_ context.Context, s sms.HookSettings) (sms.Hook, string, error) {
-	return f.hook(s), hookID + "_secret", f.err
+	return f.hook(s), hookID + "_secret", f.refused(s)
 }
 
 func (f *fakeHooks) Update(_ context.Context, _ string, s sms.HookSettings) (sms.Hook, error) {
-	return f.hook(s), f.err
+	return f.hook(s), f.refused(s)
 }
 
 func (f *fakeHooks) Rotate(_ context.Context, _ string, overlap time.Duration) (sms.Hook, string, error) {

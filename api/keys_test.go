@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gatewayd/auth"
+	"gatewayd/db"
 	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms/number"
@@ -280,6 +281,21 @@ func TestKeysThroughTheAPI(t *testing.T) {
 		b.post("/v1/keys/"+made["id"].(string)+"/rotate", b.admin, `{"overlap":-1}`).problem(invalidFields, "overlap")
 	})
 }
+
+// A key that has no token of ours is not rotated here; it is said what to do.
+func TestForeignKeysAreNotRotated(t *testing.T) {
+	b := newBox(t, settings{})
+	key, err := auth.New(b.db).CreateForeign(ctx, auth.Key{Name: "app", Scopes: []auth.Scope{auth.Send}}, func(*db.Tx, auth.Key) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := b.post("/v1/keys/"+key.ID+"/rotate", b.admin, "")
+	a.problem(conflict)
+	if !strings.Contains(a.Body.String(), "gatewayd keys twilio ACCOUNT-SID --new-token") {
+		t.Errorf("answered %s", a.Body)
+	}
+}
+
 
 // Wrong keys are counted by where they come from; a right one is never held up.
 func TestWrongKeysAreLimited(t *testing.T) {

@@ -166,7 +166,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, queue.ErrDamaged):
 		p = damaged.because("The file contradicts itself. Stop gatewayd and restore a backup: gatewayd restore FILE.")
 		p.retry = 10 * time.Minute
-	case errors.Is(err, queue.ErrConflict), errors.Is(err, auth.ErrEnded):
+	case errors.Is(err, queue.ErrConflict), errors.Is(err, auth.ErrEnded), errors.Is(err, auth.ErrForeign):
 		p = conflict.because("%s.", capital(err.Error()))
 	case errors.Is(err, queue.ErrBadCursor):
 		return wrong(FieldError{Field: "cursor", Detail: "is not one that this list gave; begin again without it"})
