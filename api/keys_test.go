@@ -296,7 +296,6 @@ func TestForeignKeysAreNotRotated(t *testing.T) {
 	}
 }
 
-
 // Wrong keys are counted by where they come from; a right one is never held up.
 func TestWrongKeysAreLimited(t *testing.T) {
 	inBubble(t, queue.Options{}, func(t *testing.T, b *box) {
