@@ -65,10 +65,10 @@ func TestHooksWithCurl(t *testing.T) {
 		t.Errorf("a wrong token is answered with %s (%v)", out, err)
 	}
 	// What comes by these doors is counted, under routes that hold no secret.
-	if status, _ := s.call(http.MethodGet, "/2010-04-01/Accounts/AC1/Messages/SM1.json", ""); status != http.StatusUnauthorized {
+	if status, _ := s.poll("/2010-04-01/Accounts/AC1/Messages/SM1.json"); status != http.StatusUnauthorized {
 		t.Errorf("a stranger is answered %d", status)
 	}
-	_, metrics := s.call(http.MethodGet, "/metrics", "")
+	_, metrics := s.poll("/metrics")
 	for _, want := range []string{
 		`gatewayd_http_requests_total{method="POST",route="/hooks/:token",status="2xx"} 4`,
 		`gatewayd_http_requests_total{method="GET",route="/hooks/:token",status="2xx"} 1`,
