@@ -235,7 +235,7 @@ func (a *API) around(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := a.recovered(c, next); err != nil {
 			a.fail(c, err)
 		}
-		a.o.Counters.count(c.Path(), c.Request().Method, c.Response().Status, time.Since(start))
+		a.o.Counters.Count(c.Path(), c.Request().Method, c.Response().Status, time.Since(start))
 		// The route, not the path: paths hold numbers.
 		a.log.Debug("request", "method", c.Request().Method, "route", c.Path(),
 			"status", c.Response().Status, "took", time.Since(start))

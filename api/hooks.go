@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
 	"gatewayd/wire"
@@ -66,12 +67,21 @@ func (a *API) receiveHook(c echo.Context) error {
 		}
 		return notFound.because("No such hook.")
 	}
+	if errors.Is(err, intake.ErrUnderWay) { // no sender comes again after 409
+		p := notReady.because("The same request is under way. Ask again in a moment: it is then answered as the first was.")
+		p.retry, p.cause, err = time.Second, err, p
+	}
 	if err != nil && answer.Preset == "supabase" {
 		return a.supabaseError(c, err)
 	}
 	switch {
 	case err != nil:
-		return hookProblem(c.Response().Header(), err)
+		p := problemOf(hookProblem(c.Response().Header(), err))
+		if p.kind == hookTooFast && answer.Preset == "alertmanager" {
+			again := *p.kind // it gives up after 429, and comes again after any 5xx
+			again.Status, p.kind = http.StatusServiceUnavailable, &again
+		}
+		return p
 	case answer.Preset == "supabase":
 		return a.supabaseAnswer(c, answer)
 	case answer.Preset == "slack":
@@ -98,6 +108,10 @@ func hookProblem(h http.Header, err error) error {
 		return badSignature.because("%s", detail)
 	case sms.HookUnreadable:
 		return badRequest.because("%s", detail)
+	case sms.HookTooFast:
+		p := hookTooFast.because("%s", detail)
+		p.retry = he.Wait
+		return p
 	default:
 		h.Set("Allow", "POST, PUT")
 		return methodNotAllowed.because("%s", detail)
@@ -247,5 +261,9 @@ func (a *API) hookSettings(b *wire.HookSettings, before *sms.HookSettings) sms.H
 	s.Priority, s.MaxParts = or(b.Priority, s.Priority), or(b.MaxParts, s.MaxParts)
 	s.ExpiresAfter, s.DedupWindow = or(b.ExpiresAfter, s.ExpiresAfter), or(b.DedupWindow, s.DedupWindow)
 	s.To, s.AllowFrom = or(b.To, s.To), or(b.AllowFrom, s.AllowFrom)
+	s.MaxPerMinute = or(b.MaxPerMinute, s.MaxPerMinute)
+	if b.Unicode != nil {
+		s.Unicode = string(*b.Unicode)
+	}
 	return s
 }

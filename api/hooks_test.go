@@ -20,6 +20,7 @@ type fakeHooks struct {
 	given   sms.HookSettings
 	asked   sms.HookRequest
 	overlap time.Duration
+	to      []string // of the hooks that are listed
 	answer  sms.HookAnswer
 	err     error
 }
@@ -33,11 +34,15 @@ func (f *fakeHooks) hook(s sms.HookSettings) sms.Hook {
 }
 
 func (f *fakeHooks) Defaults(preset string) sms.HookSettings {
-	return sms.HookSettings{Enabled: true, Preset: preset, Priority: 4, MaxParts: 3, Resolved: true, To: []string{}, AllowFrom: []string{}}
+	return sms.HookSettings{Enabled: true, Preset: preset, Priority: 4, MaxParts: 3, MaxPerMinute: 60, Resolved: true, To: []string{}, AllowFrom: []string{}}
 }
 
 func (f *fakeHooks) List(context.Context) ([]sms.Hook, error) {
-	return []sms.Hook{f.hook(f.Defaults("text"))}, f.err
+	s := f.Defaults("text")
+	if f.to != nil {
+		s.To = f.to
+	}
+	return []sms.Hook{f.hook(s)}, f.err
 }
 
 func (f *fakeHooks) Get(context.Context, string) (sms.Hook, error) {
@@ -46,12 +51,20 @@ func (f *fakeHooks) Get(context.Context, string) (sms.Hook, error) {
 	return f.hook(s), f.err
 }
 
+// refused is why settings are not taken: f.err, or that something is too long.
+func (f *fakeHooks) refused(s sms.HookSettings) error {
+	if len(s.Name) > 100 || len(s.From) > 100 || len(s.Template) > 8192 || len(s.ToTemplate) > 8192 {
+		return intake.Refused{{Field: "name", Detail: "or another is too long"}}
+	}
+	return f.err
+}
+
 func (f *fakeHooks) Create(_ context.Context, s sms.HookSettings) (sms.Hook, string, error) {
-	return f.hook(s), hookID + "_secret", f.err
+	return f.hook(s), hookID + "_secret", f.refused(s)
 }
 
 func (f *fakeHooks) Update(_ context.Context, _ string, s sms.HookSettings) (sms.Hook, error) {
-	return f.hook(s), f.err
+	return f.hook(s), f.refused(s)
 }
 
 func (f *fakeHooks) Rotate(_ context.Context, _ string, overlap time.Duration) (sms.Hook, string, error) {
@@ -83,12 +96,12 @@ func hookBox(t *testing.T) (*box, *fakeHooks) {
 func TestHooksAreManaged(t *testing.T) {
 	b, f := hookBox(t)
 	var made struct{ ID, Token, Path string }
-	a := b.post("/v1/hooks", b.admin, `{"name":"door","template":"{{.}}","to":["+49 170 1234567"],"allow_from":["10.0.0.0/8"],"secret":"a long secret","resolved":false,"dedup_window":60}`)
+	a := b.post("/v1/hooks", b.admin, `{"name":"door","template":"{{.}}","to":["+49 170 1234567"],"allow_from":["10.0.0.0/8"],"secret":"a long secret","resolved":false,"dedup_window":60,"max_per_minute":0,"unicode":"reject"}`)
 	a.want(http.StatusCreated).into(&made)
 	if made.ID != hookID || made.Token != hookID+"_secret" || made.Path != "/hooks/"+made.Token || a.Header().Get("Location") != "/v1/hooks/"+hookID {
 		t.Errorf("made %+v", made)
 	}
-	if s := f.given; s.Preset != "template" || s.Resolved || s.DedupWindow != 60 || s.To[0] != "+49 170 1234567" || s.Secret != "a long secret" || s.AllowFrom[0] != "10.0.0.0/8" {
+	if s := f.given; s.Preset != "template" || s.Resolved || s.DedupWindow != 60 || s.MaxPerMinute != 0 || s.Unicode != "reject" || s.To[0] != "+49 170 1234567" || s.Secret != "a long secret" || s.AllowFrom[0] != "10.0.0.0/8" {
 		t.Errorf("given %+v", s)
 	}
 	if strings.Contains(a.Body.String(), "a long secret") {
@@ -177,6 +190,18 @@ func TestHookDoor(t *testing.T) {
 	door("GET", "").problem(methodNotAllowed)
 	f.err = &sms.HookError{Refusal: sms.HookUnreadable, Detail: "the JSON ends"}
 	door("POST", "{").problem(badRequest)
+	for preset, status := range map[string]int{"text": 429, "slack": 429, "supabase": 429, "grafana": 429, "alertmanager": 503} {
+		f.answer.Preset, f.err = preset, &sms.HookError{Refusal: sms.HookTooFast, Detail: "too many", Wait: 1500 * time.Millisecond}
+		if a := door("POST", "hi"); a.Code != status || a.Header().Get("Retry-After") != "2" || !strings.Contains(a.Body.String(), "/problems/hook-rate-exceeded") {
+			t.Errorf("%s is told %d %s, again in %s", preset, a.Code, a.Body, a.Header().Get("Retry-After"))
+		}
+		// Nobody comes again after 409, and what is under way may fail yet.
+		f.err = intake.ErrUnderWay
+		if a := door("POST", "hi"); a.Code != 503 || a.Header().Get("Retry-After") != "1" {
+			t.Errorf("%s is told %d %s of what is under way", preset, a.Code, a.Body)
+		}
+	}
+	f.answer.Preset = "text"
 	f.err = errors.New("disk")
 	door("POST", "hi").want(503)
 	door("POST", strings.Repeat("x", maxHookBody+1)).problem(tooLarge)

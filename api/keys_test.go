@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gatewayd/auth"
+	"gatewayd/db"
 	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
@@ -285,6 +286,20 @@ func TestKeysThroughTheAPI(t *testing.T) {
 			t.Errorf("rate %s", p.Errors[0].Detail)
 		}
 	})
+}
+
+// A key that has no token of ours is not rotated here; it is said what to do.
+func TestForeignKeysAreNotRotated(t *testing.T) {
+	b := newBox(t, settings{})
+	key, err := auth.New(b.db).CreateForeign(ctx, auth.Key{Name: "app", Scopes: []auth.Scope{auth.Send}}, func(*db.Tx, auth.Key) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := b.post("/v1/keys/"+key.ID+"/rotate", b.admin, "")
+	a.problem(conflict)
+	if !strings.Contains(a.Body.String(), "gatewayd keys twilio ACCOUNT-SID --new-token") {
+		t.Errorf("answered %s", a.Body)
+	}
 }
 
 // Wrong keys are counted by where they come from; a right one is never held up.

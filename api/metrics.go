@@ -40,8 +40,8 @@ func NewMetrics(r prometheus.Registerer, q *queue.Queue) *Metrics {
 	return m
 }
 
-// count books one request; m may be nil.
-func (m *Metrics) count(route, method string, status int, took time.Duration) {
+// Count books one request; m may be nil.
+func (m *Metrics) Count(route, method string, status int, took time.Duration) {
 	if m == nil {
 		return
 	}

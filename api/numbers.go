@@ -39,7 +39,26 @@ func (a server) EraseNumber(ctx context.Context, r EraseNumberRequestObject) (Er
 	if err != nil {
 		return nil, err
 	}
-	return EraseNumber200JSONResponse{Number: n, Erased: erased}, nil
+	named, err := a.hooksWith(ctx, n)
+	if err != nil { // it is erased: that must not look undone
+		a.log.Error("the hooks that an erased number stands in can't be told", "error", err)
+	}
+	return EraseNumber200JSONResponse{Number: n, Erased: erased, Hooks: named}, nil
+}
+
+// hooksWith are the names of the hooks that text a number.
+func (a *API) hooksWith(ctx context.Context, number string) ([]string, error) {
+	names := []string{}
+	if a.o.Hooks == nil {
+		return names, nil
+	}
+	all, err := a.o.Hooks.List(ctx)
+	for _, h := range all {
+		if slices.Contains(h.To, number) {
+			names = append(names, h.Name)
+		}
+	}
+	return names, err
 }
 
 // CountNumber tells how much is kept about a number.

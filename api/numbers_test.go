@@ -13,7 +13,7 @@ import (
 )
 
 func TestNumbersAreCountedExportedAndErased(t *testing.T) {
-	b := newBox(t, settings{})
+	b, hooks := hookBox(t)
 	b.queue.OnExport("notes", func(_ db.Querier, of string, messages []queue.ErasedMessage, put func(any) error) error {
 		for _, m := range messages {
 			if err := put(map[string]any{"note": m.ID, "events": m.Events}); err != nil {
@@ -56,7 +56,19 @@ func TestNumbersAreCountedExportedAndErased(t *testing.T) {
 	if all.Notes[5]["note"] != all.Messages[5].Message.ID {
 		t.Errorf("%+v", all.Notes[5])
 	}
-	b.ask("DELETE", "/v1/numbers/"+german, bearer(b.admin), "").want(http.StatusOK)
+	var erased struct {
+		Erased int
+		Hooks  []string
+	}
+	hooks.to = []string{austrian, german} // whom hooks text is the owner's configuration: it is told, and stays
+	b.ask("DELETE", "/v1/numbers/"+german, bearer(b.admin), "").want(http.StatusOK).into(&erased)
+	if erased.Erased != 120 || !slices.Equal(erased.Hooks, []string{"hook"}) {
+		t.Errorf("erased %+v", erased)
+	}
+	hooks.to = []string{austrian}
+	if a := b.ask("DELETE", "/v1/numbers/"+german, bearer(b.admin), "").want(http.StatusOK); !strings.Contains(a.Body.String(), `"hooks":[]`) {
+		t.Errorf("erased %s", a.Body)
+	}
 	a = b.ask("GET", "/v1/numbers/"+german+"/export", bearer(b.admin), "").want(http.StatusOK)
 	var empty map[string]json.RawMessage
 	a.into(&empty)

@@ -60,6 +60,8 @@ var (
 		"Nothing was queued. Wait as many seconds as the header Retry-After says; RateLimit-Policy and RateLimit tell the limits of the key before they are reached."}
 	quotaExceeded = &kind{"quota-exceeded", 429, "The API key's messages of today are used up",
 		"Nothing was queued. They begin anew at midnight of the gateway, which Retry-After tells in seconds. A batch goes as a whole or not at all: a smaller one may still fit."}
+	hookTooFast = &kind{"hook-rate-exceeded", 429, "The hook is told too much",
+		"Nothing was queued. Wait as many seconds as the header Retry-After says. max_per_minute of the hook sets how many messages it may make; if nobody should have told it so much, its token has leaked: POST /v1/hooks/{id}/rotate."}
 	tooManyListeners = &kind{"too-many-listeners", 429, "The API key listens too often",
 		"Close event streams that nobody reads, or make another key. Many readers are better served by one that hands on."}
 	badSignature = &kind{"bad-signature", 401, "The request is not signed as it must be",
@@ -82,7 +84,7 @@ var (
 )
 
 var catalogue = []*kind{damaged, notJSON, badRequest, noKey, badSignature, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict, tooLate,
-	tooLarge, wrongMediaType, invalidFields, keyReused, rateExceeded, quotaExceeded, tooManyListeners, tooManyAttempts, internal, queueFull, diskFull, storage, notReady}
+	tooLarge, wrongMediaType, invalidFields, keyReused, rateExceeded, quotaExceeded, hookTooFast, tooManyListeners, tooManyAttempts, internal, queueFull, diskFull, storage, notReady}
 
 // FieldError says what is wrong with one field.
 type FieldError = intake.FieldError
@@ -165,7 +167,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, queue.ErrDamaged):
 		p = damaged.because("The file contradicts itself. Stop gatewayd and restore a backup: gatewayd restore FILE.")
 		p.retry = 10 * time.Minute
-	case errors.Is(err, queue.ErrConflict), errors.Is(err, auth.ErrEnded):
+	case errors.Is(err, queue.ErrConflict), errors.Is(err, auth.ErrEnded), errors.Is(err, auth.ErrForeign):
 		p = conflict.because("%s.", capital(err.Error()))
 	case errors.Is(err, queue.ErrBadCursor):
 		return wrong(FieldError{Field: "cursor", Detail: "is not one that this list gave; begin again without it"})

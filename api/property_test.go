@@ -38,7 +38,7 @@ func wrongTypes() []any {
 // Whatever is sent to whichever operation: the answer has a status that the
 // document names and a body that is valid against it, and nothing is our fault.
 func TestAnyRequestGetsADocumentedAnswer(t *testing.T) {
-	b := newBox(t, settings{queue: queue.Options{OutboundCapacity: 1 << 20}, change: func(o *Options) { o.Hooks = &fakeHooks{} }})
+	b := newBox(t, settings{queue: queue.Options{OutboundCapacity: 1 << 20}, change: func(o *Options) { o.Hooks = &fakeHooks{answer: sms.HookAnswer{Messages: []sms.HookText{}}} }})
 	doc, err := document()
 	if err != nil {
 		t.Fatal(err)

@@ -1857,6 +1857,9 @@ type EraseNumber200JSONResponse struct {
 	// Erased How many messages that were.
 	Erased int `json:"erased"`
 
+	// Hooks Names of the hooks in whose `to` it still stands: that is configuration, and theirs to change.
+	Hooks []string `json:"hooks"`
+
 	// Number As it was understood.
 	Number string `json:"number"`
 }

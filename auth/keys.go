@@ -33,7 +33,7 @@ var (
 	// which of them is nobody's business who does not hold a valid one.
 	ErrInvalid = errors.New("not a valid API key: unknown, expired or revoked")
 	// ErrForeign means that a key has no token, and so none that could be changed.
-	ErrForeign = errors.New("this key belongs to a Twilio account, whose token is changed with gatewayd keys twilio ACCOUNT-SID --new-token")
+	ErrForeign = errors.New("this key belongs to a Twilio account, whose token is changed with gatewayd keys twilio ACCOUNT-SID --new-token; instead of a further key of it, make another with gatewayd keys create --twilio --account ACCOUNT-SID")
 	// ErrNotFound means that there is no such key to revoke.
 	ErrNotFound = errors.New("no such API key")
 	// ErrEnded means that a key is not valid any more.

@@ -23,6 +23,9 @@ type (
 	// OnUnconfirmed says what becomes of a message when nobody can know whether
 	// it went out: "resend" or "fail".
 	OnUnconfirmed = wire.NewMessageOnUnconfirmed
+	// Unicode says what becomes of a text that the GSM 7-bit alphabet lacks
+	// characters for.
+	Unicode = wire.NewMessageUnicode
 	// Filter says which messages List gives; nil fields leave it open.
 	Filter = wire.ListMessagesParams
 )

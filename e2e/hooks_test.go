@@ -64,6 +64,20 @@ func TestHooksWithCurl(t *testing.T) {
 	if out, err := exec.Command("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-d", "x", wrong).Output(); err != nil || string(out) != "404" {
 		t.Errorf("a wrong token is answered with %s (%v)", out, err)
 	}
+	// What comes by these doors is counted, under routes that hold no secret.
+	if status, _ := s.poll("/2010-04-01/Accounts/AC1/Messages/SM1.json"); status != http.StatusUnauthorized {
+		t.Errorf("a stranger is answered %d", status)
+	}
+	_, metrics := s.poll("/metrics")
+	for _, want := range []string{
+		`gatewayd_http_requests_total{method="POST",route="/hooks/:token",status="2xx"} 4`,
+		`gatewayd_http_requests_total{method="GET",route="/hooks/:token",status="2xx"} 1`,
+		`gatewayd_http_requests_total{method="GET",route="/2010-04-01/Accounts/:account/Messages/:sid",status="4xx"} 1`,
+	} {
+		if !strings.Contains(string(metrics), want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
 	s.terminate()
 	for _, token := range []string{token, slackToken, otherToken, wrong[len(s.base)+len("/hooks/"):]} {
 		if strings.Contains(s.log.withoutPolls(), token[26:50]) {

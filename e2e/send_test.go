@@ -66,6 +66,19 @@ func TestSendAndWait(t *testing.T) {
 	if got := s.net.Handset(phone).Received(); len(got) != 2 || got[1] != "from a pipe" {
 		t.Errorf("the handset shows %q", got)
 	}
+	// What is to become of Unicode, and of a message that would be late.
+	if out, errs, status := s.gatewayd("send", "--url", s.base, "--unicode", "transliterate", "--to", phone, "it’s"); status != 0 || !strings.Contains(out, "gsm7") || !strings.Contains(errs, "warning: ") {
+		t.Errorf("exit %d, %q, %q", status, out, errs)
+	}
+	if out, errs, status := s.gatewayd("send", "--url", s.base, "--unicode", "perhaps", "--to", phone, "it’s"); status != 1 || !strings.Contains(errs, "unicode") {
+		t.Errorf("exit %d, %q, %q", status, out, errs)
+	}
+	if _, errs, status := s.gatewayd("numbers", "erase", "--url", s.base, "+491709999999"); status != 1 || !strings.Contains(errs, "--yes") {
+		t.Errorf("exit %d, %q", status, errs)
+	}
+	if out, errs, status := s.gatewayd("numbers", "export", "--url", s.base, phone); status != 0 || !strings.Contains(out, "from a pipe") || !strings.Contains(out, `"webhook_answers":[`) {
+		t.Errorf("exit %d, %q, %q", status, out, errs)
+	}
 	// One that does not arrive: TP-ST 0x41, incompatible destination.
 	const dead = "+491701234568"
 	s.net.SetFate(dead, sim.Fate{Reports: []byte{0x41}})

@@ -164,9 +164,10 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	callback := func(url string) string { return g.webhooks.CheckCallback(url) }
 	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Destinations: o.Destinations, Clock: g.clock, Now: now, Callback: callback,
 		Unicode: intake.Unicode(o.Unicode), Foreseer: foresight{g.dispatch, g.queue}})
+	counters := api.NewMetrics(registry, g.queue)
 	twilioAPI := twilio.New(twilio.Options{
 		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: o.Region, Now: now, Log: g.log,
-		Client: webhook.Client(o.PrivateWebhooks, now), Callback: callback,
+		Client: webhook.Client(o.PrivateWebhooks, now), Callback: callback, Count: counters.Count,
 	})
 	g.queue.OnErase(func(tx *db.Tx, e queue.Erasure) error { return twilio.Erase(tx, e, now()) })
 	formats := map[string]webhook.Format{twilio.FormatName: twilioAPI.Callbacks()}
@@ -196,7 +197,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	a := api.New(api.Options{
 		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
-		Metrics: registry, Counters: api.NewMetrics(registry, g.queue), MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
+		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})
 	g.server = a.Server()
 	g.server.Handler = mount(g.server.Handler, twilio.Prefix, twilioAPI)

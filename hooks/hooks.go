@@ -37,7 +37,10 @@ type Options struct {
 }
 
 // Hooks are the hooks in a database.
-type Hooks struct{ o Options }
+type Hooks struct {
+	o     Options
+	rates rates
+}
 
 // New returns the hooks.
 func New(o Options) *Hooks {
@@ -47,7 +50,7 @@ func New(o Options) *Hooks {
 	if o.Trusted == nil {
 		o.Trusted = func() bool { return true }
 	}
-	return &Hooks{o}
+	return &Hooks{o: o}
 }
 
 const (
@@ -123,7 +126,11 @@ func (h *Hooks) Update(_ context.Context, id string, s sms.HookSettings) (hook s
 
 // Delete ends a hook: its token is good for nothing from now on.
 func (h *Hooks) Delete(_ context.Context, id string) error {
-	return h.o.DB.Write(func(tx *db.Tx) error { return remove(tx, id, h.o.Now()) })
+	if err := h.o.DB.Write(func(tx *db.Tx) error { return remove(tx, id, h.o.Now()) }); err != nil {
+		return err
+	}
+	h.rates.forget(id)
+	return nil
 }
 
 // Rotate gives a hook a new token. The old one stays good for a while, so that

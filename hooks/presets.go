@@ -128,10 +128,10 @@ func readAlerts(v any, _ *Request, s *sms.HookSettings) made {
 		left += len(lines) - maxLines
 		lines = lines[:maxLines]
 	}
-	return made{text: alertText(v, status, count, lines, left, s.MaxParts), same: strings.Join(same, "\n")}
+	return made{text: alertText(v, status, count, lines, left, roomOf(s)), same: strings.Join(same, "\n")}
 }
 
-func alertText(v any, status, count string, lines []string, left, parts int) string {
+func alertText(v any, status, count string, lines []string, left int, r room) string {
 	head := strings.ToUpper(status)
 	if severity := str(v, "commonLabels", "severity"); severity != "" {
 		head += " " + severity
@@ -139,9 +139,9 @@ func alertText(v any, status, count string, lines []string, left, parts int) str
 	name := firstOf(str(v, "commonLabels", "alertname"), str(v, "groupLabels", "alertname"), groupName(v), str(v, "title"), str(v, "receiver"))
 	head += " " + shorten(oneLine(name), 80)
 	if len(lines) == 1 && left == 0 {
-		return fit(clean(head+": "+lines[0]), parts)
+		return r.fit(clean(head + ": " + lines[0]))
 	}
-	return listing(clean(head+count), lines, left, parts)
+	return r.listing(clean(head+count), lines, left)
 }
 
 // groupName is what the alerts of a group have in common.

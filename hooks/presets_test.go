@@ -192,7 +192,7 @@ func TestManyAlertsFit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !fits(m.text, c.parts) || !strings.HasSuffix(m.text, c.end) {
+		if !(room{parts: c.parts}).fits(m.text) || !strings.HasSuffix(m.text, c.end) {
 			t.Errorf("%d alerts that say %.10q in %d parts: %d characters, %q", c.n, c.says, c.parts, utf8.RuneCountInString(m.text), m.text)
 		}
 	}
@@ -201,17 +201,17 @@ func TestManyAlertsFit(t *testing.T) {
 func TestLongTextsAreCutOff(t *testing.T) {
 	for _, text := range []string{strings.Repeat("abc ", 5000), strings.Repeat("漢字", 3000), strings.Repeat("🎈", 2000), strings.Repeat("a", 480) + "…"} {
 		for _, parts := range []int{1, 2, 3, 10} {
-			got := fit(text, parts)
-			if !fits(got, parts) {
+			got := room{parts: parts}.fit(text)
+			if !(room{parts: parts}).fits(got) {
 				t.Errorf("%.8q… does not fit into %d parts", text, parts)
 			}
 			// One character more would not have fit.
-			if n := utf8.RuneCountInString(got); n < utf8.RuneCountInString(text) && fits(shorten(text, n+2), parts) && !strings.HasPrefix(text, "abc") {
+			if n := utf8.RuneCountInString(got); n < utf8.RuneCountInString(text) && (room{parts: parts}).fits(shorten(text, n+2)) && !strings.HasPrefix(text, "abc") {
 				t.Errorf("%.8q… is cut off too soon for %d parts: at %d", text, parts, n)
 			}
 		}
 	}
-	if got := fit("short", 1); got != "short" {
+	if got := (room{parts: 1}).fit("short"); got != "short" {
 		t.Errorf("%q", got)
 	}
 }
@@ -238,7 +238,7 @@ func FuzzDecode(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if m.skip == "" && (m.text == "" || !fits(m.text, s.MaxParts)) {
+			if m.skip == "" && (m.text == "" || !roomOf(&s).fits(m.text)) {
 				t.Errorf("%s makes %q", name, m.text)
 			}
 		}
@@ -273,7 +273,7 @@ func TestLargeRequests(t *testing.T) {
 				s := Defaults(preset)
 				s.To, s.MaxParts = []string{"+491701234567"}, 10
 				if err == nil {
-					if m, err := read(&s, unwrap(v), r); err != nil || m.skip == "" && !fits(m.text, 10) {
+					if m, err := read(&s, unwrap(v), r); err != nil || m.skip == "" && !(room{parts: 10}).fits(m.text) {
 						t.Errorf("%s for %s: %q, %v", name, preset, m.text, err)
 					}
 				}

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,8 +23,8 @@ import (
 
 // Receive makes texts of a request and queues them: all or none. What was told
 // before sends nothing. Its answer always has the hook's preset, if the token
-// opens one. Errors: ErrNotFound, *sms.HookError, intake.Refused, and those of
-// the queue.
+// opens one. Errors: ErrNotFound, *sms.HookError, intake.Refused and
+// intake.ErrUnderWay, and those of the queue.
 func (h *Hooks) Receive(ctx context.Context, r *Request) (a sms.HookAnswer, err error) {
 	hook, err := h.find(ctx, r.Token)
 	if err != nil {
@@ -58,12 +59,13 @@ func (h *Hooks) Receive(ctx context.Context, r *Request) (a sms.HookAnswer, err 
 	if err != nil {
 		return a, &sms.HookError{Refusal: sms.HookUnreadable, Detail: err.Error()}
 	}
+	h.settle(s)
 	m, err := read(s, unwrap(v), r)
 	if err != nil || m.skip != "" {
 		a.Skipped = &m.skip
 		return a, err
 	}
-	who := intake.Caller{KeyID: "hook:" + hook.ID}
+	who := intake.Caller{KeyID: "hook:" + hook.ID, Charge: h.rates.charge(hook.ID, s.MaxPerMinute)}
 	drafts, err := h.drafts(who, s, m, now, hook.ID)
 	if err != nil {
 		return a, err
@@ -101,6 +103,7 @@ func (h *Hooks) Preview(_ context.Context, s sms.HookSettings, r *Request) (p sm
 	if err != nil {
 		return p, &sms.HookError{Refusal: sms.HookUnreadable, Detail: err.Error()}
 	}
+	h.settle(&s)
 	m, err := read(&s, unwrap(v), r)
 	p.To = []string{}
 	if err != nil || m.skip != "" {
@@ -114,16 +117,22 @@ func (h *Hooks) Preview(_ context.Context, s sms.HookSettings, r *Request) (p sm
 	for _, d := range drafts {
 		p.To = append(p.To, d.To)
 	}
-	analysis, err := pdu.Analyse(m.text)
+	p.Text = drafts[0].Text // as it would be sent
+	analysis, err := pdu.Analyse(p.Text)
 	if err != nil {
 		return p, intake.Refused{{Field: "text", Detail: err.Error()}}
 	}
-	p.Text, p.Length, p.Parts, p.Encoding = m.text, utf8.RuneCountInString(m.text), analysis.Parts, analysis.Encoding
+	p.Length, p.Parts, p.Encoding = utf8.RuneCountInString(p.Text), analysis.Parts, analysis.Encoding
 	if analysis.ForcedBy != 0 {
 		forced := string(analysis.ForcedBy)
 		p.ForcedBy = &forced
 	}
 	return p, nil
+}
+
+// settle decides what the settings leave to the gateway.
+func (h *Hooks) settle(s *sms.HookSettings) {
+	s.Unicode = cmp.Or(s.Unicode, string(h.o.Desk.Unicode()))
 }
 
 // read makes a text of a request, and says who gets it.
@@ -139,7 +148,7 @@ func read(s *sms.HookSettings, v any, r *Request) (made, error) {
 		}
 		m.text = text
 	}
-	if m.text = fit(clean(m.text), s.MaxParts); m.text == "" {
+	if m.text = roomOf(s).fit(clean(m.text)); m.text == "" {
 		m.skip = "it made no text"
 		return m, nil
 	}
@@ -169,7 +178,7 @@ func read(s *sms.HookSettings, v any, r *Request) (made, error) {
 
 // drafts are the messages, one for each recipient.
 func (h *Hooks) drafts(who intake.Caller, s *sms.HookSettings, m made, now time.Time, id string) ([]queue.Draft, error) {
-	message := intake.Message{From: s.From, Text: &m.text, Priority: &s.Priority}
+	message := intake.Message{From: s.From, Text: &m.text, Priority: &s.Priority, Unicode: intake.Unicode(s.Unicode)}
 	if s.ExpiresAfter > 0 {
 		message.ExpiresAt = now.Add(time.Duration(s.ExpiresAfter) * time.Second)
 	}
@@ -239,7 +248,11 @@ func (h *Hooks) once(who intake.Caller, hook row, r *Request, v any, m made, now
 	if in > 0 {
 		var since int64
 		err := h.o.DB.Write(func(tx *db.Tx) (err error) {
-			since, err = begun(tx, hook.ID, key, in, now)
+			var fresh bool
+			since, fresh, err = begun(tx, hook.ID, key, in, now)
+			if err == nil && fresh { // what would be refused leaves nothing behind
+				err = h.rates.admits(hook.ID, hook.MaxPerMinute, len(m.to))
+			}
 			return err
 		})
 		if err != nil {

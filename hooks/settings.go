@@ -22,11 +22,13 @@ const (
 	maxExpiry     = 7 * 24 * time.Hour
 	maxWindow     = 24 * time.Hour // answers to requests are kept longer
 	defaultParts  = 3
+	maxRate       = 10_000_000 // as of API keys
+	defaultRate   = 60         // a minute; a token that leaks must not empty a SIM
 )
 
 // Defaults are the settings that a new hook of a preset begins with.
 func Defaults(name string) sms.HookSettings {
-	return sms.HookSettings{Enabled: true, Preset: name, Priority: sms.DefaultPriority, MaxParts: defaultParts, Resolved: true,
+	return sms.HookSettings{Enabled: true, Preset: name, Priority: sms.DefaultPriority, MaxParts: defaultParts, MaxPerMinute: defaultRate, Resolved: true,
 		DedupWindow: int(presets[name].window / time.Second), To: []string{}, AllowFrom: []string{}}
 }
 
@@ -94,6 +96,11 @@ func (h *Hooks) checkText(c *checking, s *sms.HookSettings) {
 		}
 	}
 	slices.SortStableFunc(c.wrongs, func(a, b intake.FieldError) int { return strings.Compare(a.Field, b.Field) })
+	switch intake.Unicode(s.Unicode) {
+	case "", intake.Allow, intake.Transliterate, intake.Reject:
+	default:
+		c.wrong("unicode", "must be one of %s, %s, %s, or empty: as the gateway has it", intake.Allow, intake.Transliterate, intake.Reject)
+	}
 	if s.MaxParts < 1 || s.MaxParts > pdu.MaxParts {
 		c.wrong("max_parts", "must be a whole number from 1 to %d", pdu.MaxParts)
 	}
@@ -137,6 +144,9 @@ func unique(all []string) []string {
 func (h *Hooks) checkLife(c *checking, s *sms.HookSettings) {
 	if s.Priority < 0 || s.Priority > 9 {
 		c.wrong("priority", "must be a whole number from 0 to 9")
+	}
+	if s.MaxPerMinute < 0 || s.MaxPerMinute > maxRate {
+		c.wrong("max_per_minute", "must be a number of messages from 0, no limit, to %d", maxRate)
 	}
 	for _, span := range []struct {
 		field string

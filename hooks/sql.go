@@ -25,6 +25,7 @@ func scan(from func(...any) error) (r row, err error) {
 	if err := from(&r.ID, &r.hash, &r.oldHash, &until, &settings, &r.Secret, &created, &updated, &rotated, &used); err != nil {
 		return r, err
 	}
+	r.MaxPerMinute = defaultRate // of those that were made before there was one
 	if err := json.Unmarshal([]byte(settings), &r.HookSettings); err != nil {
 		return r, err
 	}
@@ -124,23 +125,23 @@ func touch(tx *db.Tx, id string, now time.Time) error {
 }
 
 // begun tells when the window began in which a hook is told something, and
-// begins one if there is none. A clock that was set may end a window early or
+// begins a fresh one if there is none. A clock that was set may end a window early or
 // begin one anew: then something is told twice, rather than never.
-func begun(tx *db.Tx, hook string, key []byte, window time.Duration, now time.Time) (int64, error) {
+func begun(tx *db.Tx, hook string, key []byte, window time.Duration, now time.Time) (began int64, fresh bool, err error) {
 	ms := now.UnixMilli()
 	var since int64
-	err := tx.QueryRow(`SELECT since FROM hook_seen WHERE hook = ? AND key = ?`, hook, key).Scan(&since)
+	err = tx.QueryRow(`SELECT since FROM hook_seen WHERE hook = ? AND key = ?`, hook, key).Scan(&since)
 	if err == nil && since <= ms && ms-since < window.Milliseconds() {
-		return since, nil
+		return since, false, nil
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, err
+		return 0, false, err
 	}
 	if _, err := tx.Exec(`DELETE FROM hook_seen WHERE since < ?`, ms-maxWindow.Milliseconds()); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	_, err = tx.Exec(`INSERT INTO hook_seen (hook, key, since) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET since = excluded.since`, hook, key, ms)
-	return ms, err
+	return ms, true, err
 }
 
 // Restore makes the hooks of a restored database fit to go on with: the

@@ -193,6 +193,6 @@ func FuzzTemplate(f *testing.F) {
 		if len(text) > maxOutput || err == nil && utf8.ValidString(source) && !utf8.ValidString(clean(text)) {
 			t.Errorf("it made %d bytes", len(text))
 		}
-		fits(fit(clean(text), 3), 3)
+		room{parts: 3}.fits(room{parts: 3}.fit(clean(text)))
 	})
 }

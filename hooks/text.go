@@ -6,13 +6,28 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"gatewayd/intake"
+	"gatewayd/sms"
 	"gatewayd/sms/pdu"
 )
 
-// fits reports whether a text needs at most so many parts.
-func fits(text string, parts int) bool {
+// room is what a text may take.
+type room struct {
+	parts int
+	plain bool // it is transliterated where that can be done
+}
+
+func roomOf(s *sms.HookSettings) room {
+	return room{s.MaxParts, s.Unicode == string(intake.Transliterate)}
+}
+
+// fits reports whether a text, as it will be sent, needs no more.
+func (r room) fits(text string) bool {
+	if r.plain {
+		text, _ = pdu.Transliterate(text)
+	}
 	a, err := pdu.Analyse(text)
-	return err == nil && a.Parts <= parts
+	return err == nil && a.Parts <= r.parts
 }
 
 // dots are what stands for what was left out. The character for it is none of
@@ -72,23 +87,23 @@ func longest(most int, fit func(int) bool) int {
 	return low
 }
 
-// fit leaves of a text what so many parts hold.
-func fit(text string, parts int) string {
-	if fits(text, parts) {
+// fit leaves of a text what there is room for.
+func (r room) fit(text string) string {
+	if r.fits(text) {
 		return text
 	}
-	most := parts * 160 // no part has more characters
-	if r := []rune(text); len(r) > most+1 {
-		text = string(r[:most+1])
+	most := r.parts * 160 // no part has more characters
+	if all := []rune(text); len(all) > most+1 {
+		text = string(all[:most+1])
 	}
-	n := longest(min(utf8.RuneCountInString(text), most), func(n int) bool { return fits(shorten(text, n), parts) })
+	n := longest(min(utf8.RuneCountInString(text), most), func(n int) bool { return r.fits(shorten(text, n)) })
 	return shorten(text, n)
 }
 
-// listing is a head with as many lines below it as so many parts hold, and how
+// listing is a head with as many lines below it as there is room for, and how
 // many more there are: beside those left out here, the sender left out some. Of
 // the first line there is at least a piece.
-func listing(head string, lines []string, left, parts int) string {
+func (r room) listing(head string, lines []string, left int) string {
 	text := func(lines []string, rest int) string {
 		text := strings.Join(append([]string{head}, lines...), "\n")
 		if rest > 0 {
@@ -97,12 +112,12 @@ func listing(head string, lines []string, left, parts int) string {
 		return text
 	}
 	more := func(n int) string { return text(lines[:n], len(lines)-n+left) }
-	if all := more(len(lines)); fits(all, parts) || len(lines) == 0 {
-		return fit(all, parts)
+	if all := more(len(lines)); r.fits(all) || len(lines) == 0 {
+		return r.fit(all)
 	}
-	if n := longest(len(lines)-1, func(n int) bool { return fits(more(n), parts) }); n > 0 {
+	if n := longest(len(lines)-1, func(n int) bool { return r.fits(more(n)) }); n > 0 {
 		return more(n)
 	}
 	piece := func(n int) string { return text([]string{shorten(lines[0], n)}, len(lines)-1+left) }
-	return fit(piece(longest(utf8.RuneCountInString(lines[0]), func(n int) bool { return fits(piece(n), parts) })), parts)
+	return r.fit(piece(longest(utf8.RuneCountInString(lines[0]), func(n int) bool { return r.fits(piece(n)) })))
 }

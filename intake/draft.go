@@ -158,7 +158,7 @@ func (r *reading) text(text string) {
 
 // unicode does with a text that is not in the GSM 7-bit alphabet what is to be done.
 func (r *reading) unicode(text string, a pdu.Analysis) (string, pdu.Analysis) {
-	switch cmp.Or(r.m.Unicode, r.o.Unicode, Allow) {
+	switch cmp.Or(r.m.Unicode, r.Unicode()) {
 	case Allow:
 	case Transliterate:
 		plain, whole := pdu.Transliterate(text)

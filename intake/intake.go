@@ -81,6 +81,16 @@ type Caller struct {
 	Charge queue.Charge // what its messages are charged to, in the commit that accepts them; nil: nothing
 }
 
+// Unicode is what becomes of texts of which nothing is said.
+func (d *Desk) Unicode() Unicode { return cmp.Or(d.o.Unicode, Allow) }
+
+// RefusesUnicode tells whether a text of which nothing is said is refused for its
+// characters, rather than its length.
+func (d *Desk) RefusesUnicode(text string) bool {
+	a, err := pdu.Analyse(text)
+	return err == nil && a.ForcedBy != 0 && d.Unicode() == Reject
+}
+
 // Destinations are where the gateway sends at all.
 func (d *Desk) Destinations() number.Rules { return d.o.Destinations }
 

@@ -23,19 +23,21 @@ type Hook struct {
 type HookSettings struct {
 	Name         string   `json:"name"`
 	Enabled      bool     `json:"enabled"`
-	Preset       string   `json:"preset"`        // whose requests are understood; one of HookPresets
-	Template     string   `json:"template"`      // of the text; "": the preset's own
-	To           []string `json:"to"`            // who gets the texts
-	ToTemplate   string   `json:"to_template"`   // makes recipients of the request; To stands in if it makes none
-	From         string   `json:"from"`          // the modem that must send; "": any
-	Priority     int      `json:"priority"`      // 0 to 9
-	MaxParts     int      `json:"max_parts"`     // the text is cut off there
-	ExpiresAfter int      `json:"expires_after"` // seconds, then it is not sent any more; 0: never
-	DedupWindow  int      `json:"dedup_window"`  // seconds within which the same is told once; 0: every time
-	Resolved     bool     `json:"resolved"`      // tells also that a trouble is over
-	AllowGet     bool     `json:"allow_get"`     // a GET makes texts too
-	AllowFrom    []string `json:"allow_from"`    // networks that requests may come from; none: any
-	Secret       string   `json:"-"`             // requests must be signed with; "": they need not
+	Preset       string   `json:"preset"`         // whose requests are understood; one of HookPresets
+	Template     string   `json:"template"`       // of the text; "": the preset's own
+	To           []string `json:"to"`             // who gets the texts
+	ToTemplate   string   `json:"to_template"`    // makes recipients of the request; To stands in if it makes none
+	From         string   `json:"from"`           // the modem that must send; "": any
+	Priority     int      `json:"priority"`       // 0 to 9
+	MaxParts     int      `json:"max_parts"`      // the text is cut off there
+	ExpiresAfter int      `json:"expires_after"`  // seconds, then it is not sent any more; 0: never
+	DedupWindow  int      `json:"dedup_window"`   // seconds within which the same is told once; 0: every time
+	Resolved     bool     `json:"resolved"`       // tells also that a trouble is over
+	AllowGet     bool     `json:"allow_get"`      // a GET makes texts too
+	AllowFrom    []string `json:"allow_from"`     // networks that requests may come from; none: any
+	MaxPerMinute int      `json:"max_per_minute"` // messages; 0: no limit
+	Unicode      string   `json:"unicode"`        // allow, transliterate or reject; "": as the gateway has it
+	Secret       string   `json:"-"`              // requests must be signed with; "": they need not
 }
 
 // HookPresets are the senders that are understood without a template.
@@ -89,12 +91,14 @@ const (
 	HookMethod     HookRefusal = "method"     // it is a GET, and the hook takes none
 	HookUnsigned   HookRefusal = "unsigned"   // it is not signed as it must be
 	HookUnreadable HookRefusal = "unreadable" // its body is not what it says it is
+	HookTooFast    HookRefusal = "too-fast"   // it makes more messages than the hook may now
 )
 
 // HookError is a request that a hook does not take.
 type HookError struct {
 	Refusal HookRefusal
 	Detail  string
+	Wait    time.Duration // of HookTooFast: until it may be tried again
 }
 
 func (e *HookError) Error() string { return e.Detail }

@@ -88,6 +88,8 @@ func (a *API) refuse(who intake.Caller, wrong []intake.FieldError, m *intake.Mes
 			case e.Field != field:
 			case field == "to" && a.forbids(who, m.To):
 				return notThere.says("To %s", e.Detail)
+			case field == "text" && a.o.Desk.RefusesUnicode(*m.Text):
+				return badParameter.says("Body %s", e.Detail)
 			case field == "from" && !dialable.MatchString(m.From):
 				return badFrom.says("The 'From' is neither the number nor the name of a modem here")
 			default:

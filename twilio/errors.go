@@ -113,6 +113,8 @@ func failureOf(e intake.FieldError) *failure {
 		return foreignFrom.says("The 'From' number is neither the number nor the name of a modem here")
 	case "text":
 		kind, name = tooLong, "Body"
+	case "callback_url":
+		kind, name = badCallback, "StatusCallback"
 	case "expires_at":
 		name = "ValidityPeriod"
 	}

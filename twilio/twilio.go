@@ -45,6 +45,9 @@ type Options struct {
 	// nothing is; nil: nothing.
 	Callback func(url string) string
 	Log      *slog.Logger // nil: nothing is logged
+	// Count books a request that was answered, under a route without SIDs; nil:
+	// nothing is counted.
+	Count func(route, method string, status int, took time.Duration)
 }
 
 // API is the Twilio-compatible API and its callbacks.
@@ -64,6 +67,9 @@ func New(o Options) *API {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Count == nil {
+		o.Count = func(string, string, int, time.Duration) {}
 	}
 	return &API{o: o, accounts: NewAccounts(o.DB, o.Keys), log: o.Log}
 }
@@ -110,26 +116,47 @@ func (a *API) find(path string) (resource, *request) {
 // ServeHTTP answers everything below Prefix, always in JSON: clients can read
 // nothing else, errors included.
 func (a *API) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
+	start := time.Now()
 	defer func() {
 		if v := recover(); v != nil {
 			a.log.Error("a handler of the Twilio API panicked", "panic", v, "stack", string(debug.Stack()))
 			a.fail(w, internal)
+			a.o.Count(routeOf(hr), hr.Method, internal.status, time.Since(start))
 		}
 	}()
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Twilio-Request-Id", hexSID("RQ")) // clients show it in their logs
-	start := time.Now()
 	status, body, err := a.serve(w, hr)
 	if err != nil {
 		f := a.errorOf(err)
+		status = f.status
 		a.log.Debug("request to the Twilio API", "method", hr.Method, "status", f.status, "code", f.code, "took", time.Since(start))
 		a.fail(w, f)
-		return
+	} else {
+		a.log.Debug("request to the Twilio API", "method", hr.Method, "status", status, "took", time.Since(start))
+		answer(w, status, body)
 	}
-	a.log.Debug("request to the Twilio API", "method", hr.Method, "status", status, "took", time.Since(start))
-	answer(w, status, body)
+	a.o.Count(routeOf(hr), hr.Method, status, time.Since(start))
+}
+
+// routeOf is the path of a request without the SIDs in it, "" if there is no such
+// resource.
+func routeOf(r *http.Request) string {
+	path := strings.TrimPrefix(r.URL.Path, Prefix)
+	parts := strings.Split(strings.TrimSuffix(path, ".json"), "/")
+	if len(parts) < 2 || parts[0] != "Accounts" || len(parts) > 5 {
+		return ""
+	}
+	parts[1] = ":account"
+	if len(parts) > 2 && parts[2] != "Messages" || len(parts) > 4 && parts[4] != "Media" {
+		return ""
+	}
+	if len(parts) > 3 {
+		parts[3] = ":sid"
+	}
+	return Prefix + strings.Join(parts, "/")
 }
 
 func (a *API) serve(w http.ResponseWriter, hr *http.Request) (int, any, error) {

@@ -476,6 +476,8 @@ func TestErrors(t *testing.T) {
 		"a full ring":  {queue.ErrFull, 503, 30001, "30"},
 		"a full disk":  {queue.ErrDiskFull, 503, 20503, "10"},
 		"the database": {errors.New("disk I/O error"), 503, 20503, "10"},
+		"another one":  {intake.ErrUnderWay, 409, 20409, ""},
+		"a callback":   {intake.Refused{{Field: "callback_url", Detail: "must be https"}}, 400, 21609, ""},
 		"a parameter":  {intake.Refused{{Field: "expires_at", Detail: "is in the past"}}, 400, 20001, ""},
 	} {
 		w := httptest.NewRecorder()

@@ -97,10 +97,13 @@ func TestCallbackRetriesSurviveRestartsAndAreErased(t *testing.T) {
 		if n := r.count(`SELECT count(*) FROM webhook_deliveries WHERE message = ? AND url IS NOT NULL AND answer IS NOT NULL`, m.ID); n == 0 {
 			t.Fatal("there is nothing to erase")
 		}
+		if n := r.exported(alice); n == 0 {
+			t.Error("what webhooks answered is in no export")
+		}
 		if _, err := r.q.EraseNumber(context.Background(), alice); err != nil {
 			t.Fatal(err)
 		}
-		if n := r.count(`SELECT count(*) FROM webhook_deliveries WHERE message = ? AND (url IS NOT NULL OR answer IS NOT NULL)`, m.ID); n != 0 {
+		if n := r.count(`SELECT count(*) FROM webhook_deliveries WHERE message = ? AND (url IS NOT NULL OR answer IS NOT NULL)`, m.ID); n != 0 || r.exported(alice) != 0 {
 			t.Error("what an erased message named is still there")
 		}
 		r.forget()
@@ -110,6 +113,29 @@ func TestCallbackRetriesSurviveRestartsAndAreErased(t *testing.T) {
 			t.Errorf("arrived %+v", got)
 		}
 	})
+}
+
+// exported counts the answers of an export that are about a number's messages.
+func (r *rig) exported(number string) (n int) {
+	r.t.Helper()
+	err := r.q.ExportNumber(context.Background(), number, func(section string, row any) error {
+		if section != "webhook_answers" {
+			return nil
+		}
+		a := row.(exportedAnswer)
+		m, err := r.q.Message(context.Background(), a.Message)
+		if err != nil || m.To != number || a.URL == nil || !strings.Contains(*a.URL, "shop.example") {
+			r.t.Errorf("exported is %+v (%v)", a, err)
+		}
+		if a.Answer != nil && *a.Answer == "thanks" {
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return n
 }
 
 // Without endpoints nothing holds the log or a received message, and yet no

@@ -163,6 +163,44 @@ func (w *Webhooks) erase(tx *db.Tx, e queue.Erasure) error {
 	return nil
 }
 
+// exportedAnswer is what is kept of a receiver's answer, and of a message's own
+// URL: both may name whom it is about.
+type exportedAnswer struct {
+	Delivery string  `json:"delivery"`
+	Message  string  `json:"message"`
+	URL      *string `json:"url"`
+	Answer   *string `json:"answer"`
+}
+
+// exportAnswers tells what EraseTx would erase.
+func exportAnswers(r db.Querier, _ string, messages []queue.ErasedMessage, put func(any) error) error {
+	for _, m := range messages {
+		if err := exportAnswersTo(r, m.ID, put); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func exportAnswersTo(r db.Querier, message string, put func(any) error) error {
+	rows, err := r.Query(`SELECT id, message, url, answer FROM webhook_deliveries
+		WHERE message = ? AND (url IS NOT NULL OR answer IS NOT NULL) ORDER BY row`, message)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var a exportedAnswer
+		if err := rows.Scan(&a.Delivery, &a.Message, &a.URL, &a.Answer); err != nil {
+			return err
+		}
+		if err := put(a); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 // EraseTx erases what receivers answered to the deliveries about a message, which
 // may repeat its number or its text; and if it is erased as a whole, the URL that
 // it named, which may as well. It is for the transaction that erases the message.

@@ -176,6 +176,7 @@ func New(o Options) (*Webhooks, error) {
 // open reads and books the endpoints, and takes this package's place in the log.
 func (w *Webhooks) open(configured []*endpoint) (err error) {
 	w.o.Queue.OnErase(w.erase)
+	w.o.Queue.OnExport("webhook_answers", exportAnswers)
 	newest, err := w.newest(context.Background())
 	if err != nil {
 		return err

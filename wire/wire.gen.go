@@ -57,6 +57,14 @@ const (
 	HookPresetUptimeKuma   HookPreset = "uptime-kuma"
 )
 
+// Defines values for HookUnicode.
+const (
+	HookUnicodeAllow         HookUnicode = "allow"
+	HookUnicodeEmpty         HookUnicode = ""
+	HookUnicodeReject        HookUnicode = "reject"
+	HookUnicodeTransliterate HookUnicode = "transliterate"
+)
+
 // Defines values for HookAnswerMessagesEncoding.
 const (
 	HookAnswerMessagesEncodingGsm7 HookAnswerMessagesEncoding = "gsm7"
@@ -83,6 +91,15 @@ const (
 	HookPreviewRequestPresetUptimeKuma   HookPreviewRequestPreset = "uptime-kuma"
 )
 
+// Defines values for HookPreviewRequestUnicode.
+const (
+	HookPreviewRequestUnicodeAllow         HookPreviewRequestUnicode = "allow"
+	HookPreviewRequestUnicodeEmpty         HookPreviewRequestUnicode = ""
+	HookPreviewRequestUnicodeLessThanNil   HookPreviewRequestUnicode = "<nil>"
+	HookPreviewRequestUnicodeReject        HookPreviewRequestUnicode = "reject"
+	HookPreviewRequestUnicodeTransliterate HookPreviewRequestUnicode = "transliterate"
+)
+
 // Defines values for HookSettingsPreset.
 const (
 	HookSettingsPresetAlertmanager HookSettingsPreset = "alertmanager"
@@ -96,6 +113,15 @@ const (
 	HookSettingsPresetUptimeKuma   HookSettingsPreset = "uptime-kuma"
 )
 
+// Defines values for HookSettingsUnicode.
+const (
+	HookSettingsUnicodeAllow         HookSettingsUnicode = "allow"
+	HookSettingsUnicodeEmpty         HookSettingsUnicode = ""
+	HookSettingsUnicodeLessThanNil   HookSettingsUnicode = "<nil>"
+	HookSettingsUnicodeReject        HookSettingsUnicode = "reject"
+	HookSettingsUnicodeTransliterate HookSettingsUnicode = "transliterate"
+)
+
 // Defines values for HookWithTokenPreset.
 const (
 	HookWithTokenPresetAlertmanager HookWithTokenPreset = "alertmanager"
@@ -106,6 +132,14 @@ const (
 	HookWithTokenPresetTemplate     HookWithTokenPreset = "template"
 	HookWithTokenPresetText         HookWithTokenPreset = "text"
 	HookWithTokenPresetUptimeKuma   HookWithTokenPreset = "uptime-kuma"
+)
+
+// Defines values for HookWithTokenUnicode.
+const (
+	HookWithTokenUnicodeAllow         HookWithTokenUnicode = "allow"
+	HookWithTokenUnicodeEmpty         HookWithTokenUnicode = ""
+	HookWithTokenUnicodeReject        HookWithTokenUnicode = "reject"
+	HookWithTokenUnicodeTransliterate HookWithTokenUnicode = "transliterate"
 )
 
 // Defines values for KeyScopes.
@@ -497,6 +531,9 @@ type Hook struct {
 	// MaxParts A text is cut off there.
 	MaxParts int `json:"max_parts"`
 
+	// MaxPerMinute Messages that the hook may make a minute, so many at once too; more are answered with 429, those of alertmanager with 503. A single request passes whole. 0: no limit.
+	MaxPerMinute int `json:"max_per_minute"`
+
 	// Name For people.
 	Name string `json:"name"`
 
@@ -520,12 +557,18 @@ type Hook struct {
 	To []string `json:"to"`
 
 	// ToTemplate Makes recipients of the request, separated by commas; if it makes none, to stands in.
-	ToTemplate string    `json:"to_template"`
-	UpdatedAt  time.Time `json:"updated_at"`
+	ToTemplate string `json:"to_template"`
+
+	// Unicode What becomes of a text that the GSM 7-bit alphabet lacks characters for; empty: as the gateway has it.
+	Unicode   HookUnicode `json:"unicode"`
+	UpdatedAt time.Time   `json:"updated_at"`
 }
 
 // HookPreset Whose requests are understood. By default text (whatever has one), or template if there is one.
 type HookPreset string
+
+// HookUnicode What becomes of a text that the GSM 7-bit alphabet lacks characters for; empty: as the gateway has it.
+type HookUnicode string
 
 // HookAnswer defines model for HookAnswer.
 type HookAnswer struct {
@@ -593,6 +636,9 @@ type HookPreviewRequest struct {
 	// MaxParts A text is cut off there.
 	MaxParts *int `json:"max_parts,omitempty"`
 
+	// MaxPerMinute Messages that the hook may make a minute, so many at once too; more are answered with 429, those of alertmanager with 503. A single request passes whole. 0: no limit.
+	MaxPerMinute *int `json:"max_per_minute,omitempty"`
+
 	// Name For people. A new hook needs one.
 	Name *string `json:"name,omitempty"`
 
@@ -620,10 +666,16 @@ type HookPreviewRequest struct {
 
 	// ToTemplate Makes recipients of the request, separated by commas; if it makes none, to stands in.
 	ToTemplate *string `json:"to_template,omitempty"`
+
+	// Unicode What becomes of a text that the GSM 7-bit alphabet lacks characters for; empty: as the gateway has it.
+	Unicode *HookPreviewRequestUnicode `json:"unicode,omitempty"`
 }
 
 // HookPreviewRequestPreset Whose requests are understood. By default text (whatever has one), or template if there is one.
 type HookPreviewRequestPreset string
+
+// HookPreviewRequestUnicode What becomes of a text that the GSM 7-bit alphabet lacks characters for; empty: as the gateway has it.
+type HookPreviewRequestUnicode string
 
 // HookSettings defines model for HookSettings.
 type HookSettings struct {
@@ -648,6 +700,9 @@ type HookSettings struct {
 	// MaxParts A text is cut off there.
 	MaxParts *int `json:"max_parts,omitempty"`
 
+	// MaxPerMinute Messages that the hook may make a minute, so many at once too; more are answered with 429, those of alertmanager with 503. A single request passes whole. 0: no limit.
+	MaxPerMinute *int `json:"max_per_minute,omitempty"`
+
 	// Name For people. A new hook needs one.
 	Name *string `json:"name,omitempty"`
 
@@ -671,10 +726,16 @@ type HookSettings struct {
 
 	// ToTemplate Makes recipients of the request, separated by commas; if it makes none, to stands in.
 	ToTemplate *string `json:"to_template,omitempty"`
+
+	// Unicode What becomes of a text that the GSM 7-bit alphabet lacks characters for; empty: as the gateway has it.
+	Unicode *HookSettingsUnicode `json:"unicode,omitempty"`
 }
 
 // HookSettingsPreset Whose requests are understood. By default text (whatever has one), or template if there is one.
 type HookSettingsPreset string
+
+// HookSettingsUnicode What becomes of a text that the GSM 7-bit alphabet lacks characters for; empty: as the gateway has it.
+type HookSettingsUnicode string
 
 // HookWithToken defines model for HookWithToken.
 type HookWithToken struct {
@@ -707,6 +768,9 @@ type HookWithToken struct {
 	// MaxParts A text is cut off there.
 	MaxParts int `json:"max_parts"`
 
+	// MaxPerMinute Messages that the hook may make a minute, so many at once too; more are answered with 429, those of alertmanager with 503. A single request passes whole. 0: no limit.
+	MaxPerMinute int `json:"max_per_minute"`
+
 	// Name For people.
 	Name string `json:"name"`
 
@@ -736,12 +800,18 @@ type HookWithToken struct {
 	ToTemplate string `json:"to_template"`
 
 	// Token Shown once.
-	Token     string    `json:"token"`
-	UpdatedAt time.Time `json:"updated_at"`
+	Token string `json:"token"`
+
+	// Unicode What becomes of a text that the GSM 7-bit alphabet lacks characters for; empty: as the gateway has it.
+	Unicode   HookWithTokenUnicode `json:"unicode"`
+	UpdatedAt time.Time            `json:"updated_at"`
 }
 
 // HookWithTokenPreset Whose requests are understood. By default text (whatever has one), or template if there is one.
 type HookWithTokenPreset string
+
+// HookWithTokenUnicode What becomes of a text that the GSM 7-bit alphabet lacks characters for; empty: as the gateway has it.
+type HookWithTokenUnicode string
 
 // Key defines model for Key.
 type Key struct {

@@ -9623,6 +9623,9 @@ type EraseNumberResponse struct {
 		// Erased How many messages that were.
 		Erased int `json:"erased"`
 
+		// Hooks Names of the hooks in whose `to` it still stands: that is configuration, and theirs to change.
+		Hooks []string `json:"hooks"`
+
 		// Number As it was understood.
 		Number string `json:"number"`
 	}
@@ -9654,6 +9657,9 @@ type EraseNumberResponse struct {
 func (r EraseNumberResponse) GetJSON200() *struct {
 	// Erased How many messages that were.
 	Erased int `json:"erased"`
+
+	// Hooks Names of the hooks in whose `to` it still stands: that is configuration, and theirs to change.
+	Hooks []string `json:"hooks"`
 
 	// Number As it was understood.
 	Number string `json:"number"`
@@ -9910,6 +9916,17 @@ type ExportNumberResponse struct {
 
 		// Sims The SIM that it keeps.
 		Sims []map[string]interface{} `json:"sims"`
+
+		// WebhookAnswers What webhooks answered when they were told of its messages, as far as that is kept.
+		WebhookAnswers *[]struct {
+			// Answer Its first bytes.
+			Answer   *string `json:"answer"`
+			Delivery string  `json:"delivery"`
+			Message  string  `json:"message"`
+
+			// URL Of a message's own callback, while it waits.
+			URL *string `json:"url,omitempty"`
+		} `json:"webhook_answers,omitempty"`
 	}
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
@@ -9958,6 +9975,17 @@ func (r ExportNumberResponse) GetJSON200() *struct {
 
 	// Sims The SIM that it keeps.
 	Sims []map[string]interface{} `json:"sims"`
+
+	// WebhookAnswers What webhooks answered when they were told of its messages, as far as that is kept.
+	WebhookAnswers *[]struct {
+		// Answer Its first bytes.
+		Answer   *string `json:"answer"`
+		Delivery string  `json:"delivery"`
+		Message  string  `json:"message"`
+
+		// URL Of a message's own callback, while it waits.
+		URL *string `json:"url,omitempty"`
+	} `json:"webhook_answers,omitempty"`
 } {
 	return r.JSON200
 }
@@ -17428,6 +17456,9 @@ func ParseEraseNumberResponse(rsp *http.Response) (*EraseNumberResponse, error) 
 			// Erased How many messages that were.
 			Erased int `json:"erased"`
 
+			// Hooks Names of the hooks in whose `to` it still stands: that is configuration, and theirs to change.
+			Hooks []string `json:"hooks"`
+
 			// Number As it was understood.
 			Number string `json:"number"`
 		}
@@ -17717,6 +17748,17 @@ func ParseExportNumberResponse(rsp *http.Response) (*ExportNumberResponse, error
 
 			// Sims The SIM that it keeps.
 			Sims []map[string]interface{} `json:"sims"`
+
+			// WebhookAnswers What webhooks answered when they were told of its messages, as far as that is kept.
+			WebhookAnswers *[]struct {
+				// Answer Its first bytes.
+				Answer   *string `json:"answer"`
+				Delivery string  `json:"delivery"`
+				Message  string  `json:"message"`
+
+				// URL Of a message's own callback, while it waits.
+				URL *string `json:"url,omitempty"`
+			} `json:"webhook_answers,omitempty"`
 		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err

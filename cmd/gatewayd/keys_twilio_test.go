@@ -65,6 +65,12 @@ func TestTwilioKeys(t *testing.T) {
 	if got := do("twilio", sid, "--new-token"); !regexp.MustCompile(`^[0-9a-f]{32}\n$`).MatchString(got) || strings.Contains(got, lines[2]) {
 		t.Errorf("the new token is %q", got)
 	}
+	// Its token is none of ours to rotate; it is said what to do instead.
+	for _, name := range []string{"app", "worker"} {
+		if _, err := twilioKeys(t, config, "rotate", name); err == nil || !strings.Contains(err.Error(), "keys twilio ACCOUNT-SID --new-token") || !strings.Contains(err.Error(), "--account ACCOUNT-SID") {
+			t.Errorf("rotating %s: %v", name, err)
+		}
+	}
 	list := do("list")
 	if !strings.Contains(list, sid) || !strings.Contains(list, strings.TrimSpace(further[:34])) || strings.Contains(list, lines[2]) {
 		t.Errorf("listed is\n%s", list)

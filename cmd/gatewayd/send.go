@@ -31,7 +31,8 @@ type sender struct {
 type common struct {
 	from, at, expires, onUnconfirmed, callback string
 	priority, port                             int
-	flash, noReport                            bool
+	unicode                                    string
+	flash, noReport, rejectIfLate              bool
 	metadata                                   []string
 }
 
@@ -81,6 +82,8 @@ func (c *common) flags(cmd *cobra.Command) {
 	f.IntVar(&c.priority, "priority", 4, "0, the lowest, to 9, which goes first")
 	f.StringVar(&c.at, "at", "", "send it not before: a time as 2026-12-01T07:00:00Z or \"2026-12-01 07:00\" here, or from now on as 90m")
 	f.StringVar(&c.expires, "expires", "", "send it not after; written as --at")
+	f.StringVar(&c.unicode, "unicode", "", "what the GSM 7-bit alphabet lacks: allow (send Unicode), transliterate (write it plainly if it can be), or reject")
+	f.BoolVar(&c.rejectIfLate, "reject-if-late", false, "refuse it if it is expected after --expires, or no modem can send it now")
 	f.BoolVar(&c.flash, "flash", false, "show it at once on the phone, and don't keep it there")
 	f.IntVar(&c.port, "port", 0, "application port that --data goes to")
 	f.BoolVar(&c.noReport, "no-report", false, "ask for no status report: sent is the end")
@@ -108,6 +111,12 @@ func (c *common) message(cmd *cobra.Command, now time.Time) (m client.NewMessage
 	}
 	if c.noReport {
 		m.DeliveryReport = new(false)
+	}
+	if c.rejectIfLate {
+		m.RejectIfLate = new(true)
+	}
+	if c.unicode != "" {
+		m.Unicode = new(client.Unicode(c.unicode))
 	}
 	if c.onUnconfirmed != "" {
 		m.OnUnconfirmed = new(client.OnUnconfirmed(c.onUnconfirmed))
@@ -166,6 +175,9 @@ func (s *sender) sendOne(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return d.explain(err)
 	}
+	for _, s := range foreseen(accepted, time.Now()) {
+		fmt.Fprintln(cmd.ErrOrStderr(), s)
+	}
 	encoding := "8bit"
 	if accepted.Encoding != nil {
 		encoding = string(*accepted.Encoding)
@@ -217,6 +229,24 @@ func (s *sender) message(cmd *cobra.Command, args []string) (client.NewMessage, 
 		m.Text = &args[0]
 	}
 	return m, nil
+}
+
+// soon is when nobody needs to be told that a message will be sent.
+const soon = 10 * time.Second
+
+// foreseen is what there is to say of a message that was accepted.
+func foreseen(m *client.Message, now time.Time) (lines []string) {
+	for _, w := range m.Warnings {
+		lines = append(lines, "warning: "+w.Detail)
+	}
+	if m.ExpectedAt == nil || m.ExpectedAt.Sub(now) < soon {
+		return lines
+	}
+	s := "it is expected to be sent at " + m.ExpectedAt.Local().Format("2006-01-02 15:04:05")
+	if m.ExpectedModem != nil {
+		s += " through " + *m.ExpectedModem
+	}
+	return append(lines, s)
 }
 
 func partsOf(m *client.Message) string {

@@ -120,7 +120,11 @@ func (s *sender) sendFile(cmd *cobra.Command, args []string) error {
 // digest tells command lines apart that would send something else.
 func (s *sender) digest() (string, error) {
 	o := s.common
-	b, err := json.Marshal([]any{s.csv.text, o.from, o.at, o.expires, o.onUnconfirmed, o.callback, o.priority, o.flash, o.noReport, o.metadata})
+	all := []any{s.csv.text, o.from, o.at, o.expires, o.onUnconfirmed, o.callback, o.priority, o.flash, o.noReport, o.metadata}
+	if o.unicode != "" || o.rejectIfLate { // what is under way since before there were these goes on
+		all = append(all, o.unicode, o.rejectIfLate)
+	}
+	b, err := json.Marshal(all)
 	return digestOf(string(b)), err
 }
 
