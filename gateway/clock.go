@@ -46,7 +46,8 @@ func (g *Gateway) startClock(ctx context.Context, o *queue.Options) (shift time.
 		}
 	}
 	if !g.clock.Trusted() {
-		g.log.Warn("the clock is not set: nothing is scheduled and nothing expires until it is", "time", g.clock.Now())
+		g.log.Warn("the clock is not set: nothing is scheduled and nothing expires until it is", "time", g.clock.Now(),
+			"advice", "connect it to a time server (NTP), or wait: the phone network sets it with the first status reports")
 	}
 	return shift, nil
 }

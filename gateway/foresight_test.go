@@ -230,3 +230,23 @@ func BenchmarkForesee(b *testing.B) {
 		s.outlook(modems, work, question{to: phone, key: "1", priority: 4, parts: 1, before: 10_000}, now)
 	}
 }
+
+// Whoever has neither a clock nor a modem is told of the modem all the same, and
+// nothing of times.
+func TestForeseenWithoutAClock(t *testing.T) {
+	onMachine(t, 1, -50*365*24*time.Hour, nil, func(m *machine) {
+		m.pass(10 * time.Second)
+		if sent := m.post("a", text(phone, "x"))[0]; !sent.ExpectedAt.IsZero() || len(sent.Warnings) > 0 {
+			t.Errorf("with a modem: expected at %s, warnings %v", sent.ExpectedAt, sent.Warnings)
+		}
+		m.modems[0].Unplug()
+		m.pass(10 * time.Second)
+		if sent := m.post("a", text(phone, "x"))[0]; !sent.ExpectedAt.IsZero() || len(sent.Warnings) != 1 || sent.Warnings[0] != sms.WarnNoModem {
+			t.Errorf("without one: expected at %s, warnings %v", sent.ExpectedAt, sent.Warnings)
+		}
+		if p, _ := m.g.desk.Preview(context.Background(), intake.Caller{KeyID: "a"}, text(phone, "x")); !p.Outlook.At.IsZero() ||
+			len(p.Warnings) != 1 || len(p.Outlook.Because) != 1 {
+			t.Errorf("the preview says %+v, %v", p.Outlook, p.Warnings)
+		}
+	})
+}

@@ -302,6 +302,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.watchFile(ctx); return nil })
 	group.Go(func() error { g.dispatch.follow(ctx, g.queue, g.log); return nil })
 	group.Go(func() error { g.keepHouse(ctx); return nil })
+	group.Go(func() error { g.sayNoModem(ctx); return nil })
 	group.Go(func() error { g.prune(ctx); return nil })
 	if g.o.Disk != (Disk{}) {
 		group.Go(func() error { g.watchDisk(ctx); return nil })
@@ -330,9 +331,29 @@ func (g *Gateway) Run(ctx context.Context) error {
 		stopReaders()
 		return nil
 	})
-	g.log.Info("gateway started", "version", g.o.Version, "modems", len(g.o.Modems), "webhooks", len(g.o.Webhooks))
+	address := "nowhere"
+	if g.o.Listener != nil {
+		address = g.o.Listener.Addr().String()
+	}
+	g.log.Info("gateway started", "listen", address, "version", g.o.Version, "modems", len(g.o.Modems), "webhooks", len(g.o.Webhooks))
 
 	return group.Wait()
+}
+
+// lookedFor is how long it takes until every modem that is plugged in was seen.
+const lookedFor = 30 * time.Second
+
+// sayNoModem says it once when there is nothing to send with.
+func (g *Gateway) sayNoModem(ctx context.Context) {
+	if !sleep(ctx, lookedFor) {
+		return
+	}
+	for _, m := range g.modems.List() {
+		if m.State != sms.Absent {
+			return
+		}
+	}
+	g.log.Warn("no modem is there; messages are accepted and wait", "advice", "plug one in; gatewayd modems tells what this machine sees")
 }
 
 // watchAccounts watches the SIMs that the configuration says something of, and

@@ -44,13 +44,18 @@ func (l *Late) Error() string {
 // foresee writes into drafts when they are expected to be sent, and what is to be
 // said of that. Errors: *Late, those of the queue.
 func (d *Desk) foresee(ctx context.Context, drafts []queue.Draft) error {
-	if d.o.Foreseer == nil || !d.o.Clock.Trusted() {
+	if d.o.Foreseer == nil {
 		return nil
 	}
+	trusted := d.o.Clock.Trusted()
 	for i, o := range d.o.Foreseer.Foresee(ctx, drafts, false) {
 		m := &drafts[i]
-		m.ExpectedAt, m.ExpectedModem = o.At, o.Modem
 		w := warningOf(o, m.ExpiresAt)
+		if trusted {
+			m.ExpectedAt, m.ExpectedModem = o.At, o.Modem
+		} else if w == sms.WarnLate { // nobody knows what time it is; that no modem is there, one does
+			w = ""
+		}
 		if w == "" {
 			continue
 		}
@@ -108,9 +113,15 @@ func (d *Desk) Preview(ctx context.Context, who Caller, m Message) (Preview, []F
 	if a, err := analyse(draft); err == nil {
 		p.Units, p.Left, p.ForcedBy = a.Units, a.Left, a.Forced()
 	}
-	if d.o.Foreseer != nil && d.o.Clock.Trusted() {
-		p.Outlook = d.o.Foreseer.Foresee(ctx, []queue.Draft{draft}, true)[0]
-		if w := warningOf(p.Outlook, p.ExpiresAt); w != "" {
+	if d.o.Foreseer != nil {
+		o := d.o.Foreseer.Foresee(ctx, []queue.Draft{draft}, true)[0]
+		w := warningOf(o, p.ExpiresAt)
+		if d.o.Clock.Trusted() {
+			p.Outlook = o
+		} else {
+			p.Outlook.Because = []string{"the clock is not set, so nobody can tell when"}
+		}
+		if w == sms.WarnNoModem || w != "" && d.o.Clock.Trusted() {
 			p.Warnings = append(p.Warnings, w)
 		}
 	}

@@ -291,11 +291,29 @@ func keysRevoke() *cobra.Command {
 // withKeys opens the keys of a configuration's data_dir, whether or not the
 // daemon runs.
 func withKeys(ctx context.Context, path string, fn func(*auth.Keys) error) error {
-	c, err := config.Load(path, os.Environ())
+	dir, err := keysDir(path)
 	if err != nil {
 		return err
 	}
-	return inDataDir(ctx, c.DataDir, fn)
+	return inDataDir(ctx, dir, fn)
+}
+
+// keysDir is the data directory whose keys are meant. Somebody who has a running
+// gateway's address in his environment, and names no configuration, means that
+// gateway: a key made elsewhere would open nothing there.
+func keysDir(path string) (string, error) {
+	if url := os.Getenv("GATEWAYD_URL"); url != "" && path == "" {
+		return "", usageError{fmt.Errorf("GATEWAYD_URL says %s, and these commands work on the data_dir of a configuration on this machine: name its --config, "+
+			"or ask that gateway by its API: POST /v1/keys makes a key, GET /v1/keys lists them", url)}
+	}
+	c, err := config.Load(path, os.Environ())
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(filepath.Join(c.DataDir, db.FileName)); errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(os.Stderr, "there was no gateway in %s yet: a database is made there\n", c.DataDir)
+	}
+	return c.DataDir, nil
 }
 
 func inDataDir(ctx context.Context, dir string, fn func(*auth.Keys) error) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,5 +85,30 @@ func TestKeysWithLimits(t *testing.T) {
 		if _, _, err := keys(t, dir, bad...); !errors.As(err, &usage) {
 			t.Errorf("keys %q: %v, want an error of the command line", bad, err)
 		}
+	}
+}
+
+// Who has a running gateway in the environment, and names no configuration, means
+// that one: a key in the database of this machine would open nothing there.
+func TestKeysOfAnotherGateway(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("GATEWAYD_URL", "http://127.0.0.1:1")
+	t.Setenv("GATEWAYD_CONFIG", "")
+	t.Setenv("GATEWAYD_DATA_DIR", filepath.Join(dir, "data"))
+	for _, args := range [][]string{{"create", "--name", "x", "--scope", "send"}, {"list"}, {"create", "--name", "x", "--scope", "send", "--twilio"}} {
+		root := rootCommand()
+		root.SetOut(io.Discard)
+		root.SetErr(io.Discard)
+		root.SetArgs(append([]string{"keys"}, args...))
+		err := root.Execute()
+		if usage := (usageError{}); !errors.As(err, &usage) || !strings.Contains(err.Error(), "POST /v1/keys") {
+			t.Errorf("keys %v: %v", args, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "data")); err == nil {
+		t.Error("a database was made all the same")
+	}
+	if _, _, err := keys(t, dir, "create", "--name", "x", "--scope", "send"); err != nil {
+		t.Errorf("with its configuration: %v", err)
 	}
 }

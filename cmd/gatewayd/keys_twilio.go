@@ -173,11 +173,11 @@ func keyOf(ctx context.Context, a *twilio.Accounts, idOrName string) (string, er
 // withAccounts opens the keys and the accounts of a configuration's data_dir,
 // whether or not the daemon runs.
 func withAccounts(ctx context.Context, path string, fn func(*auth.Keys, *twilio.Accounts) error) error {
-	c, err := config.Load(path, os.Environ())
+	dir, err := keysDir(path)
 	if err != nil {
 		return err
 	}
-	return inDatabase(ctx, c.DataDir, func(d *db.DB) error {
+	return inDatabase(ctx, dir, func(d *db.DB) error {
 		keys := auth.New(d)
 		return fn(keys, twilio.NewAccounts(d, keys))
 	})

@@ -43,6 +43,7 @@ type listener struct {
 	events                      []string
 	after                       int64
 	fromStart, asJSON           bool
+	given                       bool // the secret was
 
 	out  io.Writer
 	http *http.Client
@@ -75,6 +76,7 @@ func listenCommand() *cobra.Command {
 }
 
 func (l *listener) run(cmd *cobra.Command) error {
+	l.given = l.secret != "" || l.secretFile != ""
 	if err := l.prepare(); err != nil {
 		return err
 	}
@@ -84,7 +86,11 @@ func (l *listener) run(cmd *cobra.Command) error {
 	}
 	d.sayKey(cmd)
 	if l.forward != "" {
-		fmt.Fprintf(cmd.ErrOrStderr(), "forwarding to %s\nsigning with %s\n", l.forward, l.secret)
+		with := l.secret
+		if l.given { // whoever has it need not see it
+			with = "the secret that was given"
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "forwarding to %s\nsigning with %s\n", l.forward, with)
 	}
 	ctx := cmd.Context()
 	last := l.after
