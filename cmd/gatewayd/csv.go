@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,6 +73,11 @@ func readRows(file, text string, base client.NewMessage, region string, now time
 	}
 	if err := checkHeader(file, header, t != nil); err != nil {
 		return nil, err
+	}
+	if t != nil {
+		if err := tryTemplate(t, header); err != nil {
+			return nil, usageError{fmt.Errorf("--text: %w; the columns of %s are %s", err, file, strings.Join(header, ", "))}
+		}
 	}
 	wrong := &rowErrors{file: file}
 	var rows []row
@@ -159,6 +165,26 @@ func checkHeader(file string, header []string, filled bool) error {
 		return fmt.Errorf("%s:1: there is no column “text”, and no --text to make it of the others", file)
 	}
 	return nil
+}
+
+// missingColumn is how a template's error names what it did not find.
+var missingColumn = regexp.MustCompile(`map has no entry for key "([^"]*)"`)
+
+// tryTemplate finds out whether a template asks for columns that are not there:
+// that is said once, not of every row.
+func tryTemplate(t *template.Template, header []string) error {
+	cells := map[string]string{}
+	for _, name := range header {
+		cells[name] = "x"
+	}
+	err := t.Execute(io.Discard, cells)
+	if err == nil {
+		return nil
+	}
+	if m := missingColumn.FindStringSubmatch(err.Error()); m != nil {
+		return fmt.Errorf("there is no column %q", m[1])
+	}
+	return nil // of a certain row's cells something may be wrong, which is said there
 }
 
 func rowMessage(cells map[string]string, t *template.Template, m client.NewMessage, region string, now time.Time) (client.NewMessage, []string) {

@@ -146,3 +146,19 @@ func TestListenerWants(t *testing.T) {
 		}
 	}
 }
+
+// A column that a template asks for and the file has not is told once, with those
+// that it has.
+func TestTemplateWithoutItsColumn(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "people.csv")
+	if err := os.WriteFile(file, []byte("to,name\n+491701234567,Ada\n+491701234568,Bo\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := readRows(file, "Hello {{.nme}}", client.NewMessage{}, "", time.Now())
+	if usage := (usageError{}); !errors.As(err, &usage) || strings.Count(err.Error(), "nme") != 1 || !strings.Contains(err.Error(), "to, name") {
+		t.Errorf("%v", err)
+	}
+	if rows, err := readRows(file, "Hello {{.name}}", client.NewMessage{}, "", time.Now()); err != nil || len(rows) != 2 {
+		t.Errorf("%v, %v", rows, err)
+	}
+}

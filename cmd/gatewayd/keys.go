@@ -49,6 +49,9 @@ func keysCreate() *cobra.Command {
 			if strings.TrimSpace(name) == "" {
 				return usageError{errors.New("keys create: --name is missing: say who will use the key")}
 			}
+			if strings.TrimSpace(scopes) == "" {
+				return usageError{errors.New("keys create: --scope is missing: send, read or admin, or several with commas")}
+			}
 			list, err := auth.ParseScopes(scopes)
 			if err != nil {
 				return usageError{fmt.Errorf("keys create: --scope: %w", err)}
