@@ -72,19 +72,32 @@ func (s *site) onSmallDisk(size string) (dir string) {
 	return dir
 }
 
-// fill takes up all the room there is.
+// fill takes up all the room there is, at one moment: what the daemon gives up
+// because of it is the daemon's.
 func fill(t *testing.T, path string) {
 	t.Helper()
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for block := make([]byte, 4096); err == nil; {
-		_, err = f.Write(block)
-	}
-	if !errors.Is(err, unix.ENOSPC) {
-		t.Fatal(err)
+	for {
+		var disk unix.Statfs_t
+		info, err := f.Stat()
+		if err = errors.Join(err, unix.Fstatfs(int(f.Fd()), &disk)); err != nil {
+			t.Fatal(err)
+		}
+		free := int64(disk.Bavail) * disk.Bsize
+		if free == 0 {
+			return
+		}
+		err = unix.Fallocate(int(f.Fd()), 0, info.Size(), free)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, unix.ENOSPC) { // the daemon has taken some meanwhile
+			t.Fatal(err)
+		}
 	}
 }
 
