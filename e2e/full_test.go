@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/mattn/go-sqlite3" // reads the file while the daemon is down
 	"golang.org/x/sys/unix"
 
 	"gatewayd/db"
@@ -99,6 +101,38 @@ func fill(t *testing.T, path string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// withoutLog copies SQLite's log into the database, where there is room for that, so
+// that a start has to make it anew: what is written into a log that is there needs
+// no room, or does, as it happens to stand.
+func withoutLog(t *testing.T, dir string) {
+	t.Helper()
+	aside := t.TempDir()
+	move := func(from, to, name string) {
+		b, err := os.ReadFile(filepath.Join(from, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, name), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"gatewayd.db", "gatewayd.db-wal"} {
+		move(dir, aside, name)
+	}
+	d, err := sql.Open("sqlite3", filepath.Join(aside, "gatewayd.db"))
+	if err == nil {
+		_, err = d.Exec("PRAGMA wal_checkpoint(TRUNCATE)")
+		err = errors.Join(err, d.Close())
+	}
+	for _, name := range []string{"gatewayd.db-wal", "gatewayd.db-shm"} {
+		err = errors.Join(err, os.Remove(filepath.Join(dir, name)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	move(aside, dir, "gatewayd.db")
 }
 
 // problem is an error as a client sees it.
@@ -335,6 +369,8 @@ webhooks:
 	}
 	// A start on such a disk says what is the matter and leaves all as it is.
 	s.kill()
+	withoutLog(t, dir)
+	fill(t, filler)
 	if _, errs, status := s.gatewayd("run", "--config", s.config); status != 1 || !strings.Contains(errs, "the disk is full") {
 		t.Errorf("a start on a full disk: status %d, %s", status, errs)
 	}

@@ -275,6 +275,17 @@ func TestRepetitionsAtOnce(t *testing.T) {
 	}
 }
 
+// Of two requests that come together, the one that is booked second may have come first.
+func TestRepetitionThatWasOvertaken(t *testing.T) {
+	r := newRig(t)
+	_, token := r.hook("alertmanager", nil)
+	r.told(token, asJSON, golden(t, "alertmanager.json"))
+	r.now = r.now.Add(-7 * time.Millisecond)
+	if a := r.told(token, asJSON, golden(t, "alertmanager.json")); !a.Replayed || len(r.queued()) != 1 {
+		t.Errorf("it was told again: %+v", a)
+	}
+}
+
 // A window goes on over a restart.
 func TestWindowSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()

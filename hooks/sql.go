@@ -124,6 +124,9 @@ func touch(tx *db.Tx, id string, now time.Time) error {
 	return err
 }
 
+// atOnce is how far requests that come together may be apart.
+const atOnce = time.Minute
+
 // begun tells when the window began in which a hook is told something, and
 // begins a fresh one if there is none. A clock that was set may end a window early or
 // begin one anew: then something is told twice, rather than never.
@@ -131,7 +134,8 @@ func begun(tx *db.Tx, hook string, key []byte, window time.Duration, now time.Ti
 	ms := now.UnixMilli()
 	var since int64
 	err = tx.QueryRow(`SELECT since FROM hook_seen WHERE hook = ? AND key = ?`, hook, key).Scan(&since)
-	if err == nil && since <= ms && ms-since < window.Milliseconds() {
+	// Of two requests at once, the one that came first may be the second to get here.
+	if err == nil && since-ms < atOnce.Milliseconds() && ms-since < window.Milliseconds() {
 		return since, false, nil
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
