@@ -246,7 +246,7 @@ type ClientInterface interface {
 
 	// CreateHookWithBody Make a hook
 	//
-	// Scope: `admin`. The answer has the token, which nobody can read again.
+	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -255,7 +255,7 @@ type ClientInterface interface {
 
 	// CreateHook Make a hook
 	//
-	// Scope: `admin`. The answer has the token, which nobody can read again.
+	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -632,7 +632,7 @@ type ClientInterface interface {
 
 	// RotateCallbackSecretWithBody Make a new secret for callback URLs
 	//
-	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -641,7 +641,7 @@ type ClientInterface interface {
 
 	// RotateCallbackSecret Make a new secret for callback URLs
 	//
-	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -743,7 +743,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecretWithBody Give a webhook a new secret
 	//
-	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -752,7 +752,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecret Give a webhook a new secret
 	//
-	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1081,7 +1081,7 @@ func (c *Client) ListHooks(ctx context.Context, reqEditors ...RequestEditorFn) (
 
 // CreateHookWithBody Make a hook
 //
-// Scope: `admin`. The answer has the token, which nobody can read again.
+// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1100,7 +1100,7 @@ func (c *Client) CreateHookWithBody(ctx context.Context, contentType string, bod
 
 // CreateHook Make a hook
 //
-// Scope: `admin`. The answer has the token, which nobody can read again.
+// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1917,7 +1917,7 @@ func (c *Client) GetCallbackSecret(ctx context.Context, reqEditors ...RequestEdi
 
 // RotateCallbackSecretWithBody Make a new secret for callback URLs
 //
-// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1936,7 +1936,7 @@ func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, contentType s
 
 // RotateCallbackSecret Make a new secret for callback URLs
 //
-// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2158,7 +2158,7 @@ func (c *Client) ReplayWebhook(ctx context.Context, id WebhookID, body ReplayWeb
 
 // RotateWebhookSecretWithBody Give a webhook a new secret
 //
-// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2177,7 +2177,7 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, id WebhookID, 
 
 // RotateWebhookSecret Give a webhook a new secret
 //
-// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4839,7 +4839,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateHookWithBodyWithResponse Make a hook
 	//
-	// Scope: `admin`. The answer has the token, which nobody can read again.
+	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4848,7 +4848,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateHookWithResponse Make a hook
 	//
-	// Scope: `admin`. The answer has the token, which nobody can read again.
+	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5267,7 +5267,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateCallbackSecretWithBodyWithResponse Make a new secret for callback URLs
 	//
-	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5276,7 +5276,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateCallbackSecretWithResponse Make a new secret for callback URLs
 	//
-	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5390,7 +5390,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithBodyWithResponse Give a webhook a new secret
 	//
-	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5399,7 +5399,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Give a webhook a new secret
 	//
-	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6982,6 +6982,11 @@ type RotateHookResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// RotateHookResponse409Headers the declared response headers of an HTTP 409 response for RotateHook
+type RotateHookResponse409Headers struct {
+	RetryAfter *int
+}
+
 // RotateHookResponse503Headers the declared response headers of an HTTP 503 response for RotateHook
 type RotateHookResponse503Headers struct {
 	RetryAfter int
@@ -7000,6 +7005,8 @@ type RotateHookResponse struct {
 	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *Conflict
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *TooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -7012,6 +7019,8 @@ type RotateHookResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RotateHookResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RotateHookResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *RotateHookResponse503Headers
 }
@@ -7039,6 +7048,11 @@ func (r RotateHookResponse) GetApplicationProblemJSON403() *Forbidden {
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r RotateHookResponse) GetApplicationProblemJSON404() *NotFound {
 	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r RotateHookResponse) GetApplicationProblemJSON409() *Conflict {
+	return r.ApplicationProblemJSON409
 }
 
 // GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
@@ -10466,6 +10480,11 @@ type RotateCallbackSecretResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// RotateCallbackSecretResponse409Headers the declared response headers of an HTTP 409 response for RotateCallbackSecret
+type RotateCallbackSecretResponse409Headers struct {
+	RetryAfter *int
+}
+
 // RotateCallbackSecretResponse503Headers the declared response headers of an HTTP 503 response for RotateCallbackSecret
 type RotateCallbackSecretResponse503Headers struct {
 	RetryAfter int
@@ -10484,6 +10503,8 @@ type RotateCallbackSecretResponse struct {
 	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *Conflict
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *TooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -10496,6 +10517,8 @@ type RotateCallbackSecretResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RotateCallbackSecretResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RotateCallbackSecretResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *RotateCallbackSecretResponse503Headers
 }
@@ -10523,6 +10546,11 @@ func (r RotateCallbackSecretResponse) GetApplicationProblemJSON403() *Forbidden 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r RotateCallbackSecretResponse) GetApplicationProblemJSON404() *NotFound {
 	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r RotateCallbackSecretResponse) GetApplicationProblemJSON409() *Conflict {
+	return r.ApplicationProblemJSON409
 }
 
 // GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
@@ -11957,7 +11985,7 @@ func (c *ClientWithResponses) ListHooksWithResponse(ctx context.Context, reqEdit
 
 // CreateHookWithBodyWithResponse Make a hook
 //
-// Scope: `admin`. The answer has the token, which nobody can read again.
+// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11972,7 +12000,7 @@ func (c *ClientWithResponses) CreateHookWithBodyWithResponse(ctx context.Context
 
 // CreateHookWithResponse Make a hook
 //
-// Scope: `admin`. The answer has the token, which nobody can read again.
+// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12655,7 +12683,7 @@ func (c *ClientWithResponses) GetCallbackSecretWithResponse(ctx context.Context,
 
 // RotateCallbackSecretWithBodyWithResponse Make a new secret for callback URLs
 //
-// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12670,7 +12698,7 @@ func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx conte
 
 // RotateCallbackSecretWithResponse Make a new secret for callback URLs
 //
-// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12856,7 +12884,7 @@ func (c *ClientWithResponses) ReplayWebhookWithResponse(ctx context.Context, id 
 
 // RotateWebhookSecretWithBodyWithResponse Give a webhook a new secret
 //
-// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12871,7 +12899,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 
 // RotateWebhookSecretWithResponse Give a webhook a new secret
 //
-// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14600,6 +14628,13 @@ func ParseRotateHookResponse(rsp *http.Response) (*RotateHookResponse, error) {
 		}
 		response.ApplicationProblemJSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -14663,6 +14698,16 @@ func ParseRotateHookResponse(rsp *http.Response) (*RotateHookResponse, error) {
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers RotateHookResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers RotateHookResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -18346,6 +18391,13 @@ func ParseRotateCallbackSecretResponse(rsp *http.Response) (*RotateCallbackSecre
 		}
 		response.ApplicationProblemJSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -18409,6 +18461,16 @@ func ParseRotateCallbackSecretResponse(rsp *http.Response) (*RotateCallbackSecre
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers RotateCallbackSecretResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers RotateCallbackSecretResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
