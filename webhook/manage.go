@@ -486,7 +486,8 @@ func (s *store) dropAll(endpoint int64, words string) (more bool, err error) {
 }
 
 // Enable is the way back of an endpoint that was disabled by itself, or paused;
-// what it missed can be replayed.
+// what it missed can be replayed. What waits out a backoff is due now: whoever
+// enables an endpoint that is on has mended its receiver.
 func (w *Webhooks) Enable(ctx context.Context, id string) (sms.Webhook, error) {
 	e := w.named(id)
 	if e == nil {
@@ -499,6 +500,9 @@ func (w *Webhooks) Enable(ctx context.Context, id string) (sms.Webhook, error) {
 		}
 	}
 	if err := w.o.DB.Write(e.enableTx); err != nil {
+		return sms.Webhook{}, err
+	}
+	if err := w.store.hurry(e.id, true); err != nil {
 		return sms.Webhook{}, err
 	}
 	e.poke()
