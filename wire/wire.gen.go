@@ -1648,7 +1648,7 @@ type ListEventsParams struct {
 	// Wait How long to wait at most for what is asked for: 0 to 60 seconds.
 	Wait *Wait `form:"wait,omitempty" json:"wait,omitempty"`
 
-	// Types Only events of these types: names such as `message.sent`, or groups such as `message.*`, with commas between them.
+	// Types Only events of these types: names such as `message.sent`, or groups such as `message.*`, with commas between them. One that this version doesn't know is 422.
 	Types *[]string `form:"types,omitempty" json:"types,omitempty"`
 
 	// Heartbeat Of a stream: `comment`, or `event` for scripts in browsers, which see no comments.

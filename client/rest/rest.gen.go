@@ -716,7 +716,7 @@ type ClientInterface interface {
 	// EnableWebhook Enable a webhook again
 	//
 	// Scope: `admin`. The way back of a webhook that was disabled since it answered 410 or failed for three days, or paused; also of one of the configuration.
-	// What it missed is not sent by itself: replay it.
+	// What it missed is not sent by itself: replay it. What waits to be tried again is tried now, also of a webhook that is active: call this once its receiver is mended.
 	//
 	// Corresponds with POST /v1/webhooks/{id}/enable (the `EnableWebhook` operationId).
 	EnableWebhook(ctx context.Context, id WebhookID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2101,7 +2101,7 @@ func (c *Client) ChangeWebhookWithApplicationMergePatchPlusJSONBody(ctx context.
 // EnableWebhook Enable a webhook again
 //
 // Scope: `admin`. The way back of a webhook that was disabled since it answered 410 or failed for three days, or paused; also of one of the configuration.
-// What it missed is not sent by itself: replay it.
+// What it missed is not sent by itself: replay it. What waits to be tried again is tried now, also of a webhook that is active: call this once its receiver is mended.
 //
 // Corresponds with POST /v1/webhooks/{id}/enable (the `EnableWebhook` operationId).
 func (c *Client) EnableWebhook(ctx context.Context, id WebhookID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5361,7 +5361,7 @@ type ClientWithResponsesInterface interface {
 	// EnableWebhookWithResponse Enable a webhook again
 	//
 	// Scope: `admin`. The way back of a webhook that was disabled since it answered 410 or failed for three days, or paused; also of one of the configuration.
-	// What it missed is not sent by itself: replay it.
+	// What it missed is not sent by itself: replay it. What waits to be tried again is tried now, also of a webhook that is active: call this once its receiver is mended.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12837,7 +12837,7 @@ func (c *ClientWithResponses) ChangeWebhookWithApplicationMergePatchPlusJSONBody
 // EnableWebhookWithResponse Enable a webhook again
 //
 // Scope: `admin`. The way back of a webhook that was disabled since it answered 410 or failed for three days, or paused; also of one of the configuration.
-// What it missed is not sent by itself: replay it.
+// What it missed is not sent by itself: replay it. What waits to be tried again is tried now, also of a webhook that is active: call this once its receiver is mended.
 //
 // Returns a wrapper object for the known response body format(s).
 //
