@@ -577,14 +577,14 @@ type ClientInterface interface {
 
 	// CountNumber How much is kept about a number
 	//
-	// Scope: `admin`.
+	// Scope: `admin`. 422 for what is no number, unless something is kept about a sender of that name.
 	//
 	// Corresponds with GET /v1/numbers/{number} (the `CountNumber` operationId).
 	CountNumber(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ExportNumber All that is kept about a number
 	//
-	// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections.
+	// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections; what is no number is 422, unless something is kept about a sender of that name.
 	//
 	// Corresponds with GET /v1/numbers/{number}/export (the `ExportNumber` operationId).
 	ExportNumber(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1792,7 +1792,7 @@ func (c *Client) EraseNumber(ctx context.Context, number string, reqEditors ...R
 
 // CountNumber How much is kept about a number
 //
-// Scope: `admin`.
+// Scope: `admin`. 422 for what is no number, unless something is kept about a sender of that name.
 //
 // Corresponds with GET /v1/numbers/{number} (the `CountNumber` operationId).
 func (c *Client) CountNumber(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1809,7 +1809,7 @@ func (c *Client) CountNumber(ctx context.Context, number string, reqEditors ...R
 
 // ExportNumber All that is kept about a number
 //
-// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections.
+// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections; what is no number is 422, unless something is kept about a sender of that name.
 //
 // Corresponds with GET /v1/numbers/{number}/export (the `ExportNumber` operationId).
 func (c *Client) ExportNumber(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5202,7 +5202,7 @@ type ClientWithResponsesInterface interface {
 
 	// CountNumberWithResponse How much is kept about a number
 	//
-	// Scope: `admin`.
+	// Scope: `admin`. 422 for what is no number, unless something is kept about a sender of that name.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5211,7 +5211,7 @@ type ClientWithResponsesInterface interface {
 
 	// ExportNumberWithResponse All that is kept about a number
 	//
-	// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections.
+	// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections; what is no number is 422, unless something is kept about a sender of that name.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12576,7 +12576,7 @@ func (c *ClientWithResponses) EraseNumberWithResponse(ctx context.Context, numbe
 
 // CountNumberWithResponse How much is kept about a number
 //
-// Scope: `admin`.
+// Scope: `admin`. 422 for what is no number, unless something is kept about a sender of that name.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12591,7 +12591,7 @@ func (c *ClientWithResponses) CountNumberWithResponse(ctx context.Context, numbe
 
 // ExportNumberWithResponse All that is kept about a number
 //
-// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections.
+// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections; what is no number is 422, unless something is kept about a sender of that name.
 //
 // Returns a wrapper object for the known response body format(s).
 //
