@@ -282,6 +282,7 @@ func TestKeysThroughTheAPI(t *testing.T) {
 			b.post("/v1/keys", b.admin, body).problem(invalidFields, fields...)
 		}
 		b.post("/v1/keys/"+made["id"].(string)+"/rotate", b.admin, `{"overlap":-1}`).problem(invalidFields, "overlap")
+		b.post("/v1/keys/"+made["id"].(string)+"/rotate", b.admin, `{"overlap":"8761h"}`).problem(invalidFields, "overlap")
 		if p := b.post("/v1/keys", b.admin, `{"name":"a","scopes":["send"],"rate":0}`).problem(invalidFields, "rate"); p.Errors[0].Detail != "must be a whole number from 1 to 10000000" {
 			t.Errorf("rate %s", p.Errors[0].Detail)
 		}

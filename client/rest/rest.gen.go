@@ -246,7 +246,7 @@ type ClientInterface interface {
 
 	// CreateHookWithBody Make a hook
 	//
-	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
+	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -255,7 +255,7 @@ type ClientInterface interface {
 
 	// CreateHook Make a hook
 	//
-	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
+	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -391,7 +391,7 @@ type ClientInterface interface {
 
 	// RotateKeyWithBody Make a new token in place of a key's
 	//
-	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -400,7 +400,7 @@ type ClientInterface interface {
 
 	// RotateKey Make a new token in place of a key's
 	//
-	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -632,7 +632,7 @@ type ClientInterface interface {
 
 	// RotateCallbackSecretWithBody Make a new secret for callback URLs
 	//
-	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -641,7 +641,7 @@ type ClientInterface interface {
 
 	// RotateCallbackSecret Make a new secret for callback URLs
 	//
-	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -743,7 +743,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecretWithBody Give a webhook a new secret
 	//
-	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -752,7 +752,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecret Give a webhook a new secret
 	//
-	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1081,7 +1081,7 @@ func (c *Client) ListHooks(ctx context.Context, reqEditors ...RequestEditorFn) (
 
 // CreateHookWithBody Make a hook
 //
-// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
+// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1100,7 +1100,7 @@ func (c *Client) CreateHookWithBody(ctx context.Context, contentType string, bod
 
 // CreateHook Make a hook
 //
-// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
+// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1396,7 +1396,7 @@ func (c *Client) LimitKey(ctx context.Context, id KeyID, body LimitKeyJSONReques
 
 // RotateKeyWithBody Make a new token in place of a key's
 //
-// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1415,7 +1415,7 @@ func (c *Client) RotateKeyWithBody(ctx context.Context, id KeyID, contentType st
 
 // RotateKey Make a new token in place of a key's
 //
-// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1917,7 +1917,7 @@ func (c *Client) GetCallbackSecret(ctx context.Context, reqEditors ...RequestEdi
 
 // RotateCallbackSecretWithBody Make a new secret for callback URLs
 //
-// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1936,7 +1936,7 @@ func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, contentType s
 
 // RotateCallbackSecret Make a new secret for callback URLs
 //
-// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2158,7 +2158,7 @@ func (c *Client) ReplayWebhook(ctx context.Context, id WebhookID, body ReplayWeb
 
 // RotateWebhookSecretWithBody Give a webhook a new secret
 //
-// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2177,7 +2177,7 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, id WebhookID, 
 
 // RotateWebhookSecret Give a webhook a new secret
 //
-// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4839,7 +4839,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateHookWithBodyWithResponse Make a hook
 	//
-	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
+	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4848,7 +4848,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateHookWithResponse Make a hook
 	//
-	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
+	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4994,7 +4994,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateKeyWithBodyWithResponse Make a new token in place of a key's
 	//
-	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5003,7 +5003,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateKeyWithResponse Make a new token in place of a key's
 	//
-	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5267,7 +5267,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateCallbackSecretWithBodyWithResponse Make a new secret for callback URLs
 	//
-	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5276,7 +5276,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateCallbackSecretWithResponse Make a new secret for callback URLs
 	//
-	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5390,7 +5390,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithBodyWithResponse Give a webhook a new secret
 	//
-	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5399,7 +5399,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Give a webhook a new secret
 	//
-	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11985,7 +11985,7 @@ func (c *ClientWithResponses) ListHooksWithResponse(ctx context.Context, reqEdit
 
 // CreateHookWithBodyWithResponse Make a hook
 //
-// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
+// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12000,7 +12000,7 @@ func (c *ClientWithResponses) CreateHookWithBodyWithResponse(ctx context.Context
 
 // CreateHookWithResponse Make a hook
 //
-// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap both old tokens end at once.
+// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12242,7 +12242,7 @@ func (c *ClientWithResponses) LimitKeyWithResponse(ctx context.Context, id KeyID
 
 // RotateKeyWithBodyWithResponse Make a new token in place of a key's
 //
-// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12257,7 +12257,7 @@ func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context,
 
 // RotateKeyWithResponse Make a new token in place of a key's
 //
-// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12683,7 +12683,7 @@ func (c *ClientWithResponses) GetCallbackSecretWithResponse(ctx context.Context,
 
 // RotateCallbackSecretWithBodyWithResponse Make a new secret for callback URLs
 //
-// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12698,7 +12698,7 @@ func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx conte
 
 // RotateCallbackSecretWithResponse Make a new secret for callback URLs
 //
-// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12884,7 +12884,7 @@ func (c *ClientWithResponses) ReplayWebhookWithResponse(ctx context.Context, id 
 
 // RotateWebhookSecretWithBodyWithResponse Give a webhook a new secret
 //
-// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12899,7 +12899,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 
 // RotateWebhookSecretWithResponse Give a webhook a new secret
 //
-// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). `overlap: 0` ends the old ones at once.
+// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
