@@ -25,7 +25,7 @@ var (
 	// or that requests may not come from there: who has no token learns nothing.
 	ErrNotFound = fmt.Errorf("no such hook: %w", queue.ErrNotFound)
 	// ErrTooMany means that there is no room for another hook.
-	ErrTooMany = fmt.Errorf("there are %d hooks already: %w", maxHooks, queue.ErrConflict)
+	ErrTooMany = queue.Conflict("there are %d hooks already, the most that are allowed; delete one that is not needed", maxHooks)
 )
 
 // Options are what New needs. DB and Desk must be given.

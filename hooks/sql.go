@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"gatewayd/db"
@@ -106,16 +105,6 @@ func remove(tx *db.Tx, id string, now time.Time) error {
 	return err
 }
 
-// overlapError is a queue.ErrConflict in words.
-type overlapError struct{ until time.Time }
-
-func (e *overlapError) Error() string {
-	return fmt.Sprintf("an overlap is under way until %s: the old token is good until then; rotate again after it, or with overlap 0 to end the old one and the new one at once",
-		e.until.UTC().Format(time.RFC3339))
-}
-
-func (*overlapError) Is(target error) bool { return target == queue.ErrConflict }
-
 // rotate puts a new token in the place of a hook's, which stays good until oldUntil
 // if that is after now.
 func rotate(tx *db.Tx, id string, hash []byte, now, oldUntil time.Time) error {
@@ -132,7 +121,8 @@ func rotate(tx *db.Tx, id string, hash []byte, now, oldUntil time.Time) error {
 			return err
 		}
 		if over > now.UnixMilli() {
-			return &overlapError{time.UnixMilli(over)}
+			return queue.Conflict("an overlap is under way until %s: the old token is good until then; rotate again after it, or with overlap 0 to end the old one and the new one at once",
+				time.UnixMilli(over).UTC().Format(time.RFC3339))
 		}
 	}
 	_, err := tx.Exec(`UPDATE hooks SET old_hash = CASE WHEN ?2 IS NULL THEN NULL ELSE hash END, old_until = ?2, hash = ?3, rotated_at = ?4, updated_at = ?4

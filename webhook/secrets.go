@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatewayd/db"
+	"gatewayd/queue"
 	"gatewayd/sms"
 )
 
@@ -94,7 +95,7 @@ const MaxOverlap = 30 * 24 * time.Hour
 const maxSecrets = 5
 
 // errManyOld is what a rotation is told that would be one too many.
-const errManyOld = refusal("several secrets sign already, as many as are allowed; rotate again once the overlap of one is over, or with overlap 0 to end the old ones at once")
+var errManyOld = queue.Conflict("several secrets sign already, as many as are allowed; rotate again once the overlap of one is over, or with overlap 0 to end the old ones at once")
 
 // rotate puts a new secret in the place of the newest, which signs too for the
 // overlap. So do older ones until their own end: whoever repeats a rotation whose
