@@ -76,6 +76,9 @@ func (a *API) checked(op *operation, next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		if op.body != nil && !(op.optional && r.ContentLength == 0) {
 			var err error
+			if r.ContentLength == 0 && len(r.Header.Values("Content-Type")) == 0 {
+				return wrongMediaType.because("There is no body: send JSON%s. %s", op.sample, withCurl)
+			}
 			if in.raw, err = readBody(c.Response(), r, op.limit, op.media); err != nil {
 				return err
 			}

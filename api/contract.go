@@ -43,6 +43,7 @@ type operation struct {
 	media        []string            // the content types that it may be declared as
 	limit        int64               // of the body's bytes
 	optional     bool                // the body may be missing
+	sample       string              // " such as" one of the document's examples of the body
 	names        []nameRule          // of the body's members
 }
 
@@ -97,6 +98,13 @@ func newOperation(method, path string, item *openapi3.PathItem, op *openapi3.Ope
 			o.body, o.optional = media.Schema, !body.Required
 			o.media = slices.Sorted(maps.Keys(body.Content))
 			o.names = nameRules(media.Schema, nil, nil)
+			for _, name := range slices.Sorted(maps.Keys(media.Examples))[:min(len(media.Examples), 1)] {
+				sample, err := json.Marshal(media.Examples[name].Value.Value)
+				if err != nil {
+					return nil, err
+				}
+				o.sample = " such as " + string(sample)
+			}
 		}
 		if most, ok := body.Extensions["x-max-bytes"].(float64); ok {
 			o.limit = int64(most)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"gatewayd/sms"
 )
 
 const (
@@ -65,7 +67,7 @@ func (q *query) types() func(string) bool {
 	if len(list) == 0 {
 		return nil
 	}
-	exact := map[string]bool{}
+	exact, known := map[string]bool{}, sms.EventTypes()
 	var groups []string
 	for _, t := range list {
 		group, isGroup := strings.CutSuffix(t, "*")
@@ -73,10 +75,16 @@ func (q *query) types() func(string) bool {
 		case t == "*":
 			return nil
 		case isGroup && strings.HasSuffix(group, "."):
+			if !slices.ContainsFunc(known, func(k string) bool { return strings.HasPrefix(k, group) }) {
+				q.wrong("types", "has the group %q, which no event is of; the types are %s", shorten(t), strings.Join(known, ", "))
+			}
 			groups = append(groups, group)
 		case t == "" || isGroup || checkLine(t, 64) != "":
 			q.wrong("types", "has %q, which is neither a type such as message.sent nor a group such as message.*", shorten(t))
 		default:
+			if !slices.Contains(known, t) {
+				q.wrong("types", "has %q, which no event is of; the types are %s", shorten(t), strings.Join(known, ", "))
+			}
 			exact[t] = true
 		}
 	}

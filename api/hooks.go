@@ -38,6 +38,9 @@ type Hooks interface {
 // alerts.
 const maxHookBody = 1 << 20
 
+// maxTokenOverlap is how long a token that was replaced may stay good.
+const maxTokenOverlap = 7 * 24 * time.Hour
+
 // receiveHook is POST /hooks/{token}. The token in the path is
 // the credential.
 func (a *API) receiveHook(c echo.Context) error {
@@ -191,7 +194,15 @@ func (a server) DeleteHook(ctx context.Context, r DeleteHookRequestObject) (Dele
 
 // RotateHook gives a hook a new token.
 func (a server) RotateHook(ctx context.Context, r RotateHookRequestObject) (RotateHookResponseObject, error) {
-	h, token, err := a.o.Hooks.Rotate(ctx, r.ID, time.Duration(or(r.Body.Overlap, 0))*time.Second)
+	var asked *wire.Overlap
+	if r.Body != nil {
+		asked = r.Body.Overlap
+	}
+	overlap, err := overlapOf(asked, 0, maxTokenOverlap)
+	if err != nil {
+		return nil, err
+	}
+	h, token, err := a.o.Hooks.Rotate(ctx, r.ID, overlap)
 	return reply{status: http.StatusOK, v: withToken(h, token)}, err
 }
 

@@ -118,6 +118,17 @@ func TestHooksAreManaged(t *testing.T) {
 	if f.overlap != time.Minute {
 		t.Errorf("overlap %v", f.overlap)
 	}
+	for body, want := range map[string]time.Duration{"": 0, `{}`: 0, `{"overlap":null}`: 0, `{"overlap":"24h"}`: 24 * time.Hour, `{"overlap":604800}`: 168 * time.Hour} {
+		if b.post("/v1/hooks/"+hookID+"/rotate", b.admin, body).want(http.StatusOK); f.overlap != want {
+			t.Errorf("%s: overlap %v", body, f.overlap)
+		}
+	}
+	for _, body := range []string{`{"overlap":604801}`, `{"overlap":"169h"}`, `{"overlap":-1}`, `{"overlap":1.5}`, `{"overlap":true}`, `{"overlap":"soon"}`} {
+		p := b.post("/v1/hooks/"+hookID+"/rotate", b.admin, body).problem(invalidFields, "overlap")
+		if !strings.Contains(p.Detail, "whole seconds") || !strings.Contains(p.Detail, "or a duration") {
+			t.Errorf("%s: %s", body, p.Detail)
+		}
+	}
 	b.ask("DELETE", "/v1/hooks/"+hookID, bearer(b.admin), "").want(http.StatusNoContent)
 	b.ask("GET", "/v1/hooks", bearer(b.send), "").problem(wrongScope)
 	b.post("/v1/hooks", b.admin, `{"preset":"pager","priority":10,"to":"me","max_parts":0,"colour":1}`).problem(invalidFields, "preset", "to", "priority", "max_parts", "colour")

@@ -144,7 +144,14 @@ func TestContentTypesAndSizes(t *testing.T) {
 		"application/vnd.api+json", "json", "multipart/form-data; boundary=x"} {
 		b.ask("POST", "/v1/messages", bearer(b.send).with("Content-Type", media), body).problem(wrongMediaType)
 	}
-	b.ask("POST", "/v1/messages", bearer(b.send).with("Content-Type", ""), "").problem(wrongMediaType)
+	const option = "-H 'Content-Type: application/json'"
+	if p := b.ask("POST", "/v1/messages", bearer(b.send).with("Content-Type", ""), "").problem(wrongMediaType); !strings.Contains(p.Detail, "send JSON such as {") || !strings.Contains(p.Detail, option) {
+		t.Errorf("no body: %s", p.Detail)
+	}
+	form := bearer(b.send).with("Content-Type", "application/x-www-form-urlencoded") // what curl says unless it is told
+	if p := b.ask("POST", "/v1/messages", form, body).problem(wrongMediaType); !strings.Contains(p.Detail, option) {
+		t.Errorf("a form: %s", p.Detail)
+	}
 	b.ask("POST", "/v1/messages", bearer(b.send).with("Content-Type", "application/json"), "").problem(notJSON)
 
 	large := `{"to":"+491701234567","text":"` + strings.Repeat("a", maxMessageBody) + `"}`

@@ -59,13 +59,16 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, media []strin
 	return body, nil
 }
 
+// withCurl is for whoever tries the API out: curl declares a form unless it is told.
+const withCurl = "With curl, add -H 'Content-Type: application/json'."
+
 func checkMediaType(values, allowed []string) error {
 	if len(values) != 1 {
-		return wrongMediaType.because("Exactly one Content-Type is needed: application/json.")
+		return wrongMediaType.because("Exactly one Content-Type is needed: application/json. " + withCurl)
 	}
 	media, params, err := mime.ParseMediaType(values[0])
 	if err != nil || !slices.Contains(allowed, media) {
-		return wrongMediaType.because("The content type is not application/json.")
+		return wrongMediaType.because("The content type is not application/json. " + withCurl)
 	}
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
 		return wrongMediaType.because("JSON is UTF-8; the content type says another charset.")

@@ -7,6 +7,7 @@ import (
 
 	"gatewayd/auth"
 	"gatewayd/sms/number"
+	"gatewayd/wire"
 )
 
 // ListKeys lists the API keys, newest first.
@@ -77,9 +78,13 @@ func (a *API) newKey(token string, key *auth.Key) reply {
 
 // RotateKey makes a new token in place of a key's.
 func (a server) RotateKey(ctx context.Context, r RotateKeyRequestObject) (RotateKeyResponseObject, error) {
-	overlap := auth.DefaultOverlap
-	if r.Body != nil && r.Body.Overlap != nil {
-		overlap = time.Duration(*r.Body.Overlap) * time.Second
+	var asked *wire.Overlap
+	if r.Body != nil {
+		asked = r.Body.Overlap
+	}
+	overlap, err := overlapOf(asked, auth.DefaultOverlap, auth.MaxOverlap)
+	if err != nil {
+		return nil, err
 	}
 	old, err := a.o.Keys.Get(ctx, r.ID)
 	if err != nil {

@@ -95,7 +95,7 @@ func TestDestinationsOfKeyAndGateway(t *testing.T) {
 	token := b.key(auth.Limits{Allow: destinations("DE")})
 	p := b.post("/v1/messages/batch", token, batchOf(german, austrian, german, premium, "112")).
 		problem(invalidFields, "messages[1].to", "messages[3].to", "messages[4].to")
-	for i, want := range []string{"is in AT; this API key sends to DE only", "is a premium-rate number; this gateway does not send to numbers that cost extra", "is an emergency number"} {
+	for i, want := range []string{"is in AT; this API key sends to DE only", "is a premium-rate number; this gateway does not send to numbers that cost extra", "is an emergency number; this gateway sends to one only if allow names that very number"} {
 		if p.Errors[i].Detail != want {
 			t.Errorf("%q, want %q", p.Errors[i].Detail, want)
 		}
@@ -282,6 +282,7 @@ func TestKeysThroughTheAPI(t *testing.T) {
 			b.post("/v1/keys", b.admin, body).problem(invalidFields, fields...)
 		}
 		b.post("/v1/keys/"+made["id"].(string)+"/rotate", b.admin, `{"overlap":-1}`).problem(invalidFields, "overlap")
+		b.post("/v1/keys/"+made["id"].(string)+"/rotate", b.admin, `{"overlap":"8761h"}`).problem(invalidFields, "overlap")
 		if p := b.post("/v1/keys", b.admin, `{"name":"a","scopes":["send"],"rate":0}`).problem(invalidFields, "rate"); p.Errors[0].Detail != "must be a whole number from 1 to 10000000" {
 			t.Errorf("rate %s", p.Errors[0].Detail)
 		}

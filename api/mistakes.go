@@ -145,7 +145,7 @@ func read(e *openapi3.SchemaError, path []string) []mistake {
 	case "nullable":
 		return said(isNull)
 	case "type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum":
-		return []mistake{{path, ofType(s), true}}
+		return []mistake{{path, orMistake(s, ofType(s)), true}}
 	case "minLength":
 		if s.MinLength == 1 {
 			return said("is empty")

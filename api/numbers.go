@@ -13,6 +13,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatewayd/queue"
 	"gatewayd/sms/number"
 )
 
@@ -27,6 +28,21 @@ func (a *API) numberOf(name string) (string, error) {
 		return "", wrong(FieldError{Field: "number", Detail: err.Error()})
 	}
 	return name, nil
+}
+
+// keptOf reads the number in a path and counts what is kept about it. A name that
+// nothing is kept about is a mistake: a misspelt number must not look like one that
+// is unknown here.
+func (a *API) keptOf(ctx context.Context, name string) (string, queue.Kept, error) {
+	n, err := a.numberOf(name)
+	if err != nil {
+		return "", queue.Kept{}, err
+	}
+	k, err := a.o.Queue.CountNumber(ctx, n)
+	if _, noNumber := number.Parse(name, a.o.Region); err == nil && noNumber != nil && k == (queue.Kept{}) {
+		err = wrong(FieldError{Field: "number", Detail: "is no number, and nothing is kept about a sender of this name"})
+	}
+	return n, k, err
 }
 
 // EraseNumber erases everything that is kept about a number.
@@ -63,11 +79,7 @@ func (a *API) hooksWith(ctx context.Context, number string) ([]string, error) {
 
 // CountNumber tells how much is kept about a number.
 func (a server) CountNumber(ctx context.Context, r CountNumberRequestObject) (CountNumberResponseObject, error) {
-	n, err := a.numberOf(r.Number)
-	if err != nil {
-		return nil, err
-	}
-	k, err := a.o.Queue.CountNumber(ctx, n)
+	n, k, err := a.keptOf(ctx, r.Number)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +90,7 @@ func (a server) CountNumber(ctx context.Context, r CountNumberRequestObject) (Co
 // exportNumber is GET /v1/numbers/{number}/export: one JSON document, written as
 // it is read. An error once it has begun cuts it off, which a reader of chunks notices.
 func (a *API) exportNumber(c echo.Context) error {
-	n, err := a.numberOf(param(c, "number"))
+	n, _, err := a.keptOf(c.Request().Context(), param(c, "number"))
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func TestNumbersAreCountedExportedAndErased(t *testing.T) {
 			t.Errorf("after it was erased %s has %s", name, section)
 		}
 	}
-	for _, path := range []string{"/v1/numbers/1", "/v1/numbers/1/export"} {
+	for _, path := range []string{"/v1/numbers/1", "/v1/numbers/1/export", "/v1/numbers/abc", "/v1/numbers/abc/export"} {
 		b.ask("GET", path, bearer(b.admin), "").problem(invalidFields, "number")
 		b.ask("GET", path, bearer(b.read), "").problem(wrongScope)
 	}
@@ -88,4 +88,19 @@ func TestExportThatFails(t *testing.T) {
 	b := newBox(t, settings{})
 	b.queue.OnExport("notes", func(db.Querier, string, []queue.ErasedMessage, func(any) error) error { return errors.New("broken") })
 	b.ask("GET", "/v1/numbers/"+german+"/export", bearer(b.admin), "").problem(storage)
+}
+
+// A company's name can be asked for while something is kept about it; before and
+// after, it is told from a number that is unknown here.
+func TestNameIsNoNumber(t *testing.T) {
+	b := newBox(t, settings{})
+	b.ask("GET", "/v1/numbers/Vodafone", bearer(b.admin), "").problem(invalidFields, "number")
+	b.ask("GET", "/v1/numbers/"+german, bearer(b.admin), "").want(http.StatusOK)
+	b.receives(1, "00040ED0D637396C7EBBCB00006211822100000002E834")
+	b.ask("GET", "/v1/numbers/Vodafone", bearer(b.admin), "").want(http.StatusOK)
+	if a := b.ask("GET", "/v1/numbers/Vodafone/export", bearer(b.admin), "").want(http.StatusOK); !strings.Contains(a.Body.String(), `"hi"`) {
+		t.Errorf("export %s", a.Body)
+	}
+	b.ask("DELETE", "/v1/numbers/Vodafone", bearer(b.admin), "").want(http.StatusOK)
+	b.ask("GET", "/v1/numbers/Vodafone/export", bearer(b.admin), "").problem(invalidFields, "number")
 }

@@ -300,7 +300,9 @@ func TestWaitForEvents(t *testing.T) {
 		if p, _ := page("after=99&wait=40s"); !p.Reset {
 			t.Errorf("%+v", p)
 		}
-		b.get("/v1/events?types=message*").problem(invalidFields, "types")
+		for _, wrong := range []string{"message*", "bogus.type", "message.sent,bogus.type", "bogus.*", "webhook.test"} {
+			b.get("/v1/events?types="+wrong).problem(invalidFields, "types")
+		}
 	})
 }
 

@@ -2724,9 +2724,12 @@ func (sh *strictHandler) RotateHook(ctx echo.Context, id HookID) error {
 		err = ctx.Bind(&body)
 	}
 	if err != nil {
-		return err
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
 	}
-	request.Body = &body
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.RotateHook(ctx.Request().Context(), request.(RotateHookRequestObject))

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -150,7 +151,7 @@ func (a server) TestWebhook(ctx context.Context, r TestWebhookRequestObject) (Te
 
 // RotateWebhookSecret gives a webhook a new secret.
 func (a server) RotateWebhookSecret(ctx context.Context, r RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error) {
-	overlap, err := overlapOf(r.Body)
+	overlap, err := rotationOf(r.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +180,7 @@ func (a server) GetCallbackSecret(ctx context.Context, _ GetCallbackSecretReques
 
 // RotateCallbackSecret makes a new secret for callback URLs.
 func (a server) RotateCallbackSecret(ctx context.Context, r RotateCallbackSecretRequestObject) (RotateCallbackSecretResponseObject, error) {
-	overlap, err := overlapOf(r.Body)
+	overlap, err := rotationOf(r.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -188,14 +189,33 @@ func (a server) RotateCallbackSecret(ctx context.Context, r RotateCallbackSecret
 	})
 }
 
-// overlapOf is how long the old secret goes on signing; the body may be missing.
-func overlapOf(b *wire.SecretRotation) (time.Duration, error) {
-	if b == nil || b.Overlap == nil {
+// rotationOf is the overlap that a secret's rotation asks for; the body may be missing.
+func rotationOf(b *wire.SecretRotation) (time.Duration, error) {
+	if b == nil {
 		return defaultOverlap, nil
 	}
-	d, err := time.ParseDuration(*b.Overlap)
-	if err != nil || d < 0 || d > maxOverlap {
-		return 0, wrong(FieldError{Field: "overlap", Detail: "must be a duration from 0s to 720h, such as 24h or 90m"})
+	return overlapOf(b.Overlap, defaultOverlap, maxOverlap)
+}
+
+// overlapOf reads how long what is replaced stays good: whole seconds or a duration.
+func overlapOf(v *wire.Overlap, otherwise, most time.Duration) (time.Duration, error) {
+	if v == nil || *v == nil {
+		return otherwise, nil
+	}
+	d := time.Duration(-1)
+	switch v := (*v).(type) {
+	case float64:
+		if v <= most.Seconds() {
+			d = time.Duration(v) * time.Second
+		}
+	case string:
+		if parsed, err := time.ParseDuration(v); err == nil && parsed <= most {
+			d = parsed
+		}
+	}
+	if d < 0 {
+		return 0, wrong(FieldError{Field: "overlap", Detail: fmt.Sprintf("must be whole seconds from 0 to %.0f, or a duration from 0s to %.0fh such as 24h or 90m",
+			most.Seconds(), most.Hours())})
 	}
 	return d, nil
 }

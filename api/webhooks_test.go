@@ -134,14 +134,14 @@ func TestWebhooksAreTestedRotatedAndReplayed(t *testing.T) {
 		}
 		b.ask("POST", "/v1/webhooks/whk_2/"+what, admin, "").problem(notFound)
 	}
-	for body, want := range map[string]time.Duration{"": 24 * time.Hour, "{}": 24 * time.Hour, `{"overlap":"90m"}`: 90 * time.Minute, `{"overlap":"0s"}`: 0} {
+	for body, want := range map[string]time.Duration{"": 24 * time.Hour, "{}": 24 * time.Hour, `{"overlap":"90m"}`: 90 * time.Minute, `{"overlap":"0s"}`: 0, `{"overlap":0}`: 0, `{"overlap":3600}`: time.Hour} {
 		for _, path := range []string{"/v1/webhooks/whk_1/rotate-secret", "/v1/webhooks/callback-secret/rotate"} {
 			if b.ask("POST", path, admin, body).want(http.StatusOK); f.overlap != want {
 				t.Errorf("%s %s: %s", path, body, f.overlap)
 			}
 		}
 	}
-	for body, field := range map[string]string{`{"overlap":"721h"}`: "overlap", `{"overlap":"-1h"}`: "overlap", `{"overlap":7}`: "overlap", `{"overlap":"soon"}`: "overlap", `{"over":"1h"}`: "over"} {
+	for body, field := range map[string]string{`{"overlap":"721h"}`: "overlap", `{"overlap":"-1h"}`: "overlap", `{"overlap":2592001}`: "overlap", `{"overlap":7.5}`: "overlap", `{"overlap":"soon"}`: "overlap", `{"over":"1h"}`: "over"} {
 		b.ask("POST", "/v1/webhooks/whk_1/rotate-secret", admin, body).problem(invalidFields, field)
 	}
 	b.ask("GET", "/v1/webhooks/callback-secret", admin, "").want(http.StatusOK)

@@ -73,15 +73,23 @@ type LimitError struct {
 func (e *LimitError) RetryAfter() time.Duration { return e.Wait }
 
 func (e *LimitError) Error() string {
+	again := "; try again in " + (e.Wait + time.Second - 1).Truncate(time.Second).String() // too early, it would be refused again
 	switch {
 	case e.Limit == PerMinute:
-		return fmt.Sprintf("this key may send %d messages a minute, up to %d of them at once, and has sent too many just now", e.Most, e.Burst)
+		return fmt.Sprintf("this key may send %s a minute, up to %d of them at once, and has sent too many just now%s", messages(e.Most), e.Burst, again)
 	case e.Asked > e.Most:
-		return fmt.Sprintf("this key may send %d messages a day, and these are %d", e.Most, e.Asked)
+		return fmt.Sprintf("this key may send %s a day, and these are %d", messages(e.Most), e.Asked)
 	case e.Left > 0:
-		return fmt.Sprintf("this key may send %d messages a day; %d of today's are left, and these are %d", e.Most, e.Left, e.Asked)
+		return fmt.Sprintf("this key may send %s a day; %d of today's are left, and these are %d%s", messages(e.Most), e.Left, e.Asked, again)
 	}
-	return fmt.Sprintf("this key may send %d messages a day, and today's are used up", e.Most)
+	return fmt.Sprintf("this key may send %s a day, and today's are used up%s", messages(e.Most), again)
+}
+
+func messages(n int) string {
+	if n == 1 {
+		return "1 message"
+	}
+	return fmt.Sprintf("%d messages", n)
 }
 
 // Use is what is left to a key.

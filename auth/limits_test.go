@@ -294,3 +294,16 @@ func TestRotatingTheOlderKeyAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestLimitsSayWhenToComeAgain(t *testing.T) {
+	for want, e := range map[string]LimitError{
+		"this key may send 1 message a minute, up to 1 of them at once, and has sent too many just now; try again in 1m0s": {Limit: PerMinute, Most: 1, Burst: 1, Asked: 1, Wait: time.Minute - 1},
+		"this key may send 5 messages a day, and today's are used up; try again in 1h0m2s":                                 {Limit: PerDay, Most: 5, Asked: 1, Wait: time.Hour + 1500*time.Millisecond},
+		"this key may send 5 messages a day; 2 of today's are left, and these are 3; try again in 1h0m0s":                  {Limit: PerDay, Most: 5, Left: 2, Asked: 3, Wait: time.Hour},
+		"this key may send 5 messages a day, and these are 6":                                                              {Limit: PerDay, Most: 5, Left: 5, Asked: 6, Wait: time.Hour},
+	} {
+		if got := e.Error(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

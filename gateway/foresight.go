@@ -219,11 +219,19 @@ func (s foresight) outlook(modems []pacer, work workload, m question, now time.T
 // reasons says in words what an outlook is based on.
 func reasons(m question, ahead int, last pacer, now time.Time) (all []string) {
 	if ahead > 0 {
-		all = append(all, fmt.Sprintf("about %d parts go before it", ahead))
+		before := "about 1 part goes before it"
+		if ahead > 1 {
+			before = fmt.Sprintf("about %d parts go before it", ahead)
+		}
+		all = append(all, before)
 	}
 	all = append(all, fmt.Sprintf("a part takes %s about %.1f seconds", last.name, last.air.Seconds()))
 	if l := last.limits; l.PerMinute > 0 {
-		all = append(all, fmt.Sprintf("its SIM may send %d parts a minute", l.PerMinute))
+		most := "1 part"
+		if l.PerMinute > 1 {
+			most = fmt.Sprintf("%d parts", l.PerMinute)
+		}
+		all = append(all, fmt.Sprintf("its SIM may send %s a minute", most))
 	}
 	if last.limits.walls() {
 		all = append(all, "its SIM has limits of the day or the month")

@@ -25,7 +25,7 @@ var (
 	// or that requests may not come from there: who has no token learns nothing.
 	ErrNotFound = fmt.Errorf("no such hook: %w", queue.ErrNotFound)
 	// ErrTooMany means that there is no room for another hook.
-	ErrTooMany = fmt.Errorf("there are %d hooks already: %w", maxHooks, queue.ErrConflict)
+	ErrTooMany = queue.Conflict("there are %d hooks already, the most that are allowed; delete one that is not needed", maxHooks)
 )
 
 // Options are what New needs. DB and Desk must be given.
@@ -134,7 +134,8 @@ func (h *Hooks) Delete(_ context.Context, id string) error {
 }
 
 // Rotate gives a hook a new token. The old one stays good for a while, so that
-// its senders can be changed one by one.
+// its senders can be changed one by one; another rotation with an overlap is a
+// queue.ErrConflict meanwhile.
 func (h *Hooks) Rotate(_ context.Context, id string, overlap time.Duration) (hook sms.Hook, token string, err error) {
 	secret, now := random(secretLength), h.o.Now()
 	err = h.o.DB.Write(func(tx *db.Tx) error {

@@ -59,9 +59,14 @@ func (l *rates) take(id string, most, messages int, cost float64) error {
 	defer l.mu.Unlock()
 	r := l.now(id, most)
 	if lacks := float64(min(messages, most)) - r.left; lacks > 0 {
-		wait := time.Duration(lacks * float64(time.Minute) / float64(most))
-		return &sms.HookError{Refusal: sms.HookTooFast, Wait: max(wait, 1),
-			Detail: fmt.Sprintf("this hook may make %d messages a minute, and has made too many just now; max_per_minute sets it", most)}
+		wait := max(time.Duration(lacks*float64(time.Minute)/float64(most)), 1)
+		grant := fmt.Sprintf("%d messages", most)
+		if most == 1 {
+			grant = "1 message"
+		}
+		return &sms.HookError{Refusal: sms.HookTooFast, Wait: wait,
+			Detail: fmt.Sprintf("this hook may make %s a minute, and has made too many just now; try again in %s; max_per_minute sets it",
+				grant, (wait + time.Second - 1).Truncate(time.Second))}
 	}
 	r.left -= cost
 	return nil

@@ -26,6 +26,9 @@ func wantTooFast(t *testing.T, err error, wait time.Duration) {
 	if !errors.As(err, &e) || e.Refusal != sms.HookTooFast || e.Wait != wait {
 		t.Errorf("got %+v (%v), want that it is too fast, and a wait of %v", e, err, wait)
 	}
+	if again := "try again in " + wait.Round(time.Second).String(); !strings.Contains(err.Error(), again) {
+		t.Errorf("%q does not say %q", err, again)
+	}
 }
 
 // What a hook makes is counted in the commit that takes it: all its requests share

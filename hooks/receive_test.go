@@ -48,6 +48,12 @@ func TestTokenIsTheCredential(t *testing.T) {
 	}
 	r.told(token, "", "hi")
 	r.told(newer, "", "hi")
+	// Repeated because its answer got lost, a rotation cuts off nobody.
+	if _, _, err := r.Rotate(ctx, h.ID, time.Hour); !errors.Is(err, queue.ErrConflict) || !strings.Contains(err.Error(), again.OldUntil.Format(time.RFC3339)) {
+		t.Errorf("within the overlap: %v", err)
+	}
+	r.told(token, "", "hi")
+	r.told(newer, "", "hi")
 	r.now = r.now.Add(time.Minute)
 	refused(token)
 	newest := newer

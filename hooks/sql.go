@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatewayd/db"
+	"gatewayd/queue"
 	"gatewayd/sms"
 )
 
@@ -104,10 +105,25 @@ func remove(tx *db.Tx, id string, now time.Time) error {
 	return err
 }
 
+// rotate puts a new token in the place of a hook's, which stays good until oldUntil
+// if that is after now.
 func rotate(tx *db.Tx, id string, hash []byte, now, oldUntil time.Time) error {
 	var until any
 	if oldUntil.After(now) {
 		until = oldUntil.UnixMilli()
+	}
+	if until != nil {
+		// There is room for one old token, and a sender may have it: a rotation that is
+		// repeated because its answer got lost must not cut that off.
+		var over int64
+		err := tx.QueryRow(`SELECT coalesce(max(old_until), 0) FROM hooks WHERE id = ? AND deleted_at IS NULL`, id).Scan(&over)
+		if err != nil {
+			return err
+		}
+		if over > now.UnixMilli() {
+			return queue.Conflict("an overlap is under way until %s: the old token is good until then; rotate again after it, or with overlap 0 to end the old one and the new one at once",
+				time.UnixMilli(over).UTC().Format(time.RFC3339))
+		}
 	}
 	_, err := tx.Exec(`UPDATE hooks SET old_hash = CASE WHEN ?2 IS NULL THEN NULL ELSE hash END, old_until = ?2, hash = ?3, rotated_at = ?4, updated_at = ?4
 		WHERE id = ?1 AND deleted_at IS NULL`, id, until, hash, now.UnixMilli())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -30,7 +29,7 @@ func (q *Queue) Cancel(ctx context.Context, id string) (*sms.Message, error) {
 			return err
 		}
 		if started > 0 || r.PossibleDuplicate || !r.Status.CanBecome(sms.Canceled) {
-			return fmt.Errorf("message %s is %s and was handed to a modem: %w", id, r.Status, ErrConflict)
+			return Conflict("message %s is %s and was handed to a modem", id, r.Status)
 		}
 		if err := q.step(tx, r, sms.Canceled, q.o.Now()); err != nil {
 			return err
@@ -55,7 +54,7 @@ func (q *Queue) Redact(ctx context.Context, id string) (*sms.Message, error) {
 		}
 		switch r.Status {
 		case sms.Scheduled, sms.Queued, sms.Sending, sms.Unconfirmed:
-			return fmt.Errorf("message %s is %s, its text is still needed; cancel it first: %w", id, r.Status, ErrConflict)
+			return Conflict("message %s is %s, its text is still needed; cancel it first", id, r.Status)
 		}
 		r.Text, r.Data, r.Redacted = "", nil, true
 		r.Push, r.MMS, r.Waiting = nil, nil, nil
@@ -129,8 +128,11 @@ func (q *Queue) eraseMessages(tx *db.Tx, of string, now time.Time) (int64, error
 	if err != nil {
 		return 0, err
 	}
-	if busy > 0 {
-		return 0, fmt.Errorf("%d messages to this number are with a modem; try again in a few minutes: %w", busy, ErrConflict)
+	switch {
+	case busy == 1:
+		return 0, Conflict("a message to this number is with a modem; try again in a few minutes")
+	case busy > 1:
+		return 0, Conflict("%d messages to this number are with a modem; try again in a few minutes", busy)
 	}
 	found, err := collect(tx, `SELECT `+recordColumns+` FROM messages m WHERE m.number = ? ORDER BY m.row LIMIT ?`, of, slice)
 	if err != nil {

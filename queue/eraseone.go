@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"fmt"
 
 	"gatewayd/db"
 	"gatewayd/sms"
@@ -18,7 +17,7 @@ func (q *Queue) EraseMessage(ctx context.Context, id string) error {
 		}
 		switch r.Status {
 		case sms.Scheduled, sms.Queued, sms.Sending, sms.Unconfirmed:
-			return fmt.Errorf("message %s is %s; cancel it first, or wait until it is over: %w", id, r.Status, ErrConflict)
+			return Conflict("message %s is %s; cancel it first, or wait until it is over", id, r.Status)
 		}
 		if err := q.eraseJoined(tx, r.number(), r); err != nil {
 			return err

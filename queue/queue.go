@@ -62,6 +62,16 @@ type Options struct {
 	Log   *slog.Logger
 }
 
+// conflictError is an ErrConflict in words of its own.
+type conflictError string
+
+// Conflict makes an ErrConflict that says what stands in the way, and what to do.
+func Conflict(format string, args ...any) error { return conflictError(fmt.Sprintf(format, args...)) }
+
+func (e conflictError) Error() string { return string(e) }
+
+func (conflictError) Is(target error) bool { return target == ErrConflict }
+
 func (o *Options) defaults() {
 	orInt := func(v *int, d int) {
 		if *v <= 0 {

@@ -270,7 +270,7 @@ func TestErase(t *testing.T) {
 		t.Fatalf("redacting a waiting message: %v", err)
 	}
 	b.begin(m, 1)
-	if _, err := b.q.EraseNumber(ctx, number); !errors.Is(err, queue.ErrConflict) {
+	if _, err := b.q.EraseNumber(ctx, number); !errors.Is(err, queue.ErrConflict) || err.Error() != "a message to this number is with a modem; try again in a few minutes" {
 		t.Fatalf("erasing a number in a modem's hand: %v", err)
 	}
 	b.advance(&queue.Verdict{Row: m.Row, Part: 1, Fate: queue.PartConfirmed, MR: 1}, nil)

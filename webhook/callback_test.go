@@ -216,14 +216,18 @@ func TestCallbackSecretRotates(t *testing.T) {
 		if err != nil || fresh.Secret == old.Secret || fresh.OldUntil == nil {
 			t.Fatalf("%+v, %v", fresh, err)
 		}
-		r.secrets["shop.example"] = fresh.Secret + " " + old.Secret
+		repeated, err := r.w.RotateCallbackSecret(ctx, time.Hour) // its answer got lost
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.secrets["shop.example"] = repeated.Secret + " " + fresh.Secret + " " + old.Secret
 		r.callback(alice, "0", "https://shop.example/")
 		synctest.Wait()
 		r.restart()
 		r.callback(alice, "1", "https://shop.example/")
 		synctest.Wait()
 		settleDown(time.Hour)
-		r.secrets["shop.example"] = fresh.Secret
+		r.secrets["shop.example"] = repeated.Secret
 		r.callback(alice, "2", "https://shop.example/")
 		synctest.Wait()
 		r.wantInOrder("shop.example", alice, 3)

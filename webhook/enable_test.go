@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -70,6 +71,39 @@ func TestNothingIsLostWhileItIsEnabled(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Whoever has mended the receiver of an endpoint that is on need not wait for what
+// waits out a backoff, or a pause that the receiver asked for.
+func TestEnableHurriesWhatWaits(t *testing.T) {
+	for _, status := range []int{0, http.StatusUnauthorized, http.StatusServiceUnavailable} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			inBubble(t, nil, func(r *rig) {
+				h := r.make("app", nil)
+				r.setAnswer(func(*http.Request, arrival) (int, http.Header) { return status, http.Header{"Retry-After": {"600"}} })
+				r.submitMany(alice, 0, 2)
+				for range refusalsAllowed + 1 { // tries that somebody asks for use up none of its own
+					if _, err := r.w.Enable(context.Background(), h.ID); err != nil {
+						t.Fatal(err)
+					}
+					settleDown(time.Second)
+				}
+				r.always(http.StatusOK)
+				before := len(r.got(nil))
+				settleDown(time.Second)
+				if n := len(r.got(nil)); n != before {
+					t.Fatalf("%d came by themselves", n-before)
+				}
+				if _, err := r.w.Enable(context.Background(), h.ID); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if told := texts(r.got(nil)[before:]); !slices.Equal(told, []string{"0", "1"}) {
+					t.Errorf("told %q", told)
+				}
+			})
+		})
+	}
 }
 
 // faulty is a format that panics.

@@ -236,7 +236,7 @@ func (e *endpoint) round(ctx, attempts context.Context) (wait time.Duration, idl
 	}
 	if e.back.Swap(false) {
 		e.ready = nil
-		if err := e.w.store.hurry(e.id); err != nil {
+		if err := e.w.store.hurry(e.id, false); err != nil {
 			return 0, false, err
 		}
 	}

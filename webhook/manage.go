@@ -195,18 +195,11 @@ func (f Match) show() sms.WebhookMatch {
 	return sms.WebhookMatch{Modem: orNil(f.Modem), To: orNil(f.To), FromPrefix: orNil(f.FromPrefix), Keyword: orNil(f.Keyword)}
 }
 
-// refusal is a queue.ErrConflict in words.
-type refusal string
-
-func (r refusal) Error() string { return string(r) }
-
-func (refusal) Is(target error) bool { return target == queue.ErrConflict }
-
 // Why an endpoint is left as it is.
-const (
-	errReadOnly = refusal("the webhook stands in the configuration file; change it there and restart")
-	errOff      = refusal("the webhook is disabled or paused; enable it first")
-	errPaused   = refusal("its webhook is paused; enable that first")
+var (
+	errReadOnly = queue.Conflict("the webhook stands in the configuration file; change it there and restart")
+	errOff      = queue.Conflict("the webhook is disabled or paused; enable it first")
+	errPaused   = queue.Conflict("its webhook is paused; enable that first")
 )
 
 // changeable finds an endpoint that the API may change.
@@ -486,7 +479,8 @@ func (s *store) dropAll(endpoint int64, words string) (more bool, err error) {
 }
 
 // Enable is the way back of an endpoint that was disabled by itself, or paused;
-// what it missed can be replayed.
+// what it missed can be replayed. What waits out a backoff is due now: whoever
+// enables an endpoint that is on has mended its receiver.
 func (w *Webhooks) Enable(ctx context.Context, id string) (sms.Webhook, error) {
 	e := w.named(id)
 	if e == nil {
@@ -499,6 +493,9 @@ func (w *Webhooks) Enable(ctx context.Context, id string) (sms.Webhook, error) {
 		}
 	}
 	if err := w.o.DB.Write(e.enableTx); err != nil {
+		return sms.Webhook{}, err
+	}
+	if err := w.store.hurry(e.id, true); err != nil {
 		return sms.Webhook{}, err
 	}
 	e.poke()

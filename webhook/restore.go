@@ -128,7 +128,7 @@ func (w *Webhooks) SettleHeld(ctx context.Context, release bool) error {
 		}
 		if errors.Is(err, errPaused) { // it can be replayed once that is enabled
 			err = w.o.DB.Write(func(tx *db.Tx) error {
-				_, err := tx.Exec(`UPDATE webhook_deliveries SET last_error = ? WHERE row = ?`, string(errPaused), from)
+				_, err := tx.Exec(`UPDATE webhook_deliveries SET last_error = ? WHERE row = ?`, errPaused.Error(), from)
 				return err
 			})
 			if err != nil {

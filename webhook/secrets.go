@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatewayd/db"
+	"gatewayd/queue"
 	"gatewayd/sms"
 )
 
@@ -90,24 +91,40 @@ func (w *Webhooks) loadSecrets(endpoint int64) (all secrets, err error) {
 // MaxOverlap is how long an old secret may go on signing.
 const MaxOverlap = 30 * 24 * time.Hour
 
+// maxSecrets bounds how many sign one post.
+const maxSecrets = 5
+
+// errManyOld is what a rotation is told that would be one too many.
+var errManyOld = queue.Conflict("several secrets sign already, as many as are allowed; rotate again once the overlap of one is over, or with overlap 0 to end the old ones at once")
+
 // rotate puts a new secret in the place of the newest, which signs too for the
-// overlap; older ones go. It returns what is there then.
+// overlap. So do older ones until their own end: whoever repeats a rotation whose
+// answer got lost must not cut off a receiver that has the secret of before. With no
+// overlap all of them go. It returns what is there then.
 func rotate(tx *db.Tx, endpoint int64, now time.Time, all secrets, text string, overlap time.Duration) (secrets, error) {
 	keys, err := parseSecrets(text)
 	if err != nil {
 		return nil, err
 	}
 	next := secrets{{text: text, key: keys[0]}}
-	if _, err := tx.Exec(`DELETE FROM webhook_secrets WHERE endpoint = ? AND (until IS NOT NULL OR ?)`, endpoint, overlap <= 0); err != nil {
+	if overlap > 0 {
+		for _, s := range all {
+			if s.until.IsZero() {
+				s.until = moment(ms(now.Add(overlap)))
+			}
+			if now.Before(s.until) {
+				next = append(next, s)
+			}
+		}
+	}
+	if len(next) > maxSecrets {
+		return nil, errManyOld
+	}
+	if _, err := tx.Exec(`DELETE FROM webhook_secrets WHERE endpoint = ? AND (until <= ? OR ?)`, endpoint, ms(now), overlap <= 0); err != nil {
 		return nil, err
 	}
-	if len(all) > 0 && overlap > 0 {
-		old := all[0]
-		old.until = moment(ms(now.Add(overlap)))
-		if _, err := tx.Exec(`UPDATE webhook_secrets SET until = ? WHERE endpoint = ?`, ms(old.until), endpoint); err != nil {
-			return nil, err
-		}
-		next = append(next, old)
+	if _, err := tx.Exec(`UPDATE webhook_secrets SET until = ? WHERE endpoint = ? AND until IS NULL`, ms(now.Add(overlap)), endpoint); err != nil {
+		return nil, err
 	}
 	_, err = tx.Exec(`INSERT INTO webhook_secrets (endpoint, secret) VALUES (?, ?)`, endpoint, text)
 	return next, err

@@ -384,12 +384,14 @@ func (s *store) failPending(endpoint int64, words string) (more bool, err error)
 	return more, err
 }
 
-// hurry makes the heads that wait out a backoff due now: their endpoint is back.
-func (s *store) hurry(endpoint int64) error {
+// hurry makes the heads that wait out a backoff due now: their endpoint is back. What
+// it refused waits on, unless somebody says that it is mended: then that has all of its
+// tries again.
+func (s *store) hurry(endpoint int64, mended bool) error {
 	for n := int64(slice); n == slice; {
 		err := s.db.Write(func(tx *db.Tx) (err error) {
-			n, err = tx.Exec(`UPDATE webhook_deliveries SET next_at = ?1 WHERE row IN (SELECT row FROM webhook_deliveries
-				WHERE endpoint = ?2 AND head = 1 AND next_at > ?1 AND refusals = 0 LIMIT ?3)`, ms(s.now()), endpoint, slice)
+			n, err = tx.Exec(`UPDATE webhook_deliveries SET next_at = ?1, refusals = 0 WHERE row IN (SELECT row FROM webhook_deliveries
+				WHERE endpoint = ?2 AND head = 1 AND next_at > ?1 AND (refusals = 0 OR ?3) LIMIT ?4)`, ms(s.now()), endpoint, mended, slice)
 			return err
 		})
 		if err != nil {

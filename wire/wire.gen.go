@@ -1271,6 +1271,11 @@ type NewWebhookMatch struct {
 // NextCursor Give it as cursor for the next page; null at the end.
 type NextCursor = string
 
+// Overlap For how long what was there before stays good: whole seconds, or a duration such as 24h or 90m. 0: it ends at once.
+//
+// Examples: 3600, 24h
+type Overlap = any
+
 // PDU defines model for PDU.
 type PDU struct {
 	Index *int   `json:"index"`
@@ -1370,8 +1375,10 @@ type Ring struct {
 
 // SecretRotation defines model for SecretRotation.
 type SecretRotation struct {
-	// Overlap How long the old secret signs too: a duration from 0s to 720h, such as 24h or 90m.
-	Overlap *string `json:"overlap,omitempty"`
+	// Overlap For how long what was there before stays good: whole seconds, or a duration such as 24h or 90m. 0: it ends at once.
+	//
+	// Examples: 3600, 24h
+	Overlap *Overlap `json:"overlap,omitempty"`
 }
 
 // Status defines model for Status.
@@ -1648,7 +1655,7 @@ type ListEventsParams struct {
 	// Wait How long to wait at most for what is asked for: 0 to 60 seconds.
 	Wait *Wait `form:"wait,omitempty" json:"wait,omitempty"`
 
-	// Types Only events of these types: names such as `message.sent`, or groups such as `message.*`, with commas between them.
+	// Types Only events of these types: names such as `message.sent`, or groups such as `message.*`, with commas between them. One that this version doesn't know is 422.
 	Types *[]string `form:"types,omitempty" json:"types,omitempty"`
 
 	// Heartbeat Of a stream: `comment`, or `event` for scripts in browsers, which see no comments.
@@ -1663,8 +1670,10 @@ type ListEventsParamsHeartbeat string
 
 // RotateHookJSONBody defines parameters for RotateHook.
 type RotateHookJSONBody struct {
-	// Overlap Seconds for which the old token stays good.
-	Overlap *int `json:"overlap,omitempty"`
+	// Overlap For how long what was there before stays good: whole seconds, or a duration such as 24h or 90m. 0: it ends at once.
+	//
+	// Examples: 3600, 24h
+	Overlap *Overlap `json:"overlap,omitempty"`
 }
 
 // GetOwnKey200JSONResponseBodyScopes defines parameters for GetOwnKey.
@@ -1688,8 +1697,10 @@ type LimitKeyJSONBody struct {
 
 // RotateKeyJSONBody defines parameters for RotateKey.
 type RotateKeyJSONBody struct {
-	// Overlap For how many seconds the old key goes on. 0: it ends at once.
-	Overlap *int `json:"overlap,omitempty"`
+	// Overlap For how long what was there before stays good: whole seconds, or a duration such as 24h or 90m. 0: it ends at once.
+	//
+	// Examples: 3600, 24h
+	Overlap *Overlap `json:"overlap,omitempty"`
 }
 
 // ListMessagesParams defines parameters for ListMessages.

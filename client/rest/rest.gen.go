@@ -246,7 +246,7 @@ type ClientInterface interface {
 
 	// CreateHookWithBody Make a hook
 	//
-	// Scope: `admin`. The answer has the token, which nobody can read again.
+	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -255,7 +255,7 @@ type ClientInterface interface {
 
 	// CreateHook Make a hook
 	//
-	// Scope: `admin`. The answer has the token, which nobody can read again.
+	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -391,7 +391,7 @@ type ClientInterface interface {
 
 	// RotateKeyWithBody Make a new token in place of a key's
 	//
-	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -400,7 +400,7 @@ type ClientInterface interface {
 
 	// RotateKey Make a new token in place of a key's
 	//
-	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -577,14 +577,14 @@ type ClientInterface interface {
 
 	// CountNumber How much is kept about a number
 	//
-	// Scope: `admin`.
+	// Scope: `admin`. 422 for what is no number, unless something is kept about a sender of that name.
 	//
 	// Corresponds with GET /v1/numbers/{number} (the `CountNumber` operationId).
 	CountNumber(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ExportNumber All that is kept about a number
 	//
-	// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections.
+	// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections; what is no number is 422, unless something is kept about a sender of that name.
 	//
 	// Corresponds with GET /v1/numbers/{number}/export (the `ExportNumber` operationId).
 	ExportNumber(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -632,7 +632,7 @@ type ClientInterface interface {
 
 	// RotateCallbackSecretWithBody Make a new secret for callback URLs
 	//
-	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -641,7 +641,7 @@ type ClientInterface interface {
 
 	// RotateCallbackSecret Make a new secret for callback URLs
 	//
-	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -716,7 +716,7 @@ type ClientInterface interface {
 	// EnableWebhook Enable a webhook again
 	//
 	// Scope: `admin`. The way back of a webhook that was disabled since it answered 410 or failed for three days, or paused; also of one of the configuration.
-	// What it missed is not sent by itself: replay it.
+	// What it missed is not sent by itself: replay it. What waits to be tried again is tried now, also of a webhook that is active: call this once its receiver is mended.
 	//
 	// Corresponds with POST /v1/webhooks/{id}/enable (the `EnableWebhook` operationId).
 	EnableWebhook(ctx context.Context, id WebhookID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -743,7 +743,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecretWithBody Give a webhook a new secret
 	//
-	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -752,7 +752,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecret Give a webhook a new secret
 	//
-	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1081,7 +1081,7 @@ func (c *Client) ListHooks(ctx context.Context, reqEditors ...RequestEditorFn) (
 
 // CreateHookWithBody Make a hook
 //
-// Scope: `admin`. The answer has the token, which nobody can read again.
+// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1100,7 +1100,7 @@ func (c *Client) CreateHookWithBody(ctx context.Context, contentType string, bod
 
 // CreateHook Make a hook
 //
-// Scope: `admin`. The answer has the token, which nobody can read again.
+// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1396,7 +1396,7 @@ func (c *Client) LimitKey(ctx context.Context, id KeyID, body LimitKeyJSONReques
 
 // RotateKeyWithBody Make a new token in place of a key's
 //
-// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1415,7 +1415,7 @@ func (c *Client) RotateKeyWithBody(ctx context.Context, id KeyID, contentType st
 
 // RotateKey Make a new token in place of a key's
 //
-// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1792,7 +1792,7 @@ func (c *Client) EraseNumber(ctx context.Context, number string, reqEditors ...R
 
 // CountNumber How much is kept about a number
 //
-// Scope: `admin`.
+// Scope: `admin`. 422 for what is no number, unless something is kept about a sender of that name.
 //
 // Corresponds with GET /v1/numbers/{number} (the `CountNumber` operationId).
 func (c *Client) CountNumber(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1809,7 +1809,7 @@ func (c *Client) CountNumber(ctx context.Context, number string, reqEditors ...R
 
 // ExportNumber All that is kept about a number
 //
-// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections.
+// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections; what is no number is 422, unless something is kept about a sender of that name.
 //
 // Corresponds with GET /v1/numbers/{number}/export (the `ExportNumber` operationId).
 func (c *Client) ExportNumber(ctx context.Context, number string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1917,7 +1917,7 @@ func (c *Client) GetCallbackSecret(ctx context.Context, reqEditors ...RequestEdi
 
 // RotateCallbackSecretWithBody Make a new secret for callback URLs
 //
-// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1936,7 +1936,7 @@ func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, contentType s
 
 // RotateCallbackSecret Make a new secret for callback URLs
 //
-// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2101,7 +2101,7 @@ func (c *Client) ChangeWebhookWithApplicationMergePatchPlusJSONBody(ctx context.
 // EnableWebhook Enable a webhook again
 //
 // Scope: `admin`. The way back of a webhook that was disabled since it answered 410 or failed for three days, or paused; also of one of the configuration.
-// What it missed is not sent by itself: replay it.
+// What it missed is not sent by itself: replay it. What waits to be tried again is tried now, also of a webhook that is active: call this once its receiver is mended.
 //
 // Corresponds with POST /v1/webhooks/{id}/enable (the `EnableWebhook` operationId).
 func (c *Client) EnableWebhook(ctx context.Context, id WebhookID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2158,7 +2158,7 @@ func (c *Client) ReplayWebhook(ctx context.Context, id WebhookID, body ReplayWeb
 
 // RotateWebhookSecretWithBody Give a webhook a new secret
 //
-// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2177,7 +2177,7 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, id WebhookID, 
 
 // RotateWebhookSecret Give a webhook a new secret
 //
-// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4839,7 +4839,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateHookWithBodyWithResponse Make a hook
 	//
-	// Scope: `admin`. The answer has the token, which nobody can read again.
+	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4848,7 +4848,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateHookWithResponse Make a hook
 	//
-	// Scope: `admin`. The answer has the token, which nobody can read again.
+	// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4994,7 +4994,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateKeyWithBodyWithResponse Make a new token in place of a key's
 	//
-	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5003,7 +5003,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateKeyWithResponse Make a new token in place of a key's
 	//
-	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+	// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5202,7 +5202,7 @@ type ClientWithResponsesInterface interface {
 
 	// CountNumberWithResponse How much is kept about a number
 	//
-	// Scope: `admin`.
+	// Scope: `admin`. 422 for what is no number, unless something is kept about a sender of that name.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5211,7 +5211,7 @@ type ClientWithResponsesInterface interface {
 
 	// ExportNumberWithResponse All that is kept about a number
 	//
-	// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections.
+	// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections; what is no number is 422, unless something is kept about a sender of that name.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5267,7 +5267,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateCallbackSecretWithBodyWithResponse Make a new secret for callback URLs
 	//
-	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5276,7 +5276,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateCallbackSecretWithResponse Make a new secret for callback URLs
 	//
-	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+	// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5361,7 +5361,7 @@ type ClientWithResponsesInterface interface {
 	// EnableWebhookWithResponse Enable a webhook again
 	//
 	// Scope: `admin`. The way back of a webhook that was disabled since it answered 410 or failed for three days, or paused; also of one of the configuration.
-	// What it missed is not sent by itself: replay it.
+	// What it missed is not sent by itself: replay it. What waits to be tried again is tried now, also of a webhook that is active: call this once its receiver is mended.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5390,7 +5390,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithBodyWithResponse Give a webhook a new secret
 	//
-	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5399,7 +5399,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Give a webhook a new secret
 	//
-	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+	// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6982,6 +6982,11 @@ type RotateHookResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// RotateHookResponse409Headers the declared response headers of an HTTP 409 response for RotateHook
+type RotateHookResponse409Headers struct {
+	RetryAfter *int
+}
+
 // RotateHookResponse503Headers the declared response headers of an HTTP 503 response for RotateHook
 type RotateHookResponse503Headers struct {
 	RetryAfter int
@@ -7000,6 +7005,8 @@ type RotateHookResponse struct {
 	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *Conflict
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *TooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -7012,6 +7019,8 @@ type RotateHookResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RotateHookResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RotateHookResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *RotateHookResponse503Headers
 }
@@ -7039,6 +7048,11 @@ func (r RotateHookResponse) GetApplicationProblemJSON403() *Forbidden {
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r RotateHookResponse) GetApplicationProblemJSON404() *NotFound {
 	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r RotateHookResponse) GetApplicationProblemJSON409() *Conflict {
+	return r.ApplicationProblemJSON409
 }
 
 // GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
@@ -10466,6 +10480,11 @@ type RotateCallbackSecretResponse401Headers struct {
 	WWWAuthenticate string
 }
 
+// RotateCallbackSecretResponse409Headers the declared response headers of an HTTP 409 response for RotateCallbackSecret
+type RotateCallbackSecretResponse409Headers struct {
+	RetryAfter *int
+}
+
 // RotateCallbackSecretResponse503Headers the declared response headers of an HTTP 503 response for RotateCallbackSecret
 type RotateCallbackSecretResponse503Headers struct {
 	RetryAfter int
@@ -10484,6 +10503,8 @@ type RotateCallbackSecretResponse struct {
 	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *Conflict
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *TooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -10496,6 +10517,8 @@ type RotateCallbackSecretResponse struct {
 	ApplicationProblemJSON503 *Unavailable
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RotateCallbackSecretResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RotateCallbackSecretResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *RotateCallbackSecretResponse503Headers
 }
@@ -10523,6 +10546,11 @@ func (r RotateCallbackSecretResponse) GetApplicationProblemJSON403() *Forbidden 
 // GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r RotateCallbackSecretResponse) GetApplicationProblemJSON404() *NotFound {
 	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r RotateCallbackSecretResponse) GetApplicationProblemJSON409() *Conflict {
+	return r.ApplicationProblemJSON409
 }
 
 // GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
@@ -11957,7 +11985,7 @@ func (c *ClientWithResponses) ListHooksWithResponse(ctx context.Context, reqEdit
 
 // CreateHookWithBodyWithResponse Make a hook
 //
-// Scope: `admin`. The answer has the token, which nobody can read again.
+// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11972,7 +12000,7 @@ func (c *ClientWithResponses) CreateHookWithBodyWithResponse(ctx context.Context
 
 // CreateHookWithResponse Make a hook
 //
-// Scope: `admin`. The answer has the token, which nobody can read again.
+// Scope: `admin`. The answer has the token, which nobody can read again. While an overlap is under way, another one is 409: the token that senders may have is not cut off. Without an overlap (the default; 168h at most) both old tokens end at once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12214,7 +12242,7 @@ func (c *ClientWithResponses) LimitKeyWithResponse(ctx context.Context, id KeyID
 
 // RotateKeyWithBodyWithResponse Make a new token in place of a key's
 //
-// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12229,7 +12257,7 @@ func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context,
 
 // RotateKeyWithResponse Make a new token in place of a key's
 //
-// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap.
+// Scope: `admin`. The new key has the old one's name, scopes, limits and length of life; Idempotency-Keys, client_ids and quota go on. The old one ends after the overlap: 24h unless the body says another, 8760h at most.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12548,7 +12576,7 @@ func (c *ClientWithResponses) EraseNumberWithResponse(ctx context.Context, numbe
 
 // CountNumberWithResponse How much is kept about a number
 //
-// Scope: `admin`.
+// Scope: `admin`. 422 for what is no number, unless something is kept about a sender of that name.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12563,7 +12591,7 @@ func (c *ClientWithResponses) CountNumberWithResponse(ctx context.Context, numbe
 
 // ExportNumberWithResponse All that is kept about a number
 //
-// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections.
+// Scope: `admin`. One document, written as it is read: of a number with many messages it is long. A number that nothing is kept about gives empty sections; what is no number is 422, unless something is kept about a sender of that name.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12655,7 +12683,7 @@ func (c *ClientWithResponses) GetCallbackSecretWithResponse(ctx context.Context,
 
 // RotateCallbackSecretWithBodyWithResponse Make a new secret for callback URLs
 //
-// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12670,7 +12698,7 @@ func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx conte
 
 // RotateCallbackSecretWithResponse Make a new secret for callback URLs
 //
-// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over.
+// Scope: `admin`. The old secret signs too, as a second signature, until the overlap is over. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12809,7 +12837,7 @@ func (c *ClientWithResponses) ChangeWebhookWithApplicationMergePatchPlusJSONBody
 // EnableWebhookWithResponse Enable a webhook again
 //
 // Scope: `admin`. The way back of a webhook that was disabled since it answered 410 or failed for three days, or paused; also of one of the configuration.
-// What it missed is not sent by itself: replay it.
+// What it missed is not sent by itself: replay it. What waits to be tried again is tried now, also of a webhook that is active: call this once its receiver is mended.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12856,7 +12884,7 @@ func (c *ClientWithResponses) ReplayWebhookWithResponse(ctx context.Context, id 
 
 // RotateWebhookSecretWithBodyWithResponse Give a webhook a new secret
 //
-// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12871,7 +12899,7 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 
 // RotateWebhookSecretWithResponse Give a webhook a new secret
 //
-// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts.
+// Scope: `admin`. The answer is the only one that shows it. The old secret signs too, as a second signature, until the overlap is over, also over restarts. One that is rotated again meanwhile adds to them: each signs until its own end, up to five together (then 409). The overlap is 24h unless the body says another, 720h at most; `overlap: 0` ends the old ones at once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14600,6 +14628,13 @@ func ParseRotateHookResponse(rsp *http.Response) (*RotateHookResponse, error) {
 		}
 		response.ApplicationProblemJSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -14663,6 +14698,16 @@ func ParseRotateHookResponse(rsp *http.Response) (*RotateHookResponse, error) {
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers RotateHookResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers RotateHookResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -18346,6 +18391,13 @@ func ParseRotateCallbackSecretResponse(rsp *http.Response) (*RotateCallbackSecre
 		}
 		response.ApplicationProblemJSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -18409,6 +18461,16 @@ func ParseRotateCallbackSecretResponse(rsp *http.Response) (*RotateCallbackSecre
 			headers.WWWAuthenticate = value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers RotateCallbackSecretResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers RotateCallbackSecretResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

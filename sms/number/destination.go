@@ -289,7 +289,7 @@ func (r Rules) Refuses(t *Target, whose string) string {
 	case named(r.Deny):
 		return fmt.Sprintf("%s, where %s does not send", what(), whose)
 	case t.Emergency && !slices.Contains(r.Allow, Destination(t.Number)):
-		return "is an emergency number"
+		return fmt.Sprintf("is an emergency number; %s sends to one only if allow names that very number", whose)
 	case len(r.Allow) > 0 && !named(r.Allow):
 		return fmt.Sprintf("%s; %s sends to %s only", what(), whose, enough(r.Allow))
 	case t.Premium != "" && !r.Premium:

@@ -101,7 +101,7 @@ func TestRules(t *testing.T) {
 			t.Errorf("%+v allows %q, want %q", c.rules, got, c.allowed)
 		}
 	}
-	if why := (Rules{}).Refuses(Look("112", ""), "this key"); why != "is an emergency number" {
+	if why := (Rules{}).Refuses(Look("112", ""), "this key"); why != "is an emergency number; this key sends to one only if allow names that very number" {
 		t.Errorf("112: %q", why)
 	}
 	if why := (Rules{Allow: list("112")}).Refuses(Look("112", ""), "this key"); why != "" {

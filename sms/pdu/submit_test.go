@@ -95,7 +95,7 @@ func TestSubmitRefuses(t *testing.T) {
 		{"star in an international number", pdu.Submit{To: "+49*1", Text: "a"}, "to", "'*' at position 4"},
 		{"21 digits", pdu.Submit{To: strings.Repeat("1", 21), Text: "a"}, "to", "21 digits"},
 		{"escape", pdu.Submit{To: "1", Text: "5 \x1be"}, "text", "U+001B at position 3"},
-		{"NUL", pdu.Submit{To: "1", Text: "ä\x00"}, "text", "U+0000 at position 2"},
+		{"NUL", pdu.Submit{To: "1", Text: "ä\x00"}, "text", "has the control character U+0000 at position 2, which can't be sent"},
 		{"C1 control", pdu.Submit{To: "1", Text: "a\u0096b"}, "text", "U+0096 at position 2"},
 		{"DEL", pdu.Submit{To: "1", Text: "\x7f"}, "text", "U+007F at position 1"},
 		{"invalid UTF-8", pdu.Submit{To: "1", Text: "grün\xff"}, "text", "0xFF at character 5"},

@@ -119,7 +119,7 @@ func checkText(text string) error {
 		switch {
 		case r == '\n' || r == '\r' || r == '\t' || r == '\f':
 		case r < ' ' || r >= 0x7F && r < 0xA0:
-			return &Error{"text", fmt.Sprintf("the control character %U at position %d can't be sent; remove it", r, position)}
+			return &Error{"text", fmt.Sprintf("has the control character %U at position %d, which can't be sent; remove it", r, position)}
 		}
 	}
 	return nil
