@@ -178,6 +178,25 @@ func (q *Queue) Span(ctx context.Context) (oldest, newest int64, err error) {
 	return oldest, newest, err
 }
 
+// UpToCallback tells how far the log can be passed over behind a sequence: to its
+// end, or to before the first event of a message with a callback_url.
+func (q *Queue) UpToCallback(ctx context.Context, after int64) (upTo int64, some bool, err error) {
+	err = q.db.Read(ctx, func(r db.Querier) error {
+		var end, first sql.NullInt64
+		if err := r.QueryRow(`SELECT max(seq) FROM events`).Scan(&end); err != nil {
+			return err
+		}
+		upTo, some = max(after, end.Int64), false
+		err := r.QueryRow(`SELECT min(e.seq) FROM events e JOIN messages m ON m.row = e.message
+			WHERE e.seq > ? AND e.seq <= ? AND m.callback_url <> ''`, after, upTo).Scan(&first)
+		if first.Valid {
+			upTo, some = first.Int64-1, true
+		}
+		return err
+	})
+	return upTo, some, err
+}
+
 func span(r db.Querier) (oldest, newest int64, err error) {
 	// The newest is the last that was given, also when its message was erased
 	// since: a reader that has seen it has not missed anything.
