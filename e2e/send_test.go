@@ -267,7 +267,7 @@ func TestListen(t *testing.T) {
 	}
 	text := said.withoutPolls()
 	_, after, ok := strings.Cut(text, "ended; --after ")
-	if !ok || !strings.Contains(text, "signing with whsec_") || !strings.Contains(text, "→ 503 in ") || !strings.Contains(text, "→ 200 in ") {
+	if !ok || !strings.Contains(text, "signing with the secret of "+secretFile) || strings.Contains(text, "whsec_") || !strings.Contains(text, "→ 503 in ") || !strings.Contains(text, "→ 200 in ") {
 		t.Fatalf("said:\n%s", text)
 	}
 	if err := s.net.Handset(phone).Send(s.modems[0].Number(), "while nobody listened"); err != nil {

@@ -32,7 +32,7 @@ not reach this machine.
 
   gatewayd listen --forward-to http://localhost:3000/sms --events message.received
 
-The program checks the signature with the secret that is printed at the start,
+The program checks the signature with the secret of --secret-file, or the one that is printed,
 as it will check the daemon's own webhooks (Standard Webhooks). webhook-id is
 the same for the same event each time.`
 
@@ -43,7 +43,7 @@ type listener struct {
 	events                      []string
 	after                       int64
 	fromStart, asJSON           bool
-	given                       bool // the secret was
+	given                       bool // the secret stands in a file
 
 	out  io.Writer
 	http *http.Client
@@ -76,7 +76,7 @@ func listenCommand() *cobra.Command {
 }
 
 func (l *listener) run(cmd *cobra.Command) error {
-	l.given = l.secret != "" || l.secretFile != ""
+	l.given = l.secretFile != ""
 	if err := l.prepare(); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (l *listener) run(cmd *cobra.Command) error {
 	if l.forward != "" {
 		with := l.secret
 		if l.given { // whoever has it need not see it
-			with = "the secret that was given"
+			with = "the secret of " + l.secretFile
 		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "forwarding to %s\nsigning with %s\n", l.forward, with)
 	}
