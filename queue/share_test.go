@@ -183,3 +183,36 @@ func TestOptedOut(t *testing.T) {
 	b.receive("SM", 2, b.texts(number, "start", 0)[0])
 	is(false)
 }
+
+// What nobody wants of the log can be passed over, and no further: to before the
+// first event of a message that names a callback_url.
+func TestUpToCallback(t *testing.T) {
+	b := open(t, queue.Options{})
+	look := func(after int64) (int64, bool) {
+		t.Helper()
+		upTo, some, err := b.q.UpToCallback(context.Background(), after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return upTo, some
+	}
+	b.submit("+491733333333", "nobody asks")
+	_, end, err := b.q.Span(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if upTo, some := look(0); upTo != end || some {
+		t.Errorf("without callbacks: up to %d of %d, some %v", upTo, end, some)
+	}
+	d := queue.Draft{Message: sms.Message{To: "+491733333334", Text: "somebody asks", CallbackURL: "https://shop.example/"}}
+	if _, _, err := b.q.Submit(context.Background(), []queue.Draft{d}, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.submit("+491733333335", "nobody asks")
+	if upTo, some := look(0); upTo != end || !some {
+		t.Errorf("before the callback: up to %d, want %d, some %v", upTo, end, some)
+	}
+	if upTo, some := look(end + 1); upTo <= end+1 || some {
+		t.Errorf("behind it: up to %d, some %v", upTo, some)
+	}
+}

@@ -43,7 +43,6 @@ type listener struct {
 	events                      []string
 	after                       int64
 	fromStart, asJSON           bool
-	given                       bool // the secret stands in a file
 
 	out  io.Writer
 	http *http.Client
@@ -76,7 +75,6 @@ func listenCommand() *cobra.Command {
 }
 
 func (l *listener) run(cmd *cobra.Command) error {
-	l.given = l.secretFile != ""
 	if err := l.prepare(); err != nil {
 		return err
 	}
@@ -87,7 +85,7 @@ func (l *listener) run(cmd *cobra.Command) error {
 	d.sayKey(cmd)
 	if l.forward != "" {
 		with := l.secret
-		if l.given { // whoever has it need not see it
+		if l.secretFile != "" { // whoever has it need not see it
 			with = "the secret of " + l.secretFile
 		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "forwarding to %s\nsigning with %s\n", l.forward, with)
