@@ -46,6 +46,7 @@ type frame struct {
 	Nav      []navLink
 	SignedIn bool
 	Style    string // a style sheet of its own
+	Script   string // a module of its own
 	Live     bool   // the page keeps itself up to date
 	Seq      int64  // the newest event that a live page shows
 }

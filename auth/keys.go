@@ -24,7 +24,11 @@ type Scope string
 const (
 	Send  Scope = "send"  // hand in and cancel messages
 	Read  Scope = "read"  // see all messages, modems and queues of the box
-	Admin Scope = "admin" // erase, reset, retry, and all of the above
+	Admin Scope = "admin" // erase, retry, keys, and all of the others
+	// Watch is to see how the box is, without anybody's number or text; Read
+	// includes it. Service is to test and restart modems.
+	Watch   Scope = "watch"
+	Service Scope = "service"
 )
 
 // The errors that callers tell apart.
@@ -87,7 +91,7 @@ func (k *Key) Prefix() string { return tokenPrefix + k.ID }
 // Can reports whether the key has the scope.
 func (k *Key) Can(s Scope) bool {
 	for _, has := range k.Scopes {
-		if has == s || has == Admin {
+		if has == s || has == Admin || has == Read && s == Watch {
 			return true
 		}
 	}
