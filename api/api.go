@@ -48,6 +48,7 @@ type Options struct {
 	// scope read, and send for what changes something. The navigation has them.
 	Pages map[string]http.Handler
 
+	System  func() sms.System           // how the machine is; nil: not known
 	Alarms  func() []sms.Alarm          // of the gateway itself, not of a modem; may be nil
 	Ready   func(context.Context) error // more that /readyz must find well; may be nil
 	Version string
