@@ -141,6 +141,7 @@ func (a *API) routes() []route {
 		{"GET", "/metrics", metrics, a.metrics},
 		{"GET", "/", auth.Read, a.statusPage},
 		{"GET", "/messages/:id", auth.Read, a.messagePage},
+		{"GET", "/aim", auth.Watch, a.aimPage},
 		{"GET", "/webhooks", auth.Read, a.webhooksPage},
 		{"POST", "/webhooks", auth.Admin, a.changeWebhooks},
 		{"GET", "/sign-in", "", a.signInPage},

@@ -276,6 +276,7 @@ type fakeModems struct {
 	forgotten []string
 	history   []sms.SignalSample
 	since     time.Time
+	aimed     []string
 }
 
 func (f *fakeModems) List() []sms.Modem { return f.all }
@@ -312,6 +313,7 @@ func (f *fakeModems) SignalHistory(_ context.Context, _ string, since time.Time)
 }
 
 func (f *fakeModems) Aim(name string) (sms.Modem, error) {
+	f.aimed = append(f.aimed, name)
 	m, _ := f.Get(name)
 	return m, f.err
 }
