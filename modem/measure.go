@@ -246,13 +246,15 @@ func (m *Modem) Aim() {
 	}
 }
 
-// due is when the next measure is, zero if nobody wants one.
+// due is when the next measure is, zero if nobody wants one. Time goes on while
+// duties are looked at, so at first it is when somebody asked, not now.
 func (a *aim) due() time.Time {
-	if until := a.until.Load(); until == nil || !time.Now().Before(*until) {
+	until := a.until.Load()
+	if until == nil || !time.Now().Before(*until) {
 		return time.Time{}
 	}
 	if a.next.IsZero() {
-		return time.Now()
+		return until.Add(-aimFor)
 	}
 	return a.next
 }

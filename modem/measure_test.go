@@ -3,6 +3,7 @@ package modem
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"gatewayd/sms"
 )
@@ -63,5 +64,17 @@ func TestMeasures(t *testing.T) {
 		if got := said(c.by.understand([]string{c.line}).signal(c.csq)); got != c.want {
 			t.Errorf("%s beside +CSQ: %d is read as %s, want %s", c.line, c.csq, got, c.want)
 		}
+	}
+}
+
+// What is due is due at once, also where time goes on between two looks at it.
+func TestAimIsDueWhenItIsAskedFor(t *testing.T) {
+	m := New(Options{Name: "one", Outbox: noBoxes{}, Inbox: noBoxes{}})
+	if !m.aim.due().IsZero() {
+		t.Error("it is due before anybody asked")
+	}
+	m.Aim()
+	if now := time.Now(); m.aim.due().IsZero() || now.Before(m.aim.due()) {
+		t.Errorf("due %s, now %s", m.aim.due(), now)
 	}
 }
