@@ -50,6 +50,7 @@ type Options struct {
 
 	// Name is what the box is called on its pages and in test messages; "": gatewayd.
 	Name    string
+	System  func() sms.System           // how the machine is; nil: not known
 	Alarms  func() []sms.Alarm          // of the gateway itself, not of a modem; may be nil
 	Ready   func(context.Context) error // more that /readyz must find well; may be nil
 	Version string

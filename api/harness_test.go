@@ -274,6 +274,8 @@ type fakeModems struct {
 	err   error
 
 	forgotten []string
+	history   []sms.SignalSample
+	since     time.Time
 }
 
 func (f *fakeModems) List() []sms.Modem { return f.all }
@@ -302,6 +304,16 @@ func (f *fakeModems) Transcript(name string, masked bool, w io.Writer) error {
 		fmt.Fprintf(w, "%s masked=%t", name, masked)
 	}
 	return f.err
+}
+
+func (f *fakeModems) SignalHistory(_ context.Context, _ string, since time.Time) ([]sms.SignalSample, error) {
+	f.since = since
+	return f.history, f.err
+}
+
+func (f *fakeModems) Aim(name string) (sms.Modem, error) {
+	m, _ := f.Get(name)
+	return m, f.err
 }
 
 func (f *fakeModems) Forget(name string) error {

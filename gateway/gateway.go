@@ -91,6 +91,7 @@ type Gateway struct {
 	modems   *modems
 	known    known
 	alarms   *alarms
+	signals  *signals
 	balances *prometheus.GaugeVec
 	free     prometheus.Gauge
 	// allSettled: nothing is held of a backup. Only keepHouse touches it.
@@ -157,6 +158,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.alarms, err = newAlarms(ctx, g.database, g.queue, now, g.log, registry); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
+	g.signals = newSignals(g.database, g.clock, g.log)
 	if err := g.listModems(ctx); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
@@ -242,7 +244,7 @@ func (g *Gateway) standIn() (err error) {
 // listModems makes the modems that are configured, and those that were here
 // before and may come back.
 func (g *Gateway) listModems(ctx context.Context) error {
-	g.modems = newModems(g.known)
+	g.modems = newModems(g.known, g.signals)
 	before, err := g.known.modems(ctx)
 	if err != nil {
 		return err
@@ -304,6 +306,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.keepHouse(ctx); return nil })
 	group.Go(func() error { g.sayNoModem(ctx); return nil })
 	group.Go(func() error { g.prune(ctx); return nil })
+	group.Go(func() error { g.signals.keep(ctx); return nil })
 	if g.o.Disk != (Disk{}) {
 		group.Go(func() error { g.watchDisk(ctx); return nil })
 	}

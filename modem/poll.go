@@ -163,11 +163,14 @@ func (m *Modem) readSignal(lines []string) {
 	m.now.Signal = signal(r)
 	m.meters.hears(m.now.Signal)
 	m.publish()
+	if m.o.OnSignal != nil && m.now.Signal != nil {
+		m.o.OnSignal(m.now)
+	}
 }
 
 // signal reads the first number of +CSQ; nil if it is not known.
 func signal(r int) *sms.Signal {
-	s := sms.Signal{}
+	s := sms.Signal{At: time.Now()}
 	switch {
 	case r >= 0 && r <= 31:
 		s.DBm = -113 + 2*r

@@ -24,8 +24,10 @@ type Options struct {
 	Outbox  Outbox
 	Inbox   Inbox
 	OnState func(sms.Modem) // called by Run's goroutine when state or reason change
-	OnCall  func(sms.Call)  // called by Run's goroutine, once for each incoming call; may be nil
-	Ring    bool            // incoming calls are left to ring; else they are hung up
+	// OnSignal is called by Run's goroutine whenever the signal was measured; may be nil.
+	OnSignal func(sms.Modem)
+	OnCall   func(sms.Call) // called by Run's goroutine, once for each incoming call; may be nil
+	Ring     bool           // incoming calls are left to ring; else they are hung up
 	// Limit says why the SIM may not send for now, "" if it may; nil: it always
 	// may. It is only for the state: what is sent, Outbox decides.
 	Limit     func(sms.Modem) (reason, advice string)
@@ -50,6 +52,7 @@ type Modem struct {
 	meters  *meters
 	picture atomic.Pointer[sms.Modem]
 	count   counters
+	tallied tally
 	reset   chan struct{}
 	wake    chan struct{}
 	ussd    ussd
