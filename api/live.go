@@ -189,7 +189,15 @@ func (a *API) look(ctx context.Context) (of [kindsOfChange]uint64) {
 		of[kind] = h.Sum64()
 	}
 	if a.o.Modems != nil {
-		sum(modemChanged, a.o.Modems.List())
+		all := a.o.Modems.List()
+		for i, m := range all {
+			if m.Signal != nil { // measured again, the same is no change
+				same := *m.Signal
+				same.At = time.Time{}
+				all[i].Signal = &same
+			}
+		}
+		sum(modemChanged, all)
 	}
 	sum(ringChanged, a.o.Queue.Stats())
 	if a.o.Alarms != nil {

@@ -155,7 +155,7 @@ func (a *API) alarms(modems []sms.Modem, s *summaryView) (all []alarmView) {
 		all = append(all, alarmView{Alarm: alarm})
 	}
 	for _, m := range modems {
-		for _, alarm := range m.Alarms {
+		for _, alarm := range furtherAlarms(m) {
 			s.Kind = worse(s.Kind)
 			alarm.Modem = m.Name
 			all = append(all, alarmView{Alarm: alarm, Short: true})

@@ -40,6 +40,7 @@ func summarise(modems []sms.Modem, rings sms.Rings, now time.Time) summaryView {
 		}
 		others = append(others, fmt.Sprintf("%s: %s", m.Name, modemWords[m.State].Word))
 	}
+	advice := whatToDo(modems)
 	const most = 4
 	if len(others) > most+1 {
 		others = append(others[:most], fmt.Sprintf("and %d more", len(others)-most))
@@ -47,18 +48,19 @@ func summarise(modems []sms.Modem, rings sms.Rings, now time.Time) summaryView {
 	var s summaryView
 	switch {
 	case len(modems) == 0:
-		s = summaryView{bad, "No text can be sent: there is no modem.", []string{waitOnDisk}}
+		s = summaryView{Kind: bad, Sentence: "No text can be sent: there is no modem.", More: []string{waitOnDisk}}
 	case ready == len(modems):
-		s = summaryView{good, "Texts can be sent.", []string{countOf(ready, "modem is", "modems are") + " ready."}}
+		s = summaryView{Kind: good, Sentence: "Texts can be sent.", More: []string{countOf(ready, "modem is", "modems are") + " ready."}}
 	case ready+able == len(modems):
-		s = summaryView{warn, "Texts can be sent; receiving is in trouble.", others}
+		s = summaryView{Kind: warn, Sentence: "Texts can be sent; receiving is in trouble.", More: others}
 	case ready+able > 0:
-		s = summaryView{warn, "Texts can be sent, but not by every modem.", others}
+		s = summaryView{Kind: warn, Sentence: "Texts can be sent, but not by every modem.", More: others}
 	case coming > 0:
-		s = summaryView{idle, "One moment: no modem is ready yet.", others}
+		s = summaryView{Kind: idle, Sentence: "One moment: no modem is ready yet.", More: others}
 	default:
-		s = summaryView{bad, "No text can be sent now.", others}
+		s = summaryView{Kind: bad, Sentence: "No text can be sent now.", More: others}
 	}
+	s.Do = advice
 	if full(rings.Outbound) {
 		s.Kind, s.Sentence = bad, "The queue is full: new texts are refused."
 		s.More = slices.DeleteFunc(s.More, func(more string) bool { return more == waitOnDisk })
@@ -68,6 +70,20 @@ func summarise(modems []sms.Modem, rings sms.Rings, now time.Time) summaryView {
 		s.More = append(s.More, "Received texts are held back in SIM and network, because no webhook takes those that are here.")
 	}
 	return s
+}
+
+// whatToDo is the advice on the first modems that don't work.
+func whatToDo(modems []sms.Modem) (all []string) {
+	if len(modems) == 0 {
+		return []string{"Plug a modem with its SIM in."}
+	}
+	const most = 3
+	for _, m := range modems {
+		if m.State != sms.Ready && m.Advice != "" && len(all) < most {
+			all = append(all, m.Name+": "+m.Advice)
+		}
+	}
+	return all
 }
 
 const waitOnDisk = "Texts that are handed in wait on disk."
