@@ -75,6 +75,7 @@ type Options struct {
 	Version                string
 	Log                    *slog.Logger
 	Clock                  *clock.Clock // nil: the machine's clock is right
+	Root                   string       // where the kernel shows the machine, /sys and /proc; "": /
 	// For tests in virtual time: see db.Options and webhook.Options.
 	SingleConn bool
 	PollEvery  time.Duration // of modems; 0: as often as they are
@@ -93,6 +94,7 @@ type Gateway struct {
 	known    known
 	alarms   *alarms
 	signals  *signals
+	board    board
 	balances *prometheus.GaugeVec
 	free     prometheus.Gauge
 	// allSettled: nothing is held of a backup. Only keepHouse touches it.
@@ -122,6 +124,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
+	g.board.root = cmp.Or(o.Root, "/")
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -198,7 +201,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{
-		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
+		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region, System: g.system,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
 		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Name: hostname(), Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})
@@ -318,6 +321,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		group.Go(func() error { g.watchDisk(ctx); return nil })
 	}
 	group.Go(func() error { g.watchClock(ctx); return nil })
+	group.Go(func() error { g.watchPower(ctx); return nil })
 	g.watchAccounts(ctx, group)
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 

@@ -416,6 +416,7 @@ func (ms *modems) Aim(name string) (sms.Modem, error) {
 	if a == nil {
 		return sms.Modem{}, errors.New("it is not in use")
 	}
+	a.modem.Aim()
 	return a.snapshot(), nil
 }
 

@@ -53,6 +53,7 @@ type Modem struct {
 	picture atomic.Pointer[sms.Modem]
 	count   counters
 	tallied tally
+	aim     aim
 	reset   chan struct{}
 	wake    chan struct{}
 	ussd    ussd
@@ -68,34 +69,36 @@ type Modem struct {
 	timer *time.Timer
 	now   sms.Modem // published as picture
 
-	reg       registration
-	parked    *trouble      // SIM or account: until parkEnd
-	parkEnd   time.Time     //
-	parkFor   time.Duration // doubles each time
-	holdEnd   time.Time     // no service for a part: nothing is sent until then
-	stillEnd  time.Time     // nothing is sent until then, for the SIM or the network is busy
-	linkOpen  bool          // AT+CMMS=0 is due
-	ladder    ladder
-	lost      time.Time // since when there is no network; zero: there is one
-	radioRest time.Time // so long nothing is done about that
-	deaf      bool      // what the network had for it did not arrive
-	sick      *trouble  // ends the session
-	faults    int       // class Fault in a row
-	unanswers int       // commands without an answer in a row
-	mute      int       // parts without one in a row
-	run       run
-	centred   time.Time // when it was last started afresh for the SMSC
-	linked    int64     // the message for whose parts the link is kept
-	noLink    bool      // +CMMS is refused
-	lastMR    int       // -1: not known
-	doubt     *doubt    // the part whose answer may still come
-	atPrompt  bool      // a part was begun after that, and not given its Ctrl-Z
-	wasModem  bool      // this port, or this name, was a modem before
-	upSince   time.Time
-	sessions  int    // of the port so far
-	losses    int    // sessions in a row that ended badly
-	entered   string // the SIM that got a PIN and has not said yet what it thinks of it
-	calling   calling
+	reg        registration
+	parked     *trouble      // SIM or account: until parkEnd
+	parkEnd    time.Time     //
+	parkFor    time.Duration // doubles each time
+	holdEnd    time.Time     // no service for a part: nothing is sent until then
+	stillEnd   time.Time     // nothing is sent until then, for the SIM or the network is busy
+	linkOpen   bool          // AT+CMMS=0 is due
+	ladder     ladder
+	lost       time.Time // since when there is no network; zero: there is one
+	radioRest  time.Time // so long nothing is done about that
+	deaf       bool      // what the network had for it did not arrive
+	sick       *trouble  // ends the session
+	faults     int       // class Fault in a row
+	unanswers  int       // commands without an answer in a row
+	mute       int       // parts without one in a row
+	run        run
+	centred    time.Time // when it was last started afresh for the SMSC
+	linked     int64     // the message for whose parts the link is kept
+	noLink     bool      // +CMMS is refused
+	lastMR     int       // -1: not known
+	doubt      *doubt    // the part whose answer may still come
+	atPrompt   bool      // a part was begun after that, and not given its Ctrl-Z
+	wasModem   bool      // this port, or this name, was a modem before
+	upSince    time.Time
+	sessions   int    // of the port so far
+	losses     int    // sessions in a row that ended badly
+	entered    string // the SIM that got a PIN and has not said yet what it thinks of it
+	calling    calling
+	details    *measure // how the signal is told in full; nil: not at all
+	unmeasured string   // the IMEI of a modem that left such a question unanswered
 
 	// Receiving.
 	announced []announcement
@@ -134,7 +137,7 @@ func New(o Options) *Modem {
 	m := &Modem{
 		o: o, log: o.Log.With("modem", o.Name), meters: o.Metrics.of(o.Name),
 		reset: make(chan struct{}, 1), wake: make(chan struct{}, 1), deafened: make(chan string, 1), lastMR: -1,
-		ussd: newUSSD(),
+		ussd: newUSSD(), tallied: newTally(), aim: aim{wake: make(chan struct{}, 1)},
 	}
 	if m.o.PollEvery == 0 {
 		m.o.PollEvery = pollEvery
@@ -265,7 +268,7 @@ func (m *Modem) session(ctx context.Context) *trouble {
 // network that it had for one that it has.
 func (m *Modem) endSession(ctx context.Context) {
 	m.callEnded()
-	m.now.Operator, m.now.Technology, m.now.Registration, m.now.Signal = "", "", "", nil
+	m.now.Operator, m.now.Technology, m.now.Registration, m.now.Cell, m.now.Signal = "", "", "", "", nil
 	m.meters.hears(nil)
 	m.publish()
 	if ctx.Err() != nil {
@@ -368,6 +371,7 @@ func (m *Modem) wait(ctx context.Context) {
 		}
 	case <-ready:
 	case <-m.ussd.wake:
+	case <-m.aim.wake:
 	case <-m.timer.C:
 	case <-m.reset:
 		m.sick = resetTrouble()
@@ -391,7 +395,7 @@ func resetTrouble() *trouble {
 
 func (m *Modem) nextDue() time.Time {
 	next := m.pollAt
-	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.stillEnd, m.retryAt, m.tidyDue(), m.ussd.nextDue(), m.calling.nextDue(m.o.Ring)} {
+	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.stillEnd, m.retryAt, m.tidyDue(), m.ussd.nextDue(), m.calling.nextDue(m.o.Ring), m.aim.due()} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -497,6 +501,8 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 		return true, dropAnswer(err)
 	case !now.Before(m.checkAt):
 		return !busy, m.check(ctx)
+	case !m.aim.due().IsZero() && !now.Before(m.aim.due()):
+		return false, m.takeAim(ctx)
 	case m.pollSoon, !now.Before(m.pollAt):
 		return false, m.poll(ctx, busy)
 	case !m.tidyDue().IsZero() && !now.Before(m.tidyDue()):

@@ -11,6 +11,7 @@ import (
 // tally counts what Run's goroutine sends while others read it: how fast, and
 // what came of it instead.
 type tally struct {
+	epoch   time.Time // where spans are counted from, by the monotonic clock
 	mu      sync.Mutex
 	seconds spans // of the last minute
 	minutes spans // of the last hour
@@ -40,17 +41,17 @@ func (s *spans) sum(n int64) (sum int) {
 	return sum
 }
 
-// epoch is where spans are counted from, by the monotonic clock; sixty hours
-// before this run, for spans that count nothing have the number 0.
-var epoch = time.Now().Add(-60 * time.Hour)
+// newTally begins to count. A span that counts nothing has the number 0, which
+// therefore has to be long over.
+func newTally() tally { return tally{epoch: time.Now().Add(-60 * time.Hour)} }
 
-func span(d time.Duration) int64 { return int64(time.Since(epoch) / d) }
+func (t *tally) span(d time.Duration) int64 { return int64(time.Since(t.epoch) / d) }
 
 func (t *tally) sent() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.seconds.add(span(time.Second))
-	t.minutes.add(span(time.Minute))
+	t.seconds.add(t.span(time.Second))
+	t.minutes.add(t.span(time.Minute))
 }
 
 func (t *tally) failed(e *sms.Error) {
@@ -68,7 +69,7 @@ func (t *tally) failed(e *sms.Error) {
 func (t *tally) rate() sms.SendRate {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return sms.SendRate{LastMinute: t.seconds.sum(span(time.Second)), LastHour: t.minutes.sum(span(time.Minute))}
+	return sms.SendRate{LastMinute: t.seconds.sum(t.span(time.Second)), LastHour: t.minutes.sum(t.span(time.Minute))}
 }
 
 // classes is the order in which errors are shown: what a person must look at first.
