@@ -85,7 +85,7 @@ func viewChart(samples []sms.SignalSample, now time.Time) *chartView {
 	}
 	v.RSRP, v.RSSI = lineP.String(), lineI.String()
 	all := day.rssi
-	if day.rsrp.n > 0 {
+	if 2*day.rsrp.n >= day.rssi.n { // else it has it of a few minutes only
 		v.Of, all = "RSRP", day.rsrp
 	}
 	for i := range hoursInTheList + 1 {

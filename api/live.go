@@ -189,7 +189,7 @@ func (a *API) look(ctx context.Context) (of [kindsOfChange]uint64) {
 		of[kind] = h.Sum64()
 	}
 	if a.o.Modems != nil {
-		all := a.o.Modems.List()
+		all := slices.Clone(a.o.Modems.List())
 		for i, m := range all {
 			if m.Signal != nil { // measured again, the same is no change
 				same := *m.Signal

@@ -11,7 +11,7 @@ let heard = performance.now();
 function localise(root) {
   for (const t of root.querySelectorAll('time[datetime]')) {
     const at = new Date(t.dateTime);
-    const today = at.toDateString() === new Date().toDateString();
+    const today = !('whole' in t.dataset) && at.toDateString() === new Date().toDateString();
     t.textContent = at.toLocaleString([], today ? { timeStyle: 'medium' } : { dateStyle: 'medium', timeStyle: 'short' });
   }
 }
