@@ -91,6 +91,16 @@ func newBox(t testing.TB, s settings) *box {
 	return b
 }
 
+// keyFor makes a key with scopes and returns its token.
+func (b *box) keyFor(scopes ...auth.Scope) string {
+	b.t.Helper()
+	token, _, err := b.o.Keys.Create(ctx, auth.Scopes(scopes), scopes, time.Time{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return token
+}
+
 // asker is a header that says who asks.
 type header map[string]string
 

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -202,7 +203,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	a := api.New(api.Options{
 		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region, System: g.system,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
-		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
+		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Name: hostname(), Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})
 	g.server = a.Server()
 	g.server.Handler = mount(g.server.Handler, twilio.Prefix, twilioAPI)
@@ -211,6 +212,12 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	failpoint.Hit("gateway.built")
 	return g, nil
+}
+
+// hostname is what the box is called; "" if the machine does not say.
+func hostname() string {
+	name, _ := os.Hostname()
+	return name
 }
 
 // mount serves what is below a path by a door of its own, and the rest as before.

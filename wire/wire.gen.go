@@ -144,16 +144,20 @@ const (
 
 // Defines values for KeyScopes.
 const (
-	KeyScopesAdmin KeyScopes = "admin"
-	KeyScopesRead  KeyScopes = "read"
-	KeyScopesSend  KeyScopes = "send"
+	KeyScopesAdmin   KeyScopes = "admin"
+	KeyScopesRead    KeyScopes = "read"
+	KeyScopesSend    KeyScopes = "send"
+	KeyScopesService KeyScopes = "service"
+	KeyScopesWatch   KeyScopes = "watch"
 )
 
 // Defines values for KeyWantedScopes.
 const (
-	KeyWantedScopesAdmin KeyWantedScopes = "admin"
-	KeyWantedScopesRead  KeyWantedScopes = "read"
-	KeyWantedScopesSend  KeyWantedScopes = "send"
+	KeyWantedScopesAdmin   KeyWantedScopes = "admin"
+	KeyWantedScopesRead    KeyWantedScopes = "read"
+	KeyWantedScopesSend    KeyWantedScopes = "send"
+	KeyWantedScopesService KeyWantedScopes = "service"
+	KeyWantedScopesWatch   KeyWantedScopes = "watch"
 )
 
 // Defines values for MessageEncoding.
@@ -227,9 +231,11 @@ const (
 
 // Defines values for NewKeyScopes.
 const (
-	NewKeyScopesAdmin NewKeyScopes = "admin"
-	NewKeyScopesRead  NewKeyScopes = "read"
-	NewKeyScopesSend  NewKeyScopes = "send"
+	NewKeyScopesAdmin   NewKeyScopes = "admin"
+	NewKeyScopesRead    NewKeyScopes = "read"
+	NewKeyScopesSend    NewKeyScopes = "send"
+	NewKeyScopesService NewKeyScopes = "service"
+	NewKeyScopesWatch   NewKeyScopes = "watch"
 )
 
 // Defines values for NewMessageOnUnconfirmed.
@@ -313,9 +319,11 @@ const (
 
 // Defines values for GetOwnKey200JSONResponseBodyScopes.
 const (
-	GetOwnKey200JSONResponseBodyScopesAdmin GetOwnKey200JSONResponseBodyScopes = "admin"
-	GetOwnKey200JSONResponseBodyScopesRead  GetOwnKey200JSONResponseBodyScopes = "read"
-	GetOwnKey200JSONResponseBodyScopesSend  GetOwnKey200JSONResponseBodyScopes = "send"
+	GetOwnKey200JSONResponseBodyScopesAdmin   GetOwnKey200JSONResponseBodyScopes = "admin"
+	GetOwnKey200JSONResponseBodyScopesRead    GetOwnKey200JSONResponseBodyScopes = "read"
+	GetOwnKey200JSONResponseBodyScopesSend    GetOwnKey200JSONResponseBodyScopes = "send"
+	GetOwnKey200JSONResponseBodyScopesService GetOwnKey200JSONResponseBodyScopes = "service"
+	GetOwnKey200JSONResponseBodyScopesWatch   GetOwnKey200JSONResponseBodyScopes = "watch"
 )
 
 // Defines values for GetMessageParamsUntil.
@@ -892,7 +900,7 @@ type KeyWanted struct {
 	// Rate Messages a minute; left out: no limit.
 	Rate *int `json:"rate,omitempty"`
 
-	// Scopes What it may do: `send`, `read`, `admin`.
+	// Scopes What it may do: `watch`, `service`, `send`, `read`, `admin`.
 	Scopes []KeyWantedScopes `json:"scopes"`
 }
 
@@ -1578,6 +1586,9 @@ type Webhook struct {
 
 	// Waiting Deliveries that are pending.
 	Waiting int `json:"waiting"`
+
+	// WaitingSince Since when the oldest of them waits.
+	WaitingSince *Time `json:"waiting_since"`
 }
 
 // WebhookSource Where it comes from. What stands in the configuration is changed there.
