@@ -31,6 +31,7 @@ import (
 	"gatewayd/hooks"
 	"gatewayd/intake"
 	"gatewayd/modem"
+	"gatewayd/pulse"
 	"gatewayd/queue"
 	"gatewayd/sms"
 	numbers "gatewayd/sms/number"
@@ -99,6 +100,9 @@ type Gateway struct {
 	clock      *clock.Clock
 	due        sync.Mutex    // what is due is not looked at while the clock is set
 	clockSet   chan struct{} // holds one: look again at what is due
+	watch      pulse.Watch
+	lock       *pulse.Probe // of the dispatcher's lock
+	house      pulse.Pulse  // of keepHouse
 	canaries   *canaries
 	metrics    *modem.Metrics
 	webhooks   *webhook.Webhooks
@@ -138,6 +142,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	g.dispatch = newDispatcher(now)
 	g.dispatch.trusted = g.clock.Trusted
+	g.lock = pulse.NewProbe(g.dispatch.touch)
 	o.Queue.Log, o.Queue.Region = g.log, o.Region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
 		return nil, errors.Join(err, g.database.Close())
@@ -302,6 +307,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.watchFile(ctx); return nil })
 	group.Go(func() error { g.dispatch.follow(ctx, g.queue, g.log); return nil })
 	group.Go(func() error { g.keepHouse(ctx); return nil })
+	group.Go(func() error { g.lookAlive(ctx); return nil })
 	group.Go(func() error { g.sayNoModem(ctx); return nil })
 	group.Go(func() error { g.prune(ctx); return nil })
 	if g.o.Disk != (Disk{}) {

@@ -19,6 +19,7 @@ const (
 // unconfirmed_wait, report_wait and missing parts.
 func (g *Gateway) keepHouse(ctx context.Context) {
 	for {
+		g.house.Work()
 		changed := g.queue.Changed()
 		g.due.Lock()
 		now := g.dispatch.now()
@@ -29,6 +30,7 @@ func (g *Gateway) keepHouse(ctx context.Context) {
 			g.log.Error("housekeeping failed and is tried again", "error", err)
 			next = now.Add(10 * restBetween)
 		}
+		g.house.Rest()
 		if !sleep(ctx, restBetween) {
 			return
 		}
