@@ -48,6 +48,7 @@ type Options struct {
 	Queue     queue.Options
 	Retention queue.Retention
 	Disk      Disk
+	Alarms    AlarmOptions
 	Modems    []ModemOptions
 	CallsRing bool       // incoming calls are left to ring; else they are hung up
 	Limits    Limits     // of modems that are found and not among Modems
@@ -92,6 +93,8 @@ type Gateway struct {
 	modems   *modems
 	known    known
 	alarms   *alarms
+	notifier *notifier
+	heart    *heart
 	balances *prometheus.GaugeVec
 	free     prometheus.Gauge
 	// allSettled: nothing is held of a backup. Only keepHouse touches it.
@@ -162,6 +165,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.alarms, err = newAlarms(ctx, g.database, g.queue, now, g.log, registry); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
+	g.notifier = newNotifier(g, registry)
+	g.heart = newHeart(g, registry)
 	if err := g.listModems(ctx); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
@@ -308,6 +313,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.dispatch.follow(ctx, g.queue, g.log); return nil })
 	group.Go(func() error { g.keepHouse(ctx); return nil })
 	group.Go(func() error { g.lookAlive(ctx); return nil })
+	group.Go(func() error { g.alarms.run(ctx); return nil })
+	group.Go(func() error { g.watchAlarms(ctx); return nil })
+	g.notifier.run(ctx, group)
+	group.Go(func() error { g.heart.run(ctx); return nil })
 	group.Go(func() error { g.sayNoModem(ctx); return nil })
 	group.Go(func() error { g.prune(ctx); return nil })
 	if g.o.Disk != (Disk{}) {

@@ -89,6 +89,9 @@ func (g *Gateway) prune(ctx context.Context) {
 		if err := g.queue.Prune(ctx, g.dispatch.now(), g.o.Retention); err != nil && ctx.Err() == nil {
 			g.log.Error("old messages could not be erased; tried again in an hour", "error", err)
 		}
+		if err := g.alarms.prune(ctx); err != nil && ctx.Err() == nil {
+			g.log.Error("old alarms could not be forgotten; tried again in an hour", "error", err)
+		}
 		if err := g.keys.Prune(g.dispatch.now()); err != nil && ctx.Err() == nil {
 			g.log.Error("old days of API keys could not be forgotten; tried again in an hour", "error", err)
 		}
