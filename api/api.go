@@ -48,12 +48,13 @@ type Options struct {
 	// scope read, and send for what changes something. The navigation has them.
 	Pages map[string]http.Handler
 
-	Alarms  func() []sms.Alarm          // of the gateway itself, not of a modem; may be nil
-	Ready   func(context.Context) error // more that /readyz must find well; may be nil
-	Version string
-	Now     func() time.Time // nil: time.Now
-	Clock   *clock.Clock     // nil: the machine's clock is right
-	Log     *slog.Logger     // nil: nothing is logged
+	AlarmLog AlarmLog                    // nil: no alarms
+	Alarms   func() []sms.Alarm          // of the gateway itself, not of a modem; may be nil
+	Ready    func(context.Context) error // more that /readyz must find well; may be nil
+	Version  string
+	Now      func() time.Time // nil: time.Now
+	Clock    *clock.Clock     // nil: the machine's clock is right
+	Log      *slog.Logger     // nil: nothing is logged
 }
 
 // API answers HTTP requests.

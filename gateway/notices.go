@@ -453,11 +453,13 @@ func (g *Gateway) TestAlarms(ctx context.Context) []sms.AlarmTest {
 		texts, mails = n.o.Receivers()
 	}
 	const words = "gatewayd: a test. So you are told of alarms."
+	ctx, cancel := context.WithTimeout(ctx, mailLimit) // the answer must come in time
+	defer cancel()
 	for _, to := range texts {
 		id, _, err := n.text(ctx, to, words, "", 10*time.Minute)
-		t := sms.AlarmTest{Channel: bySMS, Receiver: to, OK: err == nil, Result: "It is queued and goes out first, within ten minutes or not at all.", Message: id}
+		t := sms.AlarmTest{Channel: bySMS, Receiver: to, OK: err == nil, Result: "It is queued and goes out first, within ten minutes or not at all.", Message: &id}
 		if err != nil {
-			t.Result = "It is not queued: " + err.Error()
+			t.Result, t.Message = "It is not queued: "+err.Error(), nil
 		}
 		all = append(all, t)
 	}
@@ -470,4 +472,12 @@ func (g *Gateway) TestAlarms(ctx context.Context) []sms.AlarmTest {
 		all = append(all, t)
 	}
 	return all
+}
+
+// AlarmsNow lists the alarms that go on.
+func (g *Gateway) AlarmsNow() []sms.Alarm { return g.alarms.list(func(alarmID) bool { return true }) }
+
+// AlarmsEnded lists those that are over, the last first.
+func (g *Gateway) AlarmsEnded(ctx context.Context, limit int) ([]sms.Alarm, error) {
+	return g.alarms.ended(ctx, limit)
 }

@@ -51,7 +51,7 @@ type alarmJSON struct {
 
 // MarshalJSON writes every field; one without a value is null.
 func (a Alarm) MarshalJSON() ([]byte, error) {
-	return json.Marshal(alarmJSON{a.Code, orNil(a.Modem), a.Severity, a.Title, a.Detail, a.BegunAt.UTC().Truncate(time.Millisecond), timeOrNil(a.EndedAt)})
+	return json.Marshal(alarmJSON{a.Code, orNil(a.Modem), cmp.Or(a.Severity, SeverityWarning), a.Title, a.Detail, a.BegunAt.UTC().Truncate(time.Millisecond), timeOrNil(a.EndedAt)})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -108,5 +108,5 @@ type AlarmTest struct {
 	Receiver string `json:"receiver"`
 	OK       bool   `json:"ok"`
 	Result   string `json:"result"`  // in words
-	Message  string `json:"message"` // the id of the SMS, "" none
+	Message  *string `json:"message"` // the id of the SMS, nil: none was queued
 }
