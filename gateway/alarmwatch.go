@@ -67,7 +67,7 @@ type AlarmOptions struct {
 }
 
 const (
-	lookAtAlarms = 10 * time.Second
+	lookAtAlarms = 30 * time.Second
 	someAge      = 15 * time.Minute
 	someFailures = 50
 )

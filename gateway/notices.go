@@ -44,6 +44,7 @@ const (
 	mailLife   = 24 * time.Hour
 	mailLimit  = 30 * time.Second
 	lookAtPost = time.Minute
+	lookIdly   = 15 * time.Minute // for what is to be told again
 	smsLength  = 300 // characters: two parts
 	byMail     = "mail"
 	bySMS      = "sms"
@@ -134,7 +135,7 @@ func (n *notifier) collectDue(ctx context.Context) (time.Duration, error) {
 		return r.QueryRow(`SELECT count(DISTINCT made_at) FROM alarm_letters WHERE made_at > ?`, now.Add(-time.Hour).UnixMilli()).Scan(&made)
 	})
 	if err != nil || !first.Valid {
-		return lookAtPost, err
+		return lookIdly, err
 	}
 	if wait := time.UnixMilli(first.Int64).Add(n.o.Collect).Sub(now); wait > 0 && wait <= n.o.Collect {
 		return wait, nil
@@ -176,7 +177,7 @@ func (n *notifier) collectDue(ctx context.Context) (time.Duration, error) {
 		default:
 		}
 	}
-	return lookAtPost, err
+	return lookIdly, err
 }
 
 // remind has alarms told again that go on for long.

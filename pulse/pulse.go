@@ -40,7 +40,7 @@ type Loop struct {
 }
 
 // Every is how often Look wants to be called; more often does no harm.
-const Every = 5 * time.Second
+const Every = 10 * time.Second
 
 // Watch looks after loops.
 type Watch struct {

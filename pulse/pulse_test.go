@@ -24,15 +24,15 @@ func TestLook(t *testing.T) {
 		}
 		for range 20 {
 			p.Work()
-			if err := look(Every, 29*time.Second); err != nil {
+			if err := look(Every, 20*time.Second); err != nil {
 				t.Fatalf("a loop with long steps: %v", err)
 			}
 		}
 		p.Work()
-		if err := look(Every, 25*time.Second); err != nil {
+		if err := look(Every, 20*time.Second); err != nil {
 			t.Errorf("too early: %v", err)
 		}
-		if err := look(Every, 20*time.Second); err == nil || !strings.Contains(err.Error(), "the loop") {
+		if err := look(Every, 30*time.Second); err == nil || !strings.Contains(err.Error(), "the loop") {
 			t.Errorf("a loop that is stuck: %v", err)
 		}
 		p.Rest()
