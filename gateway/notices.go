@@ -45,7 +45,7 @@ const (
 	mailLimit  = 30 * time.Second
 	lookAtPost = time.Minute
 	lookIdly   = 15 * time.Minute // for what is to be told again
-	smsLength  = 300 // characters: two parts
+	smsLength  = 300              // characters: two parts
 	byMail     = "mail"
 	bySMS      = "sms"
 )
