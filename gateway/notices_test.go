@@ -264,6 +264,12 @@ func (b *beats) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: b.status, Status: http.StatusText(b.status), Body: io.NopCloser(strings.NewReader("OK")), Request: req}, nil
 }
 
+func (b *beats) asks() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.agent
+}
+
 func (b *beats) take(status int) (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -281,8 +287,8 @@ func TestHeartbeat(t *testing.T) {
 			o.Alarms.Heartbeat = Heartbeat{URL: "https://hc.example/secret", Method: "POST"}
 		})
 		w.pass(10*time.Minute + time.Second)
-		if n := b.take(503); n != 11 || b.agent != "gatewayd/test" || w.g.heart.last.Load() < time.Now().Unix()-60 {
-			t.Errorf("asked %d times as %q", n, b.agent)
+		if n := b.take(503); n != 11 || b.asks() != "gatewayd/test" || w.g.heart.last.Load() < time.Now().Unix()-60 {
+			t.Errorf("asked %d times as %q", n, b.asks())
 		}
 		w.pass(2 * time.Minute)
 		w.wantAlarms()
