@@ -85,7 +85,7 @@ func (h *heart) beat(ctx context.Context) {
 		h.misses++
 		h.g.log.Debug("the dead-man signal did not get through", "misses", h.misses, "error", err)
 		if h.misses >= beatMisses {
-			h.g.alarms.begin(heartbeatFails, "", "The dead-man signal does not get through", err.Error()+". "+kindOf(heartbeatFails).advice)
+			h.g.alarms.begin(heartbeatFails, "", "The dead-man signal does not get through", "At the last try "+err.Error()+". "+kindOf(heartbeatFails).advice)
 		}
 	}
 }
@@ -103,12 +103,12 @@ func (h *heart) ask(ctx context.Context) error {
 		if errors.As(err, &failed) {
 			err = failed.Err
 		}
-		return fmt.Errorf("The receiver can't be reached: %w", err) //nolint:staticcheck // a sentence of an alarm
+		return fmt.Errorf("the receiver can't be reached: %w", err)
 	}
 	defer answer.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return fmt.Errorf("The receiver answered %s", answer.Status) //nolint:staticcheck // a sentence of an alarm
+		return fmt.Errorf("the receiver answered %s", answer.Status)
 	}
 	return nil
 }
