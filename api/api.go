@@ -49,14 +49,15 @@ type Options struct {
 	Pages map[string]http.Handler
 
 	// Name is what the box is called on its pages and in test messages; "": gatewayd.
-	Name    string
-	System  func() sms.System           // how the machine is; nil: not known
-	Alarms  func() []sms.Alarm          // of the gateway itself, not of a modem; may be nil
-	Ready   func(context.Context) error // more that /readyz must find well; may be nil
-	Version string
-	Now     func() time.Time // nil: time.Now
-	Clock   *clock.Clock     // nil: the machine's clock is right
-	Log     *slog.Logger     // nil: nothing is logged
+	Name     string
+	System   func() sms.System           // how the machine is; nil: not known
+	AlarmLog AlarmLog                    // nil: no alarms
+	Alarms   func() []sms.Alarm          // of the gateway itself, not of a modem; may be nil
+	Ready    func(context.Context) error // more that /readyz must find well; may be nil
+	Version  string
+	Now      func() time.Time // nil: time.Now
+	Clock    *clock.Clock     // nil: the machine's clock is right
+	Log      *slog.Logger     // nil: nothing is logged
 }
 
 // API answers HTTP requests.

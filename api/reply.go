@@ -53,6 +53,8 @@ func (r reply) VisitResetModemResponse(w http.ResponseWriter) error           { 
 func (r reply) VisitAskNetworkResponse(w http.ResponseWriter) error           { return r.write(w) }
 func (r reply) VisitGetQueueResponse(w http.ResponseWriter) error             { return r.write(w) }
 func (r reply) VisitGetClockResponse(w http.ResponseWriter) error             { return r.write(w) }
+func (r reply) VisitListAlarmsResponse(w http.ResponseWriter) error           { return r.write(w) }
+func (r reply) VisitTestAlarmsResponse(w http.ResponseWriter) error           { return r.write(w) }
 func (r reply) VisitListDeliveriesResponse(w http.ResponseWriter) error       { return r.write(w) }
 func (r reply) VisitDropDeliveryResponse(w http.ResponseWriter) error         { return r.write(w) }
 func (r reply) VisitRetryDeliveryResponse(w http.ResponseWriter) error        { return r.write(w) }

@@ -27,6 +27,12 @@ type ServerInterface interface {
 	// Readyz Are messages accepted?
 	// (GET /readyz)
 	Readyz(ctx echo.Context) error
+	// ListAlarms See what needs a person
+	// (GET /v1/alarms)
+	ListAlarms(ctx echo.Context, params ListAlarmsParams) error
+	// TestAlarms Test who is told of alarms
+	// (POST /v1/alarms/test)
+	TestAlarms(ctx echo.Context) error
 	// GetClock See whether the clock is set
 	// (GET /v1/clock)
 	GetClock(ctx echo.Context) error
@@ -193,6 +199,33 @@ func (w *ServerInterfaceWrapper) Readyz(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Readyz(ctx)
+	return err
+}
+
+// ListAlarms converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAlarms(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAlarmsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAlarms(ctx, params)
+	return err
+}
+
+// TestAlarms converts echo context to params.
+func (w *ServerInterfaceWrapper) TestAlarms(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestAlarms(ctx)
 	return err
 }
 
@@ -1077,6 +1110,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 	router.GET(options.BaseURL+"/healthz", wrapper.Healthz, options.OperationMiddlewares["healthz"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.Readyz, options.OperationMiddlewares["readyz"]...)
+	router.GET(options.BaseURL+"/v1/alarms", wrapper.ListAlarms, options.OperationMiddlewares["listAlarms"]...)
+	router.POST(options.BaseURL+"/v1/alarms/test", wrapper.TestAlarms, options.OperationMiddlewares["testAlarms"]...)
 	router.GET(options.BaseURL+"/v1/clock", wrapper.GetClock, options.OperationMiddlewares["getClock"]...)
 	router.GET(options.BaseURL+"/v1/hooks", wrapper.ListHooks, options.OperationMiddlewares["listHooks"]...)
 	router.POST(options.BaseURL+"/v1/hooks", wrapper.CreateHook, options.OperationMiddlewares["createHook"]...)
@@ -1165,6 +1200,54 @@ type ReadyzResponseObject interface {
 type Readyz200JSONResponse struct{ HealthJSONResponse }
 
 func (response Readyz200JSONResponse) VisitReadyzResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAlarmsRequestObject struct {
+	Params ListAlarmsParams
+}
+
+type ListAlarmsResponseObject interface {
+	VisitListAlarmsResponse(w http.ResponseWriter) error
+}
+
+type ListAlarms200JSONResponse struct {
+	Alarms []Alarm `json:"alarms"`
+	Ended  []Alarm `json:"ended"`
+}
+
+func (response ListAlarms200JSONResponse) VisitListAlarmsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestAlarmsRequestObject struct {
+}
+
+type TestAlarmsResponseObject interface {
+	VisitTestAlarmsResponse(w http.ResponseWriter) error
+}
+
+type TestAlarms200JSONResponse struct {
+	Tests []AlarmTest `json:"tests"`
+}
+
+func (response TestAlarms200JSONResponse) VisitTestAlarmsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2410,6 +2493,12 @@ type StrictServerInterface interface {
 	// Readyz Are messages accepted?
 	// (GET /readyz)
 	Readyz(ctx context.Context, request ReadyzRequestObject) (ReadyzResponseObject, error)
+	// ListAlarms See what needs a person
+	// (GET /v1/alarms)
+	ListAlarms(ctx context.Context, request ListAlarmsRequestObject) (ListAlarmsResponseObject, error)
+	// TestAlarms Test who is told of alarms
+	// (POST /v1/alarms/test)
+	TestAlarms(ctx context.Context, request TestAlarmsRequestObject) (TestAlarmsResponseObject, error)
 	// GetClock See whether the clock is set
 	// (GET /v1/clock)
 	GetClock(ctx context.Context, request GetClockRequestObject) (GetClockResponseObject, error)
@@ -2608,6 +2697,54 @@ func (sh *strictHandler) Readyz(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ReadyzResponseObject); ok {
 		return validResponse.VisitReadyzResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAlarms operation middleware
+func (sh *strictHandler) ListAlarms(ctx echo.Context, params ListAlarmsParams) error {
+	var request ListAlarmsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAlarms(ctx.Request().Context(), request.(ListAlarmsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAlarms")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAlarmsResponseObject); ok {
+		return validResponse.VisitListAlarmsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestAlarms operation middleware
+func (sh *strictHandler) TestAlarms(ctx echo.Context) error {
+	var request TestAlarmsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestAlarms(ctx.Request().Context(), request.(TestAlarmsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestAlarms")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestAlarmsResponseObject); ok {
+		return validResponse.VisitTestAlarmsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

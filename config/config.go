@@ -32,6 +32,8 @@ type Config struct {
 	Messages      Messages
 	Modems        Modems
 	Mail          Mail
+	Alarms        Alarms
+	Heartbeat     Heartbeat
 	Webhooks      []Webhook
 	// Warnings tell what is allowed and unwise, a line each.
 	Warnings []string
@@ -243,6 +245,9 @@ func (c *Config) holdsSecrets() bool {
 		if w.Secret != "" && w.secretFile == "" || len(w.Headers) > 0 {
 			return true
 		}
+	}
+	if c.Heartbeat.URL != "" {
+		return true
 	}
 	return c.Mail.Password != "" && c.Mail.passwordFile == ""
 }

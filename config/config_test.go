@@ -43,15 +43,17 @@ func mustLoad(t *testing.T, content string, env ...string) *Config {
 
 func defaults() *Config {
 	return &Config{
-		DataDir:  "/var/lib/gatewayd",
-		HTTP:     HTTP{Listen: "127.0.0.1:8080", MaxConnections: 4096},
-		Queue:    Queue{OutboundCapacity: 100000, InboundCapacity: 100000, UnconfirmedWait: 2 * time.Minute, ReportWait: 24 * time.Hour, AssemblyWait: 24 * time.Hour},
-		Disk:     Disk{Reserve: 64e6, Ballast: 16e6},
-		Clock:    Clock{Trust: TrustAuto},
-		Messages: Messages{Unicode: Allow},
-		History:  History{Keep: 8760 * time.Hour, KeepTexts: 8760 * time.Hour, KeepFailedWebhooks: 720 * time.Hour},
-		Modems:   Modems{Discover: true, Calls: HangUp, CanaryWait: 5 * time.Minute},
-		Mail:     Mail{TLS: StartTLS},
+		DataDir:   "/var/lib/gatewayd",
+		HTTP:      HTTP{Listen: "127.0.0.1:8080", MaxConnections: 4096},
+		Queue:     Queue{OutboundCapacity: 100000, InboundCapacity: 100000, UnconfirmedWait: 2 * time.Minute, ReportWait: 24 * time.Hour, AssemblyWait: 24 * time.Hour},
+		Disk:      Disk{Reserve: 64e6, Ballast: 16e6},
+		Clock:     Clock{Trust: TrustAuto},
+		Messages:  Messages{Unicode: Allow},
+		History:   History{Keep: 8760 * time.Hour, KeepTexts: 8760 * time.Hour, KeepFailedWebhooks: 720 * time.Hour},
+		Modems:    Modems{Discover: true, Calls: HangUp, CanaryWait: 5 * time.Minute},
+		Mail:      Mail{TLS: StartTLS},
+		Alarms:    Alarms{MinSeverity: SeverityWarning, Repeat: 24 * time.Hour, MaxPerHour: 10, QueueAge: 15 * time.Minute, WebhookFailing: 15 * time.Minute, FailureRate: 50},
+		Heartbeat: Heartbeat{Method: "GET"},
 	}
 }
 
@@ -175,6 +177,8 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		"queue.report_wait": "4s", "queue.assembly_wait": "5s", "clock.trust": "always", "messages.unicode": "reject", "history.keep": "5h", "disk.reserve": "5MB", "disk.ballast": "6MiB", "history.keep_texts": "4h", "modems.discover": "false",
 		"mail.host": "smtp.example.org", "mail.port": "25", "mail.tls": "tls", "mail.username": "u", "mail.password": "p", "mail.password_file": "", "mail.from": "a@b.example",
 		"modems.calls": "ring", "modems.canary.every": "6h", "modems.canary.wait": "7m",
+		"alarms.min_severity": "critical", "alarms.repeat": "0", "alarms.max_per_hour": "3", "alarms.queue_age": "4m", "alarms.webhook_failing": "5m", "alarms.failure_rate": "6",
+		"heartbeat_url": "http://10.0.0.1/x", "heartbeat_method": "POST", "heartbeat_allow_private": "true",
 		"twilio.proxy_listen": "127.0.0.1:2", "twilio.tls_listen": "127.0.0.1:3",
 	}
 	var env []string
@@ -193,9 +197,11 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		Queue:  Queue{1, 2, 3 * time.Second, 4 * time.Second, 5 * time.Second},
 		Disk:   Disk{5e6, 6 << 20},
 		Clock:  Clock{TrustAlways}, Messages: Messages{Reject},
-		History: History{5 * time.Hour, 4 * time.Hour, 8 * time.Hour},
-		Modems:  Modems{Calls: Ring, CanaryEvery: 6 * time.Hour, CanaryWait: 7 * time.Minute},
-		Mail:    Mail{Host: "smtp.example.org", Port: 25, TLS: MailTLS, Username: "u", Password: "p", From: "a@b.example"},
+		History:   History{5 * time.Hour, 4 * time.Hour, 8 * time.Hour},
+		Modems:    Modems{Calls: Ring, CanaryEvery: 6 * time.Hour, CanaryWait: 7 * time.Minute},
+		Mail:      Mail{Host: "smtp.example.org", Port: 25, TLS: MailTLS, Username: "u", Password: "p", From: "a@b.example"},
+		Alarms:    Alarms{MinSeverity: SeverityCritical, MaxPerHour: 3, QueueAge: 4 * time.Minute, WebhookFailing: 5 * time.Minute, FailureRate: 6},
+		Heartbeat: Heartbeat{URL: "http://10.0.0.1/x", Method: "POST", AllowPrivate: true},
 	}
 	want.Warnings = c.Warnings
 	same(t, c, want)
@@ -226,7 +232,7 @@ var mistakes = []struct {
 	{"upper case", "HTTP:\n  listen: 127.0.0.1:1\n", nil,
 		[]string{"HTTP: unknown key, did you mean http? (line 1)"}},
 	{"a flat key", "http.listen: 127.0.0.1:1\n", nil,
-		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, mail, webhooks, hub (line 1)"}},
+		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, mail, alarms, heartbeat_url, heartbeat_method, heartbeat_allow_private, webhooks, hub (line 1)"}},
 	{"twice", "data_dir: /a\ndata_dir: /b\n", nil,
 		[]string{"data_dir: this key stands here twice (line 2)"}},
 	{"shapes", "http: 8080\nqueue: [1]\nmodems: {list: {name: a}}\ndata_dir: {a: b}\n", nil, []string{
@@ -235,7 +241,7 @@ var mistakes = []struct {
 		"modems.list: a list is expected here, each entry behind a dash (line 3)",
 		"data_dir: one value is expected here, not a list or a section (line 4)"}},
 	{"not a mapping", "- a\n", nil,
-		[]string{"a section is expected here, with the keys data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, mail, webhooks, hub"}},
+		[]string{"a section is expected here, with the keys data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, mail, alarms, heartbeat_url, heartbeat_method, heartbeat_allow_private, webhooks, hub"}},
 	{"every mistake at once", "http:\n  listen: \"8080\"\nqueue:\n  outbound_capacity: many\n  report_wait: 60\ndefault_region: UK\nmodems:\n  discover: perhaps\n", nil, []string{
 		`http.listen: "8080" is not allowed: an address and a port from 0 to 65535, such as 127.0.0.1:8080, [::1]:8080 or :8080 (line 2)`,
 		`queue.outbound_capacity: "many" is not allowed: a whole number from 1 to 10000000 (line 4)`,

@@ -47,7 +47,7 @@ func scalarFields(c *Config) []field {
 		{path: "modems.calls", def: "hang-up", read: oneOf(&c.Modems.Calls, HangUp, Ring)},
 		{path: "modems.canary.every", def: "0", read: durationOrNone(&c.Modems.CanaryEvery, minCanary, maxWait)},
 		{path: "modems.canary.wait", def: "5m", read: duration(&c.Modems.CanaryWait, time.Minute, 24*time.Hour)},
-	}, mailFields(&c.Mail)...)
+	}, append(mailFields(&c.Mail), alarmFields(c)...)...)
 }
 
 // Limits of SIMs whose modem's entry sets none, or that have no entry: what
@@ -145,6 +145,8 @@ func document() *shape {
 	s := section(scalarFields(&Config{}))
 	s.at("destinations.allow").item = &shape{}
 	s.at("destinations.deny").item = &shape{}
+	s.at("alarms.sms_to").item = &shape{}
+	s.at("alarms.mail_to").item = &shape{}
 	s.at("modems.list").item = section(modemFields(&Modem{}))
 	w := section(webhookFields(&Webhook{}))
 	w.at("events").item = &shape{}

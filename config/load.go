@@ -101,6 +101,8 @@ func (l *loader) read(f field, path, raw string) {
 func (l *loader) lists(v *viper.Viper) {
 	l.c.Destinations.Allow = l.destinations(v, "destinations.allow")
 	l.c.Destinations.Deny = l.destinations(v, "destinations.deny")
+	l.c.Alarms.SMSTo = l.texts(v, "alarms.sms_to", recipient)
+	l.c.Alarms.MailTo = l.texts(v, "alarms.mail_to", mailAddress)
 	for i, entry := range entries(v, "modems.list") {
 		m := Modem{}
 		at := fmt.Sprintf("modems.list[%d]", i)
@@ -376,6 +378,7 @@ func (l *loader) together() {
 			"texts go with their messages, so at most history.keep, which is "+short(c.History.Keep))
 	}
 	l.mail()
+	l.alarms()
 	l.unique()
 }
 

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"gatewayd/failpoint"
+	"gatewayd/pulse"
 )
 
 // FileName is the database's name in the data directory.
@@ -80,6 +81,7 @@ type DB struct {
 	checkpointed chan struct{}
 	commits      int         // the writer goroutine's own
 	urged        atomic.Bool // a checkpoint is wanted whatever the log's length
+	beat         pulse.Pulse // the writer's: it rests while nobody has anything for it
 	space        *space
 }
 
@@ -258,6 +260,16 @@ func (d *DB) submit(ch chan *job, j *job) error {
 	return d.told(j.err)
 }
 
+// stuckAfter is how long one transaction may take before the writer counts as
+// stuck: cards that are worn out take many seconds for a sync, and another
+// process may hold a lock for busyTimeout.
+const stuckAfter = 40 * time.Second
+
+// Loop is the writer as one that looks after it sees it: idle, it writes nothing.
+func (d *DB) Loop() pulse.Loop {
+	return pulse.Loop{Name: "the database's writer", Bound: stuckAfter, Pulse: &d.beat}
+}
+
 // sliceBudget bounds one group's transaction, so that what a modem waits for
 // never waits longer.
 const sliceBudget = 5 * time.Millisecond
@@ -265,6 +277,7 @@ const sliceBudget = 5 * time.Millisecond
 func (d *DB) write() {
 	defer close(d.done)
 	for {
+		d.beat.Rest()
 		var first *job
 		select { // what a modem waits for goes first
 		case first = <-d.urgent:
@@ -273,6 +286,7 @@ func (d *DB) write() {
 			case first = <-d.urgent:
 			case first = <-d.normal:
 			case done := <-d.scrubs:
+				d.beat.Work()
 				done <- d.truncate()
 				continue
 			case <-d.quit:
@@ -288,6 +302,7 @@ func (d *DB) write() {
 // function has run: its caller waits for the commit and should not wait for a
 // batch's rows too.
 func (d *DB) commitGroup(first *job) {
+	d.beat.Work()
 	err := d.Damage()
 	if err == nil {
 		_, err = d.writer.exec("BEGIN IMMEDIATE")

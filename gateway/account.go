@@ -33,13 +33,6 @@ type Account struct {
 	AliveText string
 }
 
-// The alarms of accounts.
-const (
-	balanceLow     = "balance-low"
-	balanceUnknown = "balance-unknown"
-	topUpDue       = "top-up-due"
-)
-
 const (
 	lookAtModem  = 10 * time.Second // while it can't be asked
 	lookAtSIM    = time.Minute      // it may be exchanged

@@ -12,9 +12,6 @@ import (
 	"gatewayd/queue"
 )
 
-// clockNotSet is the alarm of a clock that nobody vouches for.
-const clockNotSet = "clock-not-set"
-
 const (
 	lookAtClock = 10 * time.Second
 	// clockPatience is how long a machine that has just started may take to

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"gatewayd/pulse"
 	"gatewayd/queue"
 )
 
@@ -38,6 +39,7 @@ type dispatcher struct {
 	used       chan struct{}           // signalled when more may have to be taken in
 	tidyAt     int                     // as many entries are worth a look at which still wait
 	awaited    bool                    // modems that come have had their time
+	beat       pulse.Pulse             // of follow
 	timer      *time.Timer             // fires when the first held line is due
 }
 
@@ -101,6 +103,7 @@ func (d *dispatcher) follow(ctx context.Context, q *queue.Queue, log *slog.Logge
 	})
 	defer start.Stop()
 	for {
+		d.beat.Work()
 		changed := q.Changed()
 		if err := d.load(ctx, q); err != nil && ctx.Err() == nil {
 			log.Error("waiting messages could not be read; trying again", "error", err)
@@ -108,6 +111,7 @@ func (d *dispatcher) follow(ctx context.Context, q *queue.Queue, log *slog.Logge
 				continue
 			}
 		}
+		d.beat.Rest()
 		select {
 		case <-changed:
 		case <-d.used:

@@ -23,6 +23,7 @@ type feed struct {
 	name  string
 	ready chan struct{}
 
+	tally  tally
 	limits Limits      // of the SIM in this modem
 	alarm  *time.Timer // fires when there may be room before a limit again
 
@@ -360,6 +361,10 @@ func (f *feed) apply(o modem.Outcome, v *queue.Verdict) {
 	j := f.find(o.Part.Row)
 	if j == nil {
 		return // a late answer: the queue has settled it
+	}
+	// What tells people of alarms raises none, and what never left says nothing.
+	if j.entry.KeyID != alarmsKey && o.Result != modem.NotSent {
+		f.tally.add(time.Now(), o.Result == modem.Confirmed)
 	}
 	f.stepAside(j.entry, v.Fate != queue.PartConfirmed)
 	switch v.Fate {

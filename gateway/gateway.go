@@ -32,6 +32,7 @@ import (
 	"gatewayd/hooks"
 	"gatewayd/intake"
 	"gatewayd/modem"
+	"gatewayd/pulse"
 	"gatewayd/queue"
 	"gatewayd/sms"
 	numbers "gatewayd/sms/number"
@@ -48,6 +49,7 @@ type Options struct {
 	Queue     queue.Options
 	Retention queue.Retention
 	Disk      Disk
+	Alarms    AlarmOptions
 	Modems    []ModemOptions
 	CallsRing bool       // incoming calls are left to ring; else they are hung up
 	Limits    Limits     // of modems that are found and not among Modems
@@ -95,6 +97,8 @@ type Gateway struct {
 	alarms   *alarms
 	signals  *signals
 	board    board
+	notifier *notifier
+	heart    *heart
 	balances *prometheus.GaugeVec
 	free     prometheus.Gauge
 	// allSettled: nothing is held of a backup. Only keepHouse touches it.
@@ -103,6 +107,9 @@ type Gateway struct {
 	clock      *clock.Clock
 	due        sync.Mutex    // what is due is not looked at while the clock is set
 	clockSet   chan struct{} // holds one: look again at what is due
+	watch      pulse.Watch
+	lock       *pulse.Probe // of the dispatcher's lock
+	house      pulse.Pulse  // of keepHouse
 	canaries   *canaries
 	metrics    *modem.Metrics
 	webhooks   *webhook.Webhooks
@@ -143,6 +150,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	g.dispatch = newDispatcher(now)
 	g.dispatch.trusted = g.clock.Trusted
+	g.lock = pulse.NewProbe(g.dispatch.touch)
 	o.Queue.Log, o.Queue.Region = g.log, o.Region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
 		return nil, errors.Join(err, g.database.Close())
@@ -163,6 +171,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	g.signals = newSignals(g.database, g.clock, g.log)
+	g.notifier = newNotifier(g, registry)
+	g.heart = newHeart(g, registry)
 	if err := g.listModems(ctx); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
@@ -202,7 +212,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	a := api.New(api.Options{
 		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region, System: g.system,
-		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
+		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") }, AlarmLog: g,
 		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Name: hostname(), Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})
 	g.server = a.Server()
@@ -314,6 +324,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.watchFile(ctx); return nil })
 	group.Go(func() error { g.dispatch.follow(ctx, g.queue, g.log); return nil })
 	group.Go(func() error { g.keepHouse(ctx); return nil })
+	group.Go(func() error { g.lookAlive(ctx); return nil })
+	group.Go(func() error { g.alarms.run(ctx); return nil })
+	group.Go(func() error { g.watchAlarms(ctx); return nil })
+	g.notifier.run(ctx, group)
+	group.Go(func() error { g.heart.run(ctx); return nil })
 	group.Go(func() error { g.sayNoModem(ctx); return nil })
 	group.Go(func() error { g.prune(ctx); return nil })
 	group.Go(func() error { g.signals.keep(ctx); return nil })

@@ -19,6 +19,7 @@ const (
 // unconfirmed_wait, report_wait and missing parts.
 func (g *Gateway) keepHouse(ctx context.Context) {
 	for {
+		g.house.Work()
 		changed := g.queue.Changed()
 		g.due.Lock()
 		now := g.dispatch.now()
@@ -29,6 +30,7 @@ func (g *Gateway) keepHouse(ctx context.Context) {
 			g.log.Error("housekeeping failed and is tried again", "error", err)
 			next = now.Add(10 * restBetween)
 		}
+		g.house.Rest()
 		if !sleep(ctx, restBetween) {
 			return
 		}
@@ -86,6 +88,9 @@ func (g *Gateway) prune(ctx context.Context) {
 		}
 		if err := g.queue.Prune(ctx, g.dispatch.now(), g.o.Retention); err != nil && ctx.Err() == nil {
 			g.log.Error("old messages could not be erased; tried again in an hour", "error", err)
+		}
+		if err := g.alarms.prune(ctx); err != nil && ctx.Err() == nil {
+			g.log.Error("old alarms could not be forgotten; tried again in an hour", "error", err)
 		}
 		if err := g.keys.Prune(g.dispatch.now()); err != nil && ctx.Err() == nil {
 			g.log.Error("old days of API keys could not be forgotten; tried again in an hour", "error", err)

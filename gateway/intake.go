@@ -34,6 +34,7 @@ const leastShare = 20
 // load takes in what there is room for.
 func (d *dispatcher) load(ctx context.Context, q *queue.Queue) error {
 	for first := true; ; first = false {
+		d.beat.Work()
 		w := d.lacks(q, first)
 		if w == nil {
 			break

@@ -116,30 +116,6 @@ func (a *attached) complete(m sms.Modem) sms.Modem {
 	return m
 }
 
-// The alarms of modems.
-const (
-	modemParked = "modem-parked"
-	modemDeaf   = "modem-deaf"
-)
-
-// alarm begins and ends the alarms that a modem's state is. While it is being
-// started or healed nobody knows yet.
-func (g *Gateway) alarm(m sms.Modem) {
-	switch m.State {
-	case sms.Probing, sms.Healing:
-		return
-	case sms.Parked:
-		g.alarms.begin(modemParked, m.Name, "The modem is set aside", m.Reason+" "+m.Advice)
-	case sms.Deaf:
-		g.alarms.begin(modemDeaf, m.Name, "Nothing arrives at the modem", m.Reason+" "+m.Advice)
-	default:
-		g.alarms.end(modemDeaf, m.Name)
-	}
-	if m.State != sms.Parked {
-		g.alarms.end(modemParked, m.Name)
-	}
-}
-
 // tell writes a modem's new state to the event log.
 func (g *Gateway) tell(m sms.Modem) {
 	if m.Balance != nil && m.Balance.Answer != "" { // for admins only
@@ -449,5 +425,6 @@ func (ms *modems) Forget(name string) error {
 		a.stop()
 	}
 	a.feed.leave()
+	a.alarms.drop(a.o.Name)
 	return nil
 }

@@ -103,6 +103,9 @@ func (r *Restored) merge(ctx context.Context, stage, replaced string, verdict qu
 		if err == nil && attached {
 			err = hooks.Restore(tx)
 		}
+		if err == nil {
+			err = restoreAlarms(tx, attached)
+		}
 		return err
 	})
 	if err == nil {
@@ -133,9 +136,6 @@ func restoreKnown(tx *db.Tx) error {
 	}
 	return nil
 }
-
-// messagesHeld is the alarm of restored messages that wait for a verdict.
-const messagesHeld = "messages-held"
 
 // Held counts what is held in d: messages and deliveries.
 func Held(ctx context.Context, d *db.DB) (messages, deliveries int, v queue.HeldVerdict, err error) {

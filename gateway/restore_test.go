@@ -331,3 +331,47 @@ func TestRestoreKeepsLimits(t *testing.T) {
 		}
 	})
 }
+
+// A restore tells nobody what the backup had to tell; what was to be told when it
+// was made is told.
+func TestRestoreTellsNoOldAlarms(t *testing.T) {
+	a := &archive{t: t, dir: t.TempDir()}
+	exec := func(queries ...string) {
+		a.in(func(d *db.DB) {
+			if err := d.Write(func(tx *db.Tx) error {
+				for _, q := range queries {
+					if _, err := tx.Exec(q); err != nil {
+						return err
+					}
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	exec(`INSERT INTO alarm_notices (kind, code, modem, title, detail, severity, at) VALUES ('begin', 'old', '', '', '', 'warning', 1)`,
+		`INSERT INTO alarm_letters (channel, receiver, subject, body, made_at, tries, due_at) VALUES ('sms', '+1', '', 'old', 1, 0, 1)`,
+		`INSERT INTO alarm_history (begun_at, code, modem, title, detail, severity, ended_at) VALUES (1, 'both', '', '', '', 'warning', 2)`)
+	a.back()
+	exec(`DELETE FROM alarm_notices`, `DELETE FROM alarm_letters`,
+		`INSERT INTO alarm_letters (channel, receiver, subject, body, made_at, tries, due_at) VALUES ('sms', '+1', '', 'new', 1, 0, 1)`,
+		`INSERT INTO alarm_history (begun_at, code, modem, title, detail, severity, ended_at) VALUES (3, 'later', '', '', '', 'warning', 4)`)
+	if _, err := a.restore(); err != nil {
+		t.Fatal(err)
+	}
+	a.in(func(d *db.DB) {
+		if err := d.Read(context.Background(), func(r db.Querier) error {
+			var notices, letters, history int
+			var body string
+			err := r.QueryRow(`SELECT (SELECT count(*) FROM alarm_notices), (SELECT count(*) FROM alarm_letters), (SELECT max(body) FROM alarm_letters),
+				(SELECT count(*) FROM alarm_history)`).Scan(&notices, &letters, &body, &history)
+			if notices != 0 || letters != 1 || body != "new" || history != 2 {
+				t.Errorf("%d notices, %d letters (%s), %d that are over", notices, letters, body, history)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -7,14 +7,6 @@ import (
 	"gatewayd/db"
 )
 
-// The alarms of what is full; they are no modem's.
-const (
-	queueFull   = "queue-full"
-	inboundFull = "inbound-full"
-	diskFull    = "disk-full"
-	diskLow     = "disk-low"
-)
-
 // Disk says what is kept of the disk of DataDir for what was accepted: how much
 // must be free when something new is, and how large a file is given up when a
 // write fails all the same. Zero: the disk is not watched.

@@ -17,9 +17,6 @@ import (
 	"gatewayd/sms"
 )
 
-// underVoltage is the alarm of a supply that is too weak.
-const underVoltage = "under-voltage"
-
 const (
 	lookAtPower = 10 * time.Second
 	// lookForPower is how often it is looked whether the supply is watched after

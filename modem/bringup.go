@@ -164,6 +164,7 @@ func (m *Modem) notAModem(err error) *trouble {
 }
 
 func (m *Modem) step(ctx context.Context, s *step) (*trouble, error) {
+	m.beat.Work()
 	if s.do != nil {
 		return s.do(m, ctx)
 	}

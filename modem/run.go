@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatewayd/modem/at"
+	"gatewayd/pulse"
 	"gatewayd/sms"
 )
 
@@ -59,6 +60,7 @@ type Modem struct {
 	ussd    ussd
 
 	deafened chan string
+	beat     pulse.Pulse // of Run's goroutine
 	up       atomic.Bool // bring-up is done, and the port still there
 
 	// ---
@@ -165,9 +167,20 @@ func (m *Modem) Wake() {
 	}
 }
 
+// stuckAfter is longer than anything that is waited for between two steps: a part's
+// answer, a USSD session's, a modem that starts.
+const stuckAfter = 10 * time.Minute
+
+// Loop is Run's goroutine as one that looks after it sees it. One that waits for its
+// modem is alive: every wait has its bound.
+func (m *Modem) Loop() pulse.Loop {
+	return pulse.Loop{Name: "the loop of modem " + m.o.Name, Bound: stuckAfter, Pulse: &m.beat}
+}
+
 // Run drives the modem until ctx is over; whatever happens to the port, it
 // opens it again. A part on the air gets eight seconds to be answered then.
 func (m *Modem) Run(ctx context.Context) error {
+	defer m.beat.Rest()
 	m.over = ctx.Done()
 	m.clerk = hire(m.o.Outbox)
 	defer m.clerk.leave()
@@ -205,6 +218,8 @@ func (m *Modem) pause(ctx context.Context, d time.Duration) {
 		m.losses++
 	}
 	m.timer.Reset(d)
+	m.beat.Rest()
+	defer m.beat.Work()
 	select {
 	case <-m.timer.C:
 	case <-m.reset:
@@ -215,6 +230,7 @@ func (m *Modem) pause(ctx context.Context, d time.Duration) {
 
 // session opens the port, brings the modem up, and works until that ends.
 func (m *Modem) session(ctx context.Context) *trouble {
+	m.beat.Work()
 	select {
 	case <-m.wake: // what it told of is seen now
 	default:
@@ -364,6 +380,8 @@ func (m *Modem) wait(ctx context.Context) {
 		ready = m.o.Outbox.Ready()
 	}
 	m.timer.Reset(time.Until(m.nextDue()))
+	m.beat.Rest()
+	defer m.beat.Work()
 	select {
 	case t := <-m.port.Tokens():
 		if m.port.Take(t) == at.Gone {
@@ -416,6 +434,7 @@ func (m *Modem) urgent(now time.Time) bool {
 // one question is polled then. It returns why the session must end.
 func (m *Modem) duties(ctx context.Context, busy bool) *trouble {
 	for {
+		m.beat.Work()
 		if err := m.port.Drain(); err != nil {
 			m.lose(err)
 		}

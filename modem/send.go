@@ -43,6 +43,7 @@ func (m *Modem) sendAll(ctx context.Context, first *Part) *trouble {
 	next := pack(first)
 	var previous *Outcome
 	for next != nil {
+		m.beat.Work()
 		if err := m.port.Drain(); err != nil {
 			m.lose(err)
 		}

@@ -1,6 +1,7 @@
 package sms
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -12,29 +13,45 @@ const (
 	EventAlarmEnd   = "alarm.end"
 )
 
+// Severity is how bad something is.
+type Severity string
+
+// The severities, the worst last.
+const (
+	SeverityWarning  Severity = "warning"  // it will get worse if nobody does anything
+	SeverityCritical Severity = "critical" // texts don't go out or don't come in now
+)
+
+// AtLeast tells whether s is as bad as another one.
+func (s Severity) AtLeast(other Severity) bool {
+	return s == SeverityCritical || other != SeverityCritical
+}
+
 // Alarm is something that needs a person. There is one of each code and modem
 // at a time.
 type Alarm struct {
-	Code    string // stable, for programs: balance-low
-	Modem   string
-	Title   string
-	Detail  string // what to do about it
-	BegunAt time.Time
-	EndedAt time.Time // zero: it goes on
+	Code     string // stable, for programs: balance-low
+	Modem    string
+	Severity Severity
+	Title    string
+	Detail   string // what to do about it
+	BegunAt  time.Time
+	EndedAt  time.Time // zero: it goes on
 }
 
 type alarmJSON struct {
-	Code    string     `json:"code"`
-	Modem   *string    `json:"modem"`
-	Title   string     `json:"title"`
-	Detail  string     `json:"detail"`
-	BegunAt time.Time  `json:"begun_at"`
-	EndedAt *time.Time `json:"ended_at"`
+	Code     string     `json:"code"`
+	Modem    *string    `json:"modem"`
+	Severity Severity   `json:"severity"`
+	Title    string     `json:"title"`
+	Detail   string     `json:"detail"`
+	BegunAt  time.Time  `json:"begun_at"`
+	EndedAt  *time.Time `json:"ended_at"`
 }
 
 // MarshalJSON writes every field; one without a value is null.
 func (a Alarm) MarshalJSON() ([]byte, error) {
-	return json.Marshal(alarmJSON{a.Code, orNil(a.Modem), a.Title, a.Detail, a.BegunAt.UTC().Truncate(time.Millisecond), timeOrNil(a.EndedAt)})
+	return json.Marshal(alarmJSON{a.Code, orNil(a.Modem), cmp.Or(a.Severity, SeverityWarning), a.Title, a.Detail, a.BegunAt.UTC().Truncate(time.Millisecond), timeOrNil(a.EndedAt)})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -43,7 +60,7 @@ func (a *Alarm) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &w); err != nil {
 		return err
 	}
-	*a = Alarm{w.Code, value(w.Modem), w.Title, w.Detail, w.BegunAt, value(w.EndedAt)}
+	*a = Alarm{w.Code, value(w.Modem), cmp.Or(w.Severity, SeverityWarning), w.Title, w.Detail, w.BegunAt, value(w.EndedAt)}
 	return nil
 }
 
@@ -83,4 +100,13 @@ func (b *Balance) UnmarshalJSON(raw []byte) error {
 	*b = Balance{Amount: value(w.Amount), Currency: value(w.Currency), At: value(w.At), Low: value(w.Low), IsLow: w.IsLow,
 		Fault: value(w.Fault), Answer: value(w.Answer)}
 	return nil
+}
+
+// AlarmTest is what came of a test of who is told of alarms.
+type AlarmTest struct {
+	Channel  string `json:"channel"` // sms, mail
+	Receiver string `json:"receiver"`
+	OK       bool   `json:"ok"`
+	Result   string `json:"result"`  // in words
+	Message  *string `json:"message"` // the id of the SMS, nil: none was queued
 }

@@ -59,7 +59,7 @@ var modem = sms.Modem{
 	},
 	Canary:   &sms.Canary{At: at.UTC().Truncate(time.Millisecond), From: "cellar", Outcome: "arrived", Seconds: &seconds},
 	Balance:  &sms.Balance{Amount: "1.50", Currency: "EUR", At: wire, Low: "2.00", IsLow: true, Fault: "f", Answer: "a"},
-	Alarms:   []sms.Alarm{{Code: "balance-low", Modem: "office", Title: "t", Detail: "d", BegunAt: wire, EndedAt: wire.Add(time.Hour)}},
+	Alarms:   []sms.Alarm{{Code: "balance-low", Modem: "office", Severity: sms.SeverityCritical, Title: "t", Detail: "d", BegunAt: wire, EndedAt: wire.Add(time.Hour)}},
 	Counters: sms.Counters{PartsSent: 1, PartsFailed: 2, Unconfirmed: 3, Received: 4, Reports: 5, Restarts: 6, LateAnswers: 7},
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gatewayd/failpoint"
+	"gatewayd/pulse"
 	"gatewayd/queue"
 )
 
@@ -44,6 +45,7 @@ type endpoint struct {
 	words    atomic.Pointer[string] // why
 	failing  atomic.Int64           // since when, Unix milliseconds; 0: it is well
 	doomed   atomic.Int64           // when an event was given up after three days, 0: none since the last success
+	beat     pulse.Pulse            // of its goroutine
 	after    int64                  // it gets the events behind this one
 	trouble  trouble
 	failed   trouble                   // deliveries that were given up
@@ -186,9 +188,11 @@ func (e *endpoint) rest(wait time.Duration, idle bool) bool {
 // run delivers what is due until ctx ends, then gives what is under way a moment.
 func (e *endpoint) run(ctx context.Context) {
 	defer e.w.work.Done()
+	defer e.beat.Rest()
 	attempts, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
 	for ctx.Err() == nil {
+		e.beat.Work()
 		wait, idle, err := e.round(ctx, attempts)
 		if err != nil && ctx.Err() == nil {
 			e.log().Error("webhook deliveries can't be read", "error", err)
@@ -202,6 +206,7 @@ func (e *endpoint) run(ctx context.Context) {
 			continue
 		}
 		timer := time.NewTimer(wait)
+		e.beat.Rest()
 		select {
 		case row := <-e.done:
 			delete(e.underway, row)
@@ -212,6 +217,7 @@ func (e *endpoint) run(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+	e.beat.Rest() // the attempts have bounds of their own
 	e.finish(abort)
 	e.mu.Lock()
 	e.works = false
@@ -260,7 +266,9 @@ func (e *endpoint) round(ctx, attempts context.Context) (wait time.Duration, idl
 			wait, idle, err := e.untilNext(ctx)
 			return min(wait, grace), idle, err
 		}
+		e.beat.Rest() // for a slot
 		leave := e.enter(ctx)
+		e.beat.Work()
 		if leave == nil {
 			return lookAgain, false, nil
 		}
@@ -314,6 +322,7 @@ func (e *endpoint) failAll(ctx context.Context) error {
 		words = "the webhook is disabled since " + e.reason()
 	}
 	for ctx.Err() == nil {
+		e.beat.Work()
 		more, err := e.w.store.failPending(e.id, words)
 		if err != nil || !more {
 			return err

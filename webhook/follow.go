@@ -34,10 +34,12 @@ func (w *Webhooks) follow(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	defer w.beat.Rest()
 	f := follower{w: w, at: w.start, stored: w.start}
 	var lazy <-chan time.Time
 	var faults trouble
 	for {
+		w.beat.Work()
 		changed := w.o.Queue.Changed()
 		idle, err := f.passOver(ctx)
 		if err == nil && !idle {
@@ -47,6 +49,7 @@ func (w *Webhooks) follow(ctx context.Context) error {
 			faults.begin(w.o.Now(), func(int, time.Time) {
 				w.log.Error("events can't be taken over for the webhooks", "error", err)
 			})
+			w.beat.Rest()
 			if err := pause(ctx, troubleGap); err != nil {
 				return err
 			}
@@ -61,10 +64,12 @@ func (w *Webhooks) follow(ctx context.Context) error {
 		case lazy == nil:
 			lazy = time.After(lazyAdvance)
 		}
+		w.beat.Rest()
 		select {
 		case <-changed:
 		case <-lazy:
 			lazy = nil
+			w.beat.Work()
 			if err := f.save(nil); err != nil {
 				w.log.Error("the webhooks' place in the event log can't be saved", "error", err)
 			}
@@ -97,6 +102,7 @@ func (f *follower) passOver(ctx context.Context) (idle bool, err error) {
 // copyNew takes over all that is new in the log.
 func (f *follower) copyNew(ctx context.Context) error {
 	for {
+		f.w.beat.Work()
 		events, err := f.w.o.Queue.EventsAfter(ctx, f.at, eventsAtOnce)
 		if err != nil || len(events) == 0 {
 			return err

@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gatewayd/db"
+	"gatewayd/pulse"
 	"gatewayd/queue"
 )
 
@@ -98,6 +99,7 @@ type Webhooks struct {
 	again     int64         // events up to here were there before this run
 	reads     atomic.Bool   // this package is a reader of the log, which holds it
 	want      sync.Once
+	beat      pulse.Pulse      // the follower's
 	client    [3]*http.Client  // by reach
 	slots     [2]chan struct{} // attempts at origins: that are well, that fail
 	alarmed   sync.Mutex
@@ -302,6 +304,34 @@ func (w *Webhooks) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// stuckAfter is how long one step of the follower or of an endpoint may take.
+const stuckAfter = 2 * time.Minute
+
+// Loops are the follower and the endpoints, as one that looks after them sees them.
+func (w *Webhooks) Loops() []pulse.Loop {
+	all := []pulse.Loop{{Name: "the webhooks' follower", Bound: stuckAfter, Pulse: &w.beat}}
+	for _, e := range w.list() {
+		all = append(all, pulse.Loop{Name: "the webhook " + e.name(), Bound: stuckAfter, Pulse: &e.beat})
+	}
+	return all
+}
+
+// Failing is an endpoint that takes nothing.
+type Failing struct {
+	Name  string
+	Since time.Time
+}
+
+// Failing lists the endpoints that are to get something and have taken nothing since.
+func (w *Webhooks) Failing() (all []Failing) {
+	for _, e := range w.list() {
+		if at := e.failing.Load(); at != 0 && !e.isOff() {
+			all = append(all, Failing{e.name(), time.UnixMilli(at)})
+		}
+	}
+	return all
 }
 
 // begin books a goroutine that works until this context ends; nil: Run does not run.

@@ -7,6 +7,18 @@ import (
 	"time"
 )
 
+// Defines values for AlarmSeverity.
+const (
+	AlarmSeverityCritical AlarmSeverity = "critical"
+	AlarmSeverityWarning  AlarmSeverity = "warning"
+)
+
+// Defines values for AlarmTestChannel.
+const (
+	AlarmTestChannelMail AlarmTestChannel = "mail"
+	AlarmTestChannelSms  AlarmTestChannel = "sms"
+)
+
 // Defines values for ClockSource.
 const (
 	ClockSourceConfigured  ClockSource = "configured"
@@ -345,15 +357,37 @@ type Alarm struct {
 
 	// Code Stable, for programs.
 	//
-	// Examples: modem-parked, modem-deaf, balance-low, balance-unknown, top-up-due, disk-low, disk-full, queue-full, inbound-full, messages-held, clock-not-set
+	// Examples: modem-down, modem-parked, modem-deaf, balance-low, balance-unknown, top-up-due, sim-limit, queue-full, inbound-full, queue-old, failure-rate, webhook-failing, webhook-disabled, heartbeat-failing, disk-low, disk-full, under-voltage, clock-not-set, messages-held
 	Code string `json:"code"`
 
 	// Detail What to do about it.
 	Detail  string  `json:"detail"`
 	EndedAt *Time   `json:"ended_at"`
 	Modem   *string `json:"modem"`
-	Title   string  `json:"title"`
+
+	// Severity critical: texts don't go out or don't come in.
+	Severity AlarmSeverity `json:"severity"`
+	Title    string        `json:"title"`
 }
+
+// AlarmSeverity critical: texts don't go out or don't come in.
+type AlarmSeverity string
+
+// AlarmTest defines model for AlarmTest.
+type AlarmTest struct {
+	Channel AlarmTestChannel `json:"channel"`
+
+	// Message The id of the SMS that was queued.
+	Message  *string `json:"message"`
+	Ok       bool    `json:"ok"`
+	Receiver string  `json:"receiver"`
+
+	// Result In words.
+	Result string `json:"result"`
+}
+
+// AlarmTestChannel defines model for AlarmTest.Channel.
+type AlarmTestChannel string
 
 // Balance defines model for Balance.
 type Balance struct {
@@ -1776,6 +1810,12 @@ type PutHookTextBody = string
 type PutHookParams struct {
 	// IdempotencyKey The same key again sends nothing twice; with another body 422.
 	IdempotencyKey *HookIdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListAlarmsParams defines parameters for ListAlarms.
+type ListAlarmsParams struct {
+	// Limit How many of those that are over.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListEventsParams defines parameters for ListEvents.

@@ -20,6 +20,7 @@ import (
 	"gatewayd/mail"
 	"gatewayd/modem/ports"
 	"gatewayd/queue"
+	"gatewayd/sms"
 	"gatewayd/webhook"
 )
 
@@ -125,6 +126,13 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 			return o, usageError{err}
 		}
 		o.Mail = sender.Send
+	}
+	o.Alarms = gateway.AlarmOptions{
+		QueueAge: c.Alarms.QueueAge, WebhookFailing: c.Alarms.WebhookFailing, FailureRate: c.Alarms.FailureRate,
+		Notices: gateway.Notices{
+			SMS: c.Alarms.SMSTo, Mail: c.Alarms.MailTo, Least: sms.Severity(c.Alarms.MinSeverity), Repeat: c.Alarms.Repeat, PerHour: c.Alarms.MaxPerHour,
+		},
+		Heartbeat: gateway.Heartbeat{URL: c.Heartbeat.URL.Reveal(), Method: c.Heartbeat.Method, Private: c.Heartbeat.AllowPrivate},
 	}
 	if c.HTTP.TLSCertificate != "" {
 		pair, err := tls.LoadX509KeyPair(c.HTTP.TLSCertificate, c.HTTP.TLSKey)
