@@ -37,6 +37,7 @@ type Options struct {
 	Deliveries Deliveries // nil: no webhooks
 	Webhooks   Webhooks   // nil: no webhooks
 	Hooks      Hooks
+	Traces     Traces // nil: none
 	Region     string // ISO country whose national numbers are accepted; "": none
 
 	Metrics     prometheus.Gatherer // what /metrics serves; nil: nothing
@@ -139,7 +140,9 @@ func (a *API) routes() []route {
 		{"GET", "/docs", "", a.docsPage},
 		{"GET", "/metrics", metrics, a.metrics},
 		{"GET", "/", auth.Read, a.statusPage},
+		{"GET", "/messages", auth.Read, a.messagesPage},
 		{"GET", "/messages/:id", auth.Read, a.messagePage},
+		{"POST", "/messages/:id", auth.Read, a.pressMessage}, // each button has a scope of its own
 		{"GET", "/webhooks", auth.Read, a.webhooksPage},
 		{"POST", "/webhooks", auth.Admin, a.changeWebhooks},
 		{"GET", "/sign-in", "", a.signInPage},

@@ -64,6 +64,9 @@ func (a *API) frame(c echo.Context, title string) frame {
 	f.SignedIn = true
 	here := c.Request().URL.Path
 	f.Nav = []navLink{{"/", "Status", here == "/"}}
+	if keyOf(c).Can(auth.Read) {
+		f.Nav = append(f.Nav, navLink{"/messages", "Messages", here == "/messages"})
+	}
 	if a.o.Webhooks != nil {
 		f.Nav = append(f.Nav, navLink{"/webhooks", "Webhooks", here == "/webhooks"})
 	}
