@@ -109,7 +109,7 @@ func (a *API) timeline(ctx context.Context, m *sms.Message) (timeline, error) {
 			return t, err
 		}
 		rest = partSteps(m, parts)
-		if len(h.Told) == 0 || h.Told[0].Type != sms.EventOf(sms.Queued) || !h.Told[0].At.Equal(m.CreatedAt) {
+		if len(h.Told) == 0 || !h.Told[0].At.Equal(m.CreatedAt) {
 			rest = append(rest, acceptedStep(m))
 		}
 	}
@@ -174,6 +174,8 @@ func eventSteps(m *sms.Message, told []queue.Told, rest []lifeStep) (all []lifeS
 		switch now.Status {
 		case sms.Queued:
 			queuedStep(&s, now, before, i == 0)
+		case sms.Scheduled:
+			s.Title, s.rank, s.Detail = "Accepted, to be sent later", rankBegun, orNil("It is to be sent at "+sayTime(now.SendAt)+".")
 		case sms.Sending:
 			s.Title, s.rank, s.Attempt = "Handed to the modem "+now.Modem, rankBegun, intPtr(now.Attempts)
 			if now.Attempts > 1 {
@@ -221,9 +223,9 @@ func queuedStep(s *lifeStep, now, before sms.Message, first bool) {
 	switch {
 	case now.Error != nil:
 		s.Title, s.pill, s.Attempt = "It did not go out and will be tried again", warn, intPtr(now.Attempts)
-	case first:
+	case first || before.Status == sms.Scheduled:
 		s.Title, s.rank, s.Modem = "Accepted: it waits for a modem", rankBegun, nil
-		if !now.SendAt.IsZero() {
+		if now.SendAt.After(now.CreatedAt) && !now.SendAt.After(s.At) {
 			s.Title = "It is due, and waits for a modem"
 		}
 		if now.ExpectedModem != "" {
