@@ -133,8 +133,16 @@ func (a *API) timeline(ctx context.Context, m *sms.Message) (timeline, error) {
 // clock may have been set between them.
 func merged(events, rest []lifeStep) []lifeStep {
 	slices.SortStableFunc(rest, func(a, b lifeStep) int {
+		if a.Kind == stepPart && b.Kind == stepPart { // one commit ends a part and begins the next
+			return cmp.Or(a.At.Compare(b.At), cmp.Compare(or(a.Part, 0), or(b.Part, 0)), cmp.Compare(a.rank, b.rank))
+		}
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.rank, b.rank))
 	})
+	for i := len(events) - 2; i >= 0; i-- { // what a later event begins stands behind it
+		if events[i].At.Equal(events[i+1].At) {
+			events[i].rank = min(events[i].rank, events[i+1].rank)
+		}
+	}
 	all := make([]lifeStep, 0, len(events)+len(rest))
 	for len(events) > 0 || len(rest) > 0 {
 		if len(events) == 0 || len(rest) > 0 && (rest[0].otherEnd || cmp.Or(rest[0].At.Compare(events[0].At), cmp.Compare(rest[0].rank, events[0].rank)) < 0) {
@@ -221,7 +229,7 @@ func eventSteps(m *sms.Message, told []queue.Told, rest []lifeStep) (all []lifeS
 
 func queuedStep(s *lifeStep, now, before sms.Message, first bool) {
 	switch {
-	case now.Error != nil:
+	case now.Error != nil && before.Status != sms.Unconfirmed:
 		s.Title, s.pill, s.Attempt = "It did not go out and will be tried again", warn, intPtr(now.Attempts)
 	case first || before.Status == sms.Scheduled:
 		s.Title, s.rank, s.Modem = "Accepted: it waits for a modem", rankBegun, nil
@@ -232,7 +240,7 @@ func queuedStep(s *lifeStep, now, before sms.Message, first bool) {
 			s.Detail = orNil("It was expected to be sent at " + sayTime(now.ExpectedAt) + " through " + now.ExpectedModem + ".")
 		}
 	case before.Status == sms.Unconfirmed && now.PossibleDuplicate:
-		s.Title, s.pill = "No answer came in time: it is sent again", warn
+		s.Title, s.pill, s.Code, s.Detail = "No answer came in time: it is sent again", warn, nil, nil
 	case before.Status == sms.Unconfirmed:
 		s.Title = "The doubtful part went out after all; the next one follows"
 	default:

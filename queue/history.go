@@ -72,10 +72,10 @@ func (q *Queue) History(ctx context.Context, row int64) (h History, err error) {
 	return h, err
 }
 
-// Troubles returns the ids of messages that failed, were not delivered or are in
-// doubt by an event after seq, and of those that a doubt is over of, once each, and
-// up to which event it has looked.
-func (q *Queue) Troubles(ctx context.Context, after int64) (ids []string, upTo int64, err error) {
+// Troubles returns the ids of the newest messages that failed, were not delivered
+// or are in doubt by an event after seq, and of those that a doubt is over of, once
+// each, and up to which event it has looked.
+func (q *Queue) Troubles(ctx context.Context, after int64, most int) (ids []string, upTo int64, err error) {
 	err = q.db.Read(ctx, func(x db.Querier) error {
 		ids = nil
 		var newest sql.NullInt64
@@ -83,14 +83,15 @@ func (q *Queue) Troubles(ctx context.Context, after int64) (ids []string, upTo i
 			return err
 		}
 		upTo = max(after, newest.Int64)
-		return eachRow(x, `SELECT DISTINCT m.id FROM events e JOIN messages m ON m.row = e.message WHERE e.seq > ? AND e.seq <= ?
+		return eachRow(x, `SELECT m.id FROM events e JOIN messages m ON m.row = e.message WHERE e.seq > ? AND e.seq <= ?
 			AND (e.type IN ('message.failed', 'message.undelivered', 'message.unconfirmed')
-				OR e.type IN ('message.sent', 'message.delivered') AND instr(e.state, '"p":true') > 0)`, func(scan func(...any) error) error {
+				OR e.type IN ('message.sent', 'message.delivered') AND instr(e.state, '"p":true') > 0)
+			GROUP BY m.row ORDER BY max(e.seq) DESC LIMIT ?`, func(scan func(...any) error) error {
 			var id string
 			err := scan(&id)
 			ids = append(ids, id)
 			return err
-		}, after, upTo)
+		}, after, upTo, most)
 	})
 	return ids, upTo, err
 }
