@@ -27,7 +27,8 @@ type messagesView struct {
 	Faults   []string
 	Messages []messageLine
 	Count    string
-	Filtered bool
+	Filtered bool   // something was filled in
+	Narrowed bool   // more than the search
 	First    string // leads back to the newest, "" on that page
 	Next     string // leads on, "" at the end
 	NextWord string
@@ -84,7 +85,7 @@ func (v *messagesView) read(c echo.Context) queue.Filter {
 		Q: strings.TrimSpace(c.QueryParam("q")), Direction: c.QueryParam("direction"), Status: c.QueryParam("status"), Modem: c.QueryParam("modem"),
 		Key: c.QueryParam("key"), Since: c.QueryParam("since"), Until: c.QueryParam("until"),
 	}
-	v.Form, v.Filtered = form, form != searchForm{}
+	v.Form, v.Filtered, v.Narrowed = form, form != searchForm{}, form != searchForm{Q: form.Q}
 	fault := func(format string, args ...any) { v.Faults = append(v.Faults, fmt.Sprintf(format, args...)) }
 	f := queue.Filter{Saying: form.Q, Modem: form.Modem, Limit: defaultLimit}
 	if !utf8.ValidString(form.Q) || utf8.RuneCountInString(form.Q) > longestSearch {

@@ -34,6 +34,7 @@ func parseTemplates() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"iso":       func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") },
 		"count":     count,
+		"capital":   capital,
 		"dbm":       func(n int) string { return strings.Replace(strconv.Itoa(n), "-", "−", 1) },
 		"plainTime": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 	}).ParseFS(templateFiles, "templates/*.html"))

@@ -48,6 +48,7 @@ type lifeStep struct {
 	pill     string // its colour
 	rank     int    // among what happened in the same millisecond
 	strange  bool   // Detail, Endpoint and Response are a stranger's words
+	told     string // to a receiver: the event's type
 	failed   bool   // a delivery that can be retried
 	otherEnd bool   // the time is not our clock's
 }
@@ -95,7 +96,7 @@ func (a *API) timeline(ctx context.Context, m *sms.Message) (timeline, error) {
 	if err != nil {
 		return timeline{}, err
 	}
-	t := timeline{MessageID: m.ID, Status: m.Status, Complete: !h.Cut, Slot: h.Slot, Ahead: aheadOf(m)}
+	t := timeline{MessageID: m.ID, Status: m.Status, Complete: !h.Cut, Slot: h.Slot, Ahead: aheadOf(m, h)}
 	var rest []lifeStep
 	if m.Direction == sms.Inbound {
 		pdus, err := a.o.Queue.PDUs(ctx, m.Row)
@@ -108,7 +109,7 @@ func (a *API) timeline(ctx context.Context, m *sms.Message) (timeline, error) {
 		if err != nil {
 			return t, err
 		}
-		rest = partSteps(m, parts)
+		rest = partSteps(m, parts, !h.Cut)
 		if len(h.Told) == 0 || !h.Told[0].At.Equal(m.CreatedAt) {
 			rest = append(rest, acceptedStep(m))
 		}
@@ -199,7 +200,7 @@ func eventSteps(m *sms.Message, told []queue.Told, rest []lifeStep) (all []lifeS
 		case sms.Undelivered:
 			s.Title, s.rank = "Not delivered", rankReportTold
 		case sms.Failed:
-			s.Title = "Failed: it is not tried again"
+			s.Title = "Failed"
 			if before.Status == sms.Unconfirmed {
 				s.Title = "Given up: nobody knows whether it went out, and it is not to be sent twice"
 			}
@@ -258,20 +259,18 @@ func settledBy(rest []lifeStep, at time.Time) string {
 	return "the modem's late answer"
 }
 
-// partSteps tells of the parts, each as it went the last time.
-func partSteps(m *sms.Message, parts []queue.Part) (all []lifeStep) {
+// partSteps tells of the parts, each as it went the last time. The begin of a single
+// one is told by its event already.
+func partSteps(m *sms.Message, parts []queue.Part, told bool) (all []lifeStep) {
 	for _, p := range parts {
 		name := "It"
 		if m.Parts > 1 {
 			name = fmt.Sprintf("Part %d of %d", p.Number, m.Parts)
 		}
 		of := lifeStep{Kind: stepPart, Part: intPtr(p.Number), Modem: orNil(p.Modem), Attempt: intPtr(p.Attempts), MR: p.MR, pill: idle}
-		begun := of
-		begun.At, begun.rank, begun.Title, begun.MR = p.StartedAt, rankStarted, name+" goes to the modem", nil
-		if p.Attempts > 1 {
-			begun.Detail = orNil(fmt.Sprintf("This was attempt %d of this part; of the earlier ones only what the events tell is kept.", p.Attempts))
+		if m.Parts > 1 || !told {
+			all = append(all, begunStep(of, p, name))
 		}
-		all = append(all, begun)
 		if p.ConfirmedAt != nil {
 			s := of
 			s.At, s.rank, s.pill, s.Title = *p.ConfirmedAt, rankConfirmed, good, name+" is accepted by the network"
@@ -293,6 +292,14 @@ func partSteps(m *sms.Message, parts []queue.Part) (all []lifeStep) {
 		}
 	}
 	return all
+}
+
+func begunStep(s lifeStep, p queue.Part, name string) lifeStep {
+	s.At, s.rank, s.Title, s.MR = p.StartedAt, rankStarted, name+" goes to the modem", nil
+	if p.Attempts > 1 {
+		s.Detail = orNil(fmt.Sprintf("This was attempt %d of this part; of the earlier ones only what the events tell is kept.", p.Attempts))
+	}
+	return s
 }
 
 // pduSteps tells where a received message's parts came from.
@@ -324,7 +331,7 @@ func deliverySteps(d sms.Delivery) (done, ahead []lifeStep) {
 	if d.Webhook == nil {
 		who = "the message's callback URL at " + d.Endpoint
 	}
-	of := lifeStep{Kind: stepWebhook, Delivery: orNil(d.ID), Endpoint: orNil(d.Endpoint), Event: &d.Event, rank: rankWebhook, strange: true}
+	of := lifeStep{Kind: stepWebhook, Delivery: orNil(d.ID), Endpoint: orNil(d.Endpoint), Event: &d.Event, rank: rankWebhook, strange: true, told: d.Type}
 	lost := d.Attempts - 1 - len(d.History) // before those that are kept
 	for i, h := range d.History {
 		s := of
@@ -361,13 +368,20 @@ func deliverySteps(d sms.Delivery) (done, ahead []lifeStep) {
 }
 
 // aheadOf is what a message waits for.
-func aheadOf(m *sms.Message) []lifeStep {
+func aheadOf(m *sms.Message, h queue.History) []lifeStep {
 	s := lifeStep{Kind: stepEvent, pill: idle}
 	switch {
 	case m.Held:
 		return []lifeStep{}
 	case m.Status == sms.Scheduled:
 		s.At, s.Title = m.SendAt, "It is due"
+	case !h.TriedAgain.IsZero():
+		s.At, s.Title = h.TriedAgain, "It may be tried again"
+	case !h.DoubtEnds.IsZero():
+		s.At, s.Title = h.DoubtEnds, "If nothing tells by then that it went out, it is sent again"
+		if m.OnUnconfirmed == sms.Fail {
+			s.Title = "If nothing tells by then that it went out, it is given up"
+		}
 	case m.Status == sms.Queued && !m.ExpectedAt.IsZero():
 		s.At, s.Title, s.Modem = m.ExpectedAt, "It is expected to be sent", orNil(m.ExpectedModem)
 	default:

@@ -33,7 +33,7 @@ func TestLifeIsInOrder(t *testing.T) {
 	}
 	one, zero, bad := 1, 0, 70
 	m := &sms.Message{Direction: sms.Outbound, Status: sms.Undelivered, Parts: 1, CreatedAt: at(1), SendAt: at(5)}
-	rest := append(partSteps(m, []queue.Part{{Number: 1, Modem: "m1", MR: &zero, StartedAt: at(6), ConfirmedAt: timeRef(at(7)), ReportedAt: timeRef(at(9)), Report: &bad, Attempts: one}}), acceptedStep(m))
+	rest := append(partSteps(m, []queue.Part{{Number: 1, Modem: "m1", MR: &zero, StartedAt: at(6), ConfirmedAt: timeRef(at(7)), ReportedAt: timeRef(at(9)), Report: &bad, Attempts: one}}, false), acceptedStep(m))
 	steps := merged(eventSteps(m, []queue.Told{
 		told(5, sms.Message{Status: sms.Queued, CreatedAt: at(1), SendAt: at(5)}), told(6, sms.Message{Status: sms.Sending, Modem: "m1", Attempts: 1}),
 		told(7, sms.Message{Status: sms.Sent}), told(9, sms.Message{Status: sms.Undelivered, Error: &sms.Error{Code: "tp-st-70", Title: "x", Detail: "Y."}}),

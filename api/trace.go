@@ -106,7 +106,7 @@ func writeStep(w io.Writer, s lifeStep, masked bool) {
 	}
 	title := s.Title
 	if masked && s.Kind == stepWebhook {
-		title = "A receiver is told, attempt " + numberOr(s.Attempt, "–")
+		title = "A receiver is told " + s.told + ", attempt " + numberOr(s.Attempt, "–")
 	}
 	line.WriteString(" " + title)
 	if s.Code != nil {

@@ -134,7 +134,9 @@ func (t *traces) store(tx *db.Tx, id string, pieces []sms.TracePiece) error {
 	return err
 }
 
-func same(a, b sms.TracePiece) bool { return a.What == b.What && a.Modem == b.Modem && a.Text == b.Text }
+func same(a, b sms.TracePiece) bool {
+	return a.What == b.What && a.Modem == b.Modem && a.Text == b.Text
+}
 
 // bounded leaves out the last pieces beyond what a trace may need.
 func bounded(pieces []sms.TracePiece) []sms.TracePiece {
@@ -322,7 +324,7 @@ func (t *traces) cut(steps []traced, masked bool, before []sms.TracePiece, remem
 const (
 	booking  = 5 * time.Millisecond // times are stored in whole milliseconds
 	precedes = 20 * time.Second     // a prompt may take so long
-	follows  = time.Second
+	follows  = 100 * time.Millisecond
 )
 
 // around is the dialogue of a step as a transcript, "" if it is not there.
@@ -341,8 +343,10 @@ func (d *dialogue) around(s traced, masked bool) string {
 		return ""
 	}
 	last := first + 1
-	for last < len(d.entries) && d.entries[last].At <= to && !(s.out && d.entries[last].Out && says(d.entries[last].Bytes, sendCommand)) {
-		last++
+	for ; last < len(d.entries) && d.entries[last].At <= to; last++ {
+		if e := d.entries[last]; s.line != "" && e.Out == s.out && says(e.Bytes, s.line) {
+			break // another's
+		}
 	}
 	cut := slices.Clone(d.entries[first:last])
 	begin := cut[0].At

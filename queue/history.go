@@ -25,6 +25,9 @@ type History struct {
 	Told []Told // the oldest first
 	Cut  bool   // older events are pruned, or there are too many to show
 	Slot *int   // its address in its ring; nil: none any more
+	// When it is tried again, if it waits because of a failure, and when a doubt ends
+	// without an answer; zero: neither.
+	TriedAgain, DoubtEnds time.Time
 }
 
 // toldAtMost bounds a History. No message has nearly as many events, unless a
@@ -41,6 +44,12 @@ func (q *Queue) History(ctx context.Context, row int64) (h History, err error) {
 		}
 		if r.slot >= 0 {
 			h.Slot = &r.slot
+		}
+		switch r.Status {
+		case sms.Queued:
+			h.TriedAgain = r.notBefore
+		case sms.Unconfirmed:
+			h.DoubtEnds = r.unconfirmedAt.Add(q.o.UnconfirmedWait)
 		}
 		for seq := r.lastEvent; seq != 0; {
 			if len(h.Told) == toldAtMost {
