@@ -60,6 +60,8 @@ func life(t *testing.T, ask func(method, path string) (int, string), id string) 
 const (
 	tracedNumber = "+491733335577"
 	tracedText   = "quokka zanzibar marmalade"
+	// "quite secret", in Russian
+	tracedForeign = "\u0441\u043e\u0432\u0435\u0440\u0448\u0435\u043d\u043d\u043e \u0441\u0435\u043a\u0440\u0435\u0442\u043d\u043e"
 )
 
 // leaks finds pieces of the number and of the text in a trace, in whatever form.
@@ -67,6 +69,11 @@ func leaks(trace string) (found []string) {
 	for form, b := range forms("zanzibar marmalade") {
 		if strings.Contains(trace, string(b)) {
 			found = append(found, "the text as "+form)
+		}
+	}
+	for form, b := range forms(tracedForeign) {
+		if strings.Contains(trace, string(b)) {
+			found = append(found, "the text in Unicode as "+form)
 		}
 	}
 	for _, word := range strings.Fields(tracedText) {
@@ -166,14 +173,13 @@ func TestLivesAndTraces(t *testing.T) {
 				tells("refused", refused.ID, "Handed to the modem m1", "Failed [")
 
 				w.net.SetFate(tracedNumber, sim.Fate{Reports: []byte{0x46}})
-				lost := w.submit(tracedNumber, tracedText)
+				lost := w.submit(tracedNumber, tracedForeign)
 				w.until(lost.ID, sms.Undelivered, 2*time.Hour)
 				tells("not delivered", lost.ID, "Sent", "[tp-st-70]", "Not delivered [tp-st-70]")
 
 				w.net.SetFate(tracedNumber, sim.Fate{Silent: true}) // no report settles it
 				w.modems[0].Fault(func(f *sim.Faults) { f.Silent, f.Lost = 1, true })
 				doubt := w.submit(tracedNumber, tracedText)
-				w.until(doubt.ID, sms.Unconfirmed, time.Hour)
 				w.until(doubt.ID, sms.Sent, time.Hour)
 				tells("in doubt", doubt.ID, "Handed to the modem m1", "In doubt: it may or may not have gone out [unconfirmed]", "No answer came in time: it is sent again", "Handed to the modem m1, attempt 2", "Sent")
 				w.pass(time.Minute)

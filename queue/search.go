@@ -46,6 +46,15 @@ func (q *Queue) search(ctx context.Context, f Filter, reach int64) (found Found,
 	}
 	where, args := f.where()
 	err = q.db.Read(ctx, func(x db.Querier) error {
+		if !f.Until.IsZero() {
+			latest, err := madeBefore(x, f.Until)
+			if err != nil {
+				return err
+			}
+			if before == 0 || latest < before {
+				before = latest
+			}
+		}
 		// From the newest row that there is, so that gaps cost nothing.
 		newest := `SELECT row FROM messages ORDER BY row DESC LIMIT 1`
 		var bound []any
@@ -90,6 +99,31 @@ func (q *Queue) search(ctx context.Context, f Filter, reach int64) (found Found,
 		return nil
 	})
 	return found, err
+}
+
+// madeBefore finds by halves the first row from which on messages were made at a
+// time or later, so that a day long ago costs no more than yesterday. Those whose
+// time nobody vouches for are passed over: by them it could not be told.
+func madeBefore(x db.Querier, at time.Time) (int64, error) {
+	var newest sql.NullInt64
+	if err := x.QueryRow(`SELECT max(row) FROM messages`).Scan(&newest); err != nil {
+		return 0, err
+	}
+	low, high := int64(1), newest.Int64+1
+	for low < high {
+		middle := low + (high-low)/2
+		var row, created int64
+		err := x.QueryRow(`SELECT row, created_at FROM messages WHERE row >= ? AND row < ? AND clock_uncertain = 0 ORDER BY row LIMIT 1`, middle, high).Scan(&row, &created)
+		switch {
+		case errors.Is(err, sql.ErrNoRows) || err == nil && created >= toMS(at):
+			high = middle
+		case err != nil:
+			return 0, err
+		default:
+			low = row + 1
+		}
+	}
+	return low, nil
 }
 
 // saying selects what has s in its text, or in the other side's number or name.
