@@ -27,6 +27,7 @@ type messagesView struct {
 	Faults   []string
 	Messages []messageLine
 	Count    string
+	Live     bool   // the newest of all: it keeps itself up to date
 	Filtered bool   // something was filled in
 	Narrowed bool   // more than the search
 	First    string // leads back to the newest, "" on that page
@@ -63,7 +64,11 @@ func (a *API) messagesPage(c echo.Context) error {
 	f := v.read(c)
 	cursor := c.QueryParam("cursor")
 	f.Cursor = cursor
-	found, err := queue.Found{}, error(nil)
+	_, newest, err := a.o.Queue.Span(ctx) // before what is shown: what comes meanwhile is told
+	if err != nil {
+		return err
+	}
+	var found queue.Found
 	if len(v.Faults) == 0 {
 		found, err = a.o.Queue.Search(ctx, f)
 	}
@@ -76,6 +81,10 @@ func (a *API) messagesPage(c echo.Context) error {
 	v.told(found, cursor != "", f.Limit)
 	frame := a.frame(c, "Messages")
 	frame.Style, frame.Script = "messages.css", "messages.js"
+	// A search would be made anew with each message.
+	if v.Live = cursor == "" && !v.Filtered; v.Live {
+		frame.Live, frame.Seq = true, newest
+	}
 	return a.page(c, http.StatusOK, "messages.html", frame, v)
 }
 

@@ -446,6 +446,10 @@ func (a *API) showMessage(c echo.Context, notice *saidView) error {
 		return err
 	}
 	a.o.Desk.Foreseen(ctx, m)
+	_, newest, err := a.o.Queue.Span(ctx) // before what is shown: what comes meanwhile is told
+	if err != nil {
+		return err
+	}
 	t, err := a.timeline(ctx, m)
 	if err != nil {
 		return err
@@ -477,6 +481,7 @@ func (a *API) showMessage(c echo.Context, notice *saidView) error {
 	}
 	frame := a.frame(c, "Message")
 	frame.Style, frame.Script = "messages.css", "messages.js"
+	frame.Live, frame.Seq = true, newest
 	return a.page(c, http.StatusOK, "message.html", frame, v)
 }
 

@@ -6,12 +6,18 @@ document.querySelector('form.search')?.addEventListener('formdata', event => {
   for (const [name, value] of [...event.formData]) if (value === '') event.formData.delete(name);
 });
 
-for (const t of document.querySelectorAll('time[data-exact]')) {
-  const at = new Date(t.dateTime);
-  const exact = document.createElement('span');
-  exact.title = t.dateTime;
-  exact.textContent = at.toLocaleString([], {
-    year: 'numeric', month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3,
-  });
-  t.replaceWith(exact); // page.js would round it
+const form = new Intl.DateTimeFormat([], {
+  year: 'numeric', month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3,
+});
+
+function localise() {
+  for (const at of document.querySelectorAll('[data-at]')) {
+    const words = form.format(new Date(at.dataset.at));
+    if (at.textContent !== words) at.textContent = words;
+  }
 }
+
+localise();
+const life = document.getElementById('life');
+// page.js takes over what is new, with the times as the server writes them.
+if (life) new MutationObserver(localise).observe(life, { subtree: true, childList: true, characterData: true });
