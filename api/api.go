@@ -37,6 +37,7 @@ type Options struct {
 	Deliveries Deliveries // nil: no webhooks
 	Webhooks   Webhooks   // nil: no webhooks
 	Hooks      Hooks
+	Traces     Traces // nil: none
 	Region     string // ISO country whose national numbers are accepted; "": none
 
 	Metrics     prometheus.Gatherer // what /metrics serves; nil: nothing
@@ -154,7 +155,9 @@ func (a *API) routes() []route {
 		{"GET", "/test", auth.Service, a.testPage},
 		{"POST", "/test", auth.Service, a.sendTest},
 		{"POST", "/reset", auth.Service, a.pressReset},
+		{"GET", "/messages", auth.Read, a.messagesPage},
 		{"GET", "/messages/:id", auth.Read, a.messagePage},
+		{"POST", "/messages/:id", auth.Read, a.pressMessage}, // each button has a scope of its own
 		{"GET", "/aim", auth.Watch, a.aimPage},
 		{"GET", "/webhooks", auth.Read, a.webhooksPage},
 		{"POST", "/webhooks", auth.Admin, a.changeWebhooks},

@@ -178,11 +178,19 @@ func (a server) ListMessages(ctx context.Context, r ListMessagesRequestObject) (
 		Since:     or(p.Since, time.Time{}),
 		Until:     or(p.Until, time.Time{}),
 		ClientID:  or(p.ClientID, ""),
+		Saying:    or(p.Q, ""),
 		Cursor:    or(p.Cursor, ""),
 		Limit:     or(p.Limit, defaultLimit),
 	}
 	for _, s := range or(p.Status, nil) {
 		f.Status = append(f.Status, sms.Status(s))
+	}
+	if f.Saying != "" {
+		found, err := a.o.Queue.Search(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		return reply{status: http.StatusOK, v: messagePage{orEmpty(found.Messages), orNil(found.Next)}}, nil
 	}
 	page, next, err := a.o.Queue.List(ctx, f)
 	if err != nil {

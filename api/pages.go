@@ -35,6 +35,7 @@ func parseTemplates() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"iso":       func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") },
 		"count":     count,
+		"capital":   capital,
 		"dbm":       func(n int) string { return strings.Replace(strconv.Itoa(n), "-", "−", 1) },
 		"plainTime": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 	}).ParseFS(templateFiles, "templates/*.html"))
@@ -65,10 +66,14 @@ func (a *API) frame(c echo.Context, title string) frame {
 	f.SignedIn = true
 	here := c.Request().URL.Path
 	f.Nav = []navLink{{"/", "Status", here == "/"}}
+	key := keyOf(c)
+	if key.Can(auth.Read) {
+		f.Nav = append(f.Nav, navLink{"/messages", "Messages", here == "/messages"})
+	}
 	if a.o.Modems != nil {
 		f.Nav = append(f.Nav, navLink{"/aim", "Antenna", here == "/aim"})
 	}
-	if key := keyOf(c); key.Can(auth.Service) {
+	if key.Can(auth.Service) {
 		f.Nav = append(f.Nav, navLink{"/test", "Test", here == "/test"})
 	}
 	if a.o.Webhooks != nil {

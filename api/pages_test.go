@@ -203,21 +203,6 @@ func TestSignalBars(t *testing.T) {
 	}
 }
 
-func TestLifeIsInOrder(t *testing.T) {
-	at := func(s int) time.Time { return time.Date(2026, 1, 1, 0, 0, s, 0, time.UTC) }
-	var got []string
-	for _, s := range lifeOf(&sms.Message{Direction: sms.Outbound, Status: sms.Undelivered, CreatedAt: at(1), SendAt: at(5), SentAt: at(6), UpdatedAt: at(9)}) {
-		got = append(got, s.What)
-	}
-	if strings.Join(got, ", ") != "Accepted, To be sent, Sent, Undelivered" {
-		t.Errorf("life: %v", got)
-	}
-	// A send_at in the past meant at once.
-	if got := lifeOf(&sms.Message{Direction: sms.Outbound, CreatedAt: at(5), SendAt: at(1)}); len(got) != 1 {
-		t.Errorf("life: %v", got)
-	}
-}
-
 func TestCount(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 100000: "100,000", 1234567: "1,234,567", -1: "-1", -999: "-999", -1000: "-1,000"} {
 		if got := count(n); got != want {

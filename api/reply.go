@@ -44,6 +44,7 @@ func (r reply) VisitGetMessageResponse(w http.ResponseWriter) error           { 
 func (r reply) VisitCancelMessageResponse(w http.ResponseWriter) error        { return r.write(w) }
 func (r reply) VisitRedactMessageResponse(w http.ResponseWriter) error        { return r.write(w) }
 func (r reply) VisitListPDUsResponse(w http.ResponseWriter) error             { return r.write(w) }
+func (r reply) VisitGetTimelineResponse(w http.ResponseWriter) error          { return r.write(w) }
 func (r reply) VisitListModemsResponse(w http.ResponseWriter) error           { return r.write(w) }
 func (r reply) VisitGetModemResponse(w http.ResponseWriter) error             { return r.write(w) }
 func (r reply) VisitListSignalResponse(w http.ResponseWriter) error           { return r.write(w) }

@@ -99,6 +99,12 @@ type ServerInterface interface {
 	// RedactMessage Erase a message's text
 	// (POST /v1/messages/{id}/redact)
 	RedactMessage(ctx echo.Context, id MessageID) error
+	// GetTimeline A message's whole life
+	// (GET /v1/messages/{id}/timeline)
+	GetTimeline(ctx echo.Context, id MessageID) error
+	// TraceMessage A message's black box
+	// (GET /v1/messages/{id}/trace)
+	TraceMessage(ctx echo.Context, id MessageID, params TraceMessageParams) error
 	// ListModems List the modems
 	// (GET /v1/modems)
 	ListModems(ctx echo.Context) error
@@ -466,6 +472,13 @@ func (w *ServerInterfaceWrapper) ListMessages(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
 	}
 
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
 	// ------------- Optional query parameter "cursor" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -629,6 +642,47 @@ func (w *ServerInterfaceWrapper) RedactMessage(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RedactMessage(ctx, id)
+	return err
+}
+
+// GetTimeline converts echo context to params.
+func (w *ServerInterfaceWrapper) GetTimeline(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id MessageID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetTimeline(ctx, id)
+	return err
+}
+
+// TraceMessage converts echo context to params.
+func (w *ServerInterfaceWrapper) TraceMessage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id MessageID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TraceMessageParams
+	// ------------- Optional query parameter "masked" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "masked", ctx.QueryParams(), &params.Masked, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter masked: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TraceMessage(ctx, id, params)
 	return err
 }
 
@@ -1132,6 +1186,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/messages/:id", wrapper.GetMessage, options.OperationMiddlewares["getMessage"]...)
 	router.GET(options.BaseURL+"/v1/messages/:id/pdus", wrapper.ListPDUs, options.OperationMiddlewares["listPDUs"]...)
 	router.POST(options.BaseURL+"/v1/messages/:id/redact", wrapper.RedactMessage, options.OperationMiddlewares["redactMessage"]...)
+	router.GET(options.BaseURL+"/v1/messages/:id/timeline", wrapper.GetTimeline, options.OperationMiddlewares["getTimeline"]...)
+	router.GET(options.BaseURL+"/v1/messages/:id/trace", wrapper.TraceMessage, options.OperationMiddlewares["traceMessage"]...)
 	router.POST(options.BaseURL+"/v1/messages/batch", wrapper.SendBatch, options.OperationMiddlewares["sendBatch"]...)
 	router.POST(options.BaseURL+"/v1/messages/preview", wrapper.PreviewMessage, options.OperationMiddlewares["previewMessage"]...)
 	router.GET(options.BaseURL+"/v1/modems", wrapper.ListModems, options.OperationMiddlewares["listModems"]...)
@@ -1857,6 +1913,56 @@ func (response RedactMessage200JSONResponse) VisitRedactMessageResponse(w http.R
 	return err
 }
 
+type GetTimelineRequestObject struct {
+	ID MessageID `json:"id"`
+}
+
+type GetTimelineResponseObject interface {
+	VisitGetTimelineResponse(w http.ResponseWriter) error
+}
+
+type GetTimeline200JSONResponse Timeline
+
+func (response GetTimeline200JSONResponse) VisitGetTimelineResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TraceMessageRequestObject struct {
+	ID     MessageID `json:"id"`
+	Params TraceMessageParams
+}
+
+type TraceMessageResponseObject interface {
+	VisitTraceMessageResponse(w http.ResponseWriter) error
+}
+
+type TraceMessage200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type TraceMessage200TextResponse struct {
+	Body    string
+	Headers TraceMessage200ResponseHeaders
+}
+
+func (response TraceMessage200TextResponse) VisitTraceMessageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
 type ListModemsRequestObject struct {
 }
 
@@ -2565,6 +2671,12 @@ type StrictServerInterface interface {
 	// RedactMessage Erase a message's text
 	// (POST /v1/messages/{id}/redact)
 	RedactMessage(ctx context.Context, request RedactMessageRequestObject) (RedactMessageResponseObject, error)
+	// GetTimeline A message's whole life
+	// (GET /v1/messages/{id}/timeline)
+	GetTimeline(ctx context.Context, request GetTimelineRequestObject) (GetTimelineResponseObject, error)
+	// TraceMessage A message's black box
+	// (GET /v1/messages/{id}/trace)
+	TraceMessage(ctx context.Context, request TraceMessageRequestObject) (TraceMessageResponseObject, error)
 	// ListModems List the modems
 	// (GET /v1/modems)
 	ListModems(ctx context.Context, request ListModemsRequestObject) (ListModemsResponseObject, error)
@@ -3516,6 +3628,57 @@ func (sh *strictHandler) RedactMessage(ctx echo.Context, id MessageID) error {
 		return err
 	} else if validResponse, ok := response.(RedactMessageResponseObject); ok {
 		return validResponse.VisitRedactMessageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetTimeline operation middleware
+func (sh *strictHandler) GetTimeline(ctx echo.Context, id MessageID) error {
+	var request GetTimelineRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetTimeline(ctx.Request().Context(), request.(GetTimelineRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetTimeline")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetTimelineResponseObject); ok {
+		return validResponse.VisitGetTimelineResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TraceMessage operation middleware
+func (sh *strictHandler) TraceMessage(ctx echo.Context, id MessageID, params TraceMessageParams) error {
+	var request TraceMessageRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TraceMessage(ctx.Request().Context(), request.(TraceMessageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TraceMessage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TraceMessageResponseObject); ok {
+		return validResponse.VisitTraceMessageResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

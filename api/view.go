@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -14,8 +13,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatewayd/auth"
 	"gatewayd/sms"
-	"gatewayd/sms/pdu"
 )
 
 // The kinds that colours and signs stand for.
@@ -106,20 +105,26 @@ func count(n any) string {
 }
 
 type messageView struct {
-	Message sms.Message
-	Inbound bool
-	Binary  string
-	Said    string // in place of data or of a text that is empty
-	Pill    pill
-	Life    []stepView
-	Facts   []factView
-	Parts   []partView
-	PDUs    []string // of a received message
+	Message  sms.Message
+	Inbound  bool
+	Binary   string
+	Said     string // in place of data or of a text that is empty
+	Pill     pill
+	Steps    []stepView
+	Ahead    []stepView
+	Complete bool
+	Facts    []factView
+	PDUs     []string // of a received message
+	Notice   *saidView
+	// what the reader may do with it
+	MayCancel, MayRedact, MayUnmask, MayRetry bool
 }
 
+// stepView is a step of the timeline as the page shows it.
 type stepView struct {
-	What string
-	At   time.Time
+	lifeStep
+	Mark, After, Network, Facts string
+	Retry                       bool
 }
 
 type factView struct{ Name, Value string }
@@ -127,26 +132,39 @@ type factView struct{ Name, Value string }
 // Long reports whether the value needs the whole width.
 func (f factView) Long() bool { return len(f.Value) > 24 }
 
-type partView struct {
-	Number, Attempts                   int
-	Modem, MR, Report                  string
-	StartedAt, ConfirmedAt, ReportedAt time.Time
-}
+// messagePage is GET /messages/{id}: one message and its whole life.
+func (a *API) messagePage(c echo.Context) error { return a.showMessage(c, nil) }
 
-// messagePage shows one message and what became of it.
-func (a *API) messagePage(c echo.Context) error {
-	ctx := c.Request().Context()
+func (a *API) showMessage(c echo.Context, notice *saidView) error {
+	ctx, key := c.Request().Context(), keyOf(c)
 	m, err := a.o.Queue.Message(ctx, param(c, "id"))
 	if err != nil {
 		return err
 	}
-	parts, err := a.o.Queue.Parts(ctx, m.Row)
+	a.o.Desk.Foreseen(ctx, m)
+	_, newest, err := a.o.Queue.Span(ctx) // before what is shown: what comes meanwhile is told
 	if err != nil {
 		return err
 	}
+	t, err := a.timeline(ctx, m)
+	if err != nil {
+		return err
+	}
+	over := !slices.Contains([]sms.Status{sms.Scheduled, sms.Queued, sms.Sending, sms.Unconfirmed}, m.Status)
 	v := messageView{
 		Message: *m, Inbound: m.Direction == sms.Inbound, Binary: hex.EncodeToString(m.Data), Said: saidOf(*m),
-		Pill: pill{string(m.Status), statusKinds[m.Status]}, Life: lifeOf(m), Facts: factsOf(m),
+		Pill: pill{string(m.Status), statusKinds[m.Status]}, Complete: t.Complete, Facts: factsOf(m), Notice: notice,
+		MayCancel: key.Can(auth.Send) && m.Status.CanBecome(sms.Canceled) && !m.PossibleDuplicate,
+		MayRedact: key.Can(auth.Admin) && over && !m.Redacted, MayUnmask: key.Can(auth.Admin), MayRetry: key.Can(auth.Admin),
+	}
+	for _, s := range t.Steps {
+		v.Steps = append(v.Steps, viewStep(s))
+	}
+	for _, s := range t.Ahead {
+		v.Ahead = append(v.Ahead, viewStep(s))
+	}
+	if t.Slot != nil {
+		v.Facts = append(v.Facts, factView{"slot in the ring", strconv.Itoa(*t.Slot)})
 	}
 	if v.Inbound {
 		pdus, err := a.o.Queue.PDUs(ctx, m.Row)
@@ -157,20 +175,42 @@ func (a *API) messagePage(c echo.Context) error {
 			v.PDUs = append(v.PDUs, p.PDU)
 		}
 	}
-	for _, p := range parts {
-		v.Parts = append(v.Parts, partView{
-			Number: p.Number, Attempts: p.Attempts, Modem: p.Modem, MR: numberOr(p.MR, "–"), Report: reportOf(p.Report),
-			StartedAt: p.StartedAt, ConfirmedAt: deref(p.ConfirmedAt), ReportedAt: deref(p.ReportedAt),
-		})
-	}
-	return a.page(c, http.StatusOK, "message.html", a.frame(c, "Message"), v)
+	frame := a.frame(c, "Message")
+	frame.Style, frame.Script = "messages.css", "messages.js"
+	frame.Live, frame.Seq = true, newest
+	return a.page(c, http.StatusOK, "message.html", frame, v)
 }
 
-func deref(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
+func viewStep(s lifeStep) stepView {
+	v := stepView{lifeStep: s, Mark: s.pill, Network: networkCode(or(s.Code, "")), Retry: s.failed}
+	if s.AfterMS != nil {
+		v.After = later(*s.AfterMS)
 	}
-	return *t
+	var facts []string
+	if s.ResponseStatus != nil {
+		facts = append(facts, fmt.Sprintf("HTTP %d", *s.ResponseStatus))
+	}
+	if s.LatencyMS != nil {
+		facts = append(facts, fmt.Sprintf("%d ms", *s.LatencyMS))
+	}
+	if s.Kind == stepWebhook && s.Attempt != nil && *s.Attempt > 1 {
+		facts = append(facts, fmt.Sprintf("attempt %d", *s.Attempt))
+	}
+	if s.ClockUncertain {
+		facts = append(facts, "the clock was not set then")
+	}
+	v.Facts = strings.Join(facts, " · ")
+	return v
+}
+
+// networkCode writes a code as the standards do.
+func networkCode(code string) string {
+	for prefix, words := range map[string]string{"cms-": "+CMS ERROR ", "cme-": "+CME ERROR ", "tp-st-": "TP-Status "} {
+		if rest, ok := strings.CutPrefix(code, prefix); ok {
+			return words + rest
+		}
+	}
+	return code
 }
 
 func numberOr(n *int, otherwise string) string {
@@ -178,23 +218,6 @@ func numberOr(n *int, otherwise string) string {
 		return otherwise
 	}
 	return strconv.Itoa(*n)
-}
-
-// lifeOf tells a message's life in the order of its times.
-func lifeOf(m *sms.Message) []stepView {
-	first, sent := "Accepted", "Sent"
-	if m.Direction == sms.Inbound {
-		first, sent = "Received", "Taken by the service centre"
-	}
-	steps := []stepView{{first, m.CreatedAt}, {"To be sent", m.SendAt}, {sent, m.SentAt}, {"Delivered", m.DeliveredAt}}
-	switch m.Status {
-	case sms.Failed, sms.Undelivered, sms.Expired, sms.Canceled, sms.Unconfirmed:
-		steps = append(steps, stepView{capital(string(m.Status)), m.UpdatedAt})
-	}
-	steps = slices.DeleteFunc(steps, func(s stepView) bool { return s.At.IsZero() })
-	steps = slices.DeleteFunc(steps, func(s stepView) bool { return s.At.Before(m.CreatedAt) && m.Direction == sms.Outbound })
-	slices.SortStableFunc(steps, func(a, b stepView) int { return cmp.Compare(a.At.UnixMilli(), b.At.UnixMilli()) })
-	return steps
 }
 
 func factsOf(m *sms.Message) []factView {
@@ -253,13 +276,4 @@ func waitingWords(all []sms.Waiting) string {
 		}
 	}
 	return strings.Join(words, ", ")
-}
-
-// reportOf says a status report in words.
-func reportOf(st *int) string {
-	if st == nil {
-		return ""
-	}
-	_, words := pdu.TPStatus(byte(*st))
-	return words
 }

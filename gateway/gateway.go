@@ -115,6 +115,7 @@ type Gateway struct {
 	webhooks   *webhook.Webhooks
 	desk       *intake.Desk
 	hooks      *hooks.Hooks
+	traces     *traces
 	server     *http.Server
 	twilio     *standin.StandIn // nil: no program is told that this is api.twilio.com
 }
@@ -176,6 +177,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err := g.listModems(ctx); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
+	if g.traces, err = newTraces(ctx, g.database, g.queue, g.modems, g.log); err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
 	registry.MustRegister(limitMeter{g.modems}, clockMeter(g.clock))
 	callback := func(url string) string { return g.webhooks.CheckCallback(url) }
 	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Destinations: o.Destinations, Clock: g.clock, Now: now, Callback: callback,
@@ -211,7 +215,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{
-		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region, System: g.system,
+		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Traces: g.traces, Region: o.Region, System: g.system,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") }, AlarmLog: g,
 		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Name: hostname(), Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})
@@ -338,6 +342,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.watchClock(ctx); return nil })
 	group.Go(func() error { g.watchPower(ctx); return nil })
 	g.watchAccounts(ctx, group)
+	group.Go(func() error { g.traces.follow(readers); return nil })
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 
 	if g.canaries != nil {

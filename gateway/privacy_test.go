@@ -22,6 +22,7 @@ import (
 	"gatewayd/auth"
 	"gatewayd/db"
 	"gatewayd/queue"
+	"gatewayd/sim"
 	"gatewayd/sms"
 	"gatewayd/webhook"
 )
@@ -172,6 +173,13 @@ func TestErasedIsInNoFile(t *testing.T) {
 			return fmt.Sprintf(`{"to":%q,"text":%q,"callback_url":"https://app.example.org/%s","metadata":{"note":%q},"client_id":%q%s}`,
 				number, text, number[1:], note, note+number+fmt.Sprint(len(text)), more)
 		}
+		w.net.SetFate(number, sim.Fate{CMS: 1}) // its trace is stored
+		ask("POST", "/v1/messages", one(latin+"!", ""), 202)
+		w.pass(time.Minute)
+		if n := w.tracesKept(); n != 1 {
+			t.Errorf("%d traces are stored, want one of what failed", n)
+		}
+		w.net.SetFate(number, sim.Fate{})
 		ask("POST", "/v1/messages", one(latin, ""), 202)
 		ask("POST", "/v1/messages", one(foreign, ""), 202)
 		ask("POST", "/v1/messages", one(strings.Repeat(latin+" ", 20), `,"send_at":"2040-01-01T00:00:00Z"`), 202)
@@ -227,6 +235,9 @@ func TestErasedIsInNoFile(t *testing.T) {
 		}
 		if n := bytes.Count(files(w)["copy.db"], []byte(number)); n != 1 {
 			t.Errorf("the number stands %d times in a copy, want 1: its consent", n)
+		}
+		if n := w.tracesKept(); n != 0 {
+			t.Errorf("%d traces are left", n)
 		}
 		kept, err := w.g.Queue().CountNumber(context.Background(), number)
 		if err != nil || kept != (queue.Kept{Stopped: true}) {

@@ -129,6 +129,8 @@ func restoreKnown(tx *db.Tx) error {
 			asked_at = excluded.asked_at, fault = excluded.fault, answer = excluded.answer, alive_at = max(alive_at, excluded.alive_at)
 			WHERE excluded.asked_at >= asked_at`,
 		restoreSignals,
+		// What was erased since stays erased.
+		`DELETE FROM traces WHERE message NOT IN (SELECT message FROM replaced.traces)`,
 	} {
 		if _, err := tx.Exec(query); err != nil {
 			return err

@@ -295,6 +295,32 @@ func TestHeldMessagesGoOnAVerdict(t *testing.T) {
 
 // A key may not do again what its owner has forbidden it since the backup, and all
 // keys of one principal have the same limits.
+// The trace of a message that was erased after the backup does not come back.
+func TestRestoreBringsBackNoErasedTrace(t *testing.T) {
+	a := &archive{t: t, dir: t.TempDir()}
+	do := func(query string) {
+		a.in(func(d *db.DB) {
+			if err := d.Write(func(tx *db.Tx) error { _, err := tx.Exec(query); return err }); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	do(`INSERT INTO traces (message, pieces) VALUES ('msg_erased', '[]'), ('msg_kept', '[]')`)
+	a.back()
+	do(`DELETE FROM traces WHERE message = 'msg_erased'`)
+	if _, err := a.restore(); err != nil {
+		t.Fatal(err)
+	}
+	a.in(func(d *db.DB) {
+		var left string
+		if err := d.Read(context.Background(), func(r db.Querier) error {
+			return r.QueryRow(`SELECT group_concat(message) FROM traces`).Scan(&left)
+		}); err != nil || left != "msg_kept" {
+			t.Errorf("traces of %q are there, %v", left, err)
+		}
+	})
+}
+
 func TestRestoreKeepsLimits(t *testing.T) {
 	ctx := context.Background()
 	a := &archive{t: t, dir: t.TempDir()}

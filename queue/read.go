@@ -25,6 +25,7 @@ type Filter struct {
 	Since, Until time.Time // by created_at: since inclusive, until exclusive
 	// SentSince and SentUntil are the same by sent_at; what was never sent is in no such list.
 	SentSince, SentUntil time.Time
+	Saying               string // in the text, or in the other side's number
 	Of                   *Share // nil: of everybody
 	Cursor               string // from the page before
 	Newer                bool   // the page before the cursor, not the one after it
@@ -36,6 +37,9 @@ type Share struct {
 	Keys   []string // outbound: handed in with one of these API keys
 	Modems []string // inbound: come to one of these modems, by name or number; nil: to any
 }
+
+// defaultLimit is how many a list has at most that names no limit.
+const defaultLimit = 50
 
 // ErrBadCursor means that a cursor is not one that List gave.
 var ErrBadCursor = errors.New("not a cursor of this list")
@@ -91,6 +95,47 @@ func (q *Queue) List(ctx context.Context, f Filter) (page []sms.Message, next st
 			add("m.row < ?", before)
 		}
 	}
+	conds, more := f.where()
+	where, args = append(where, conds...), append(args, more...)
+	query := `SELECT ` + recordColumns + ` FROM messages m`
+	if len(where) > 0 {
+		query += ` WHERE ` + strings.Join(where, " AND ")
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	args = append(args, limit+1)
+	var found []*record
+	err = q.db.Read(ctx, func(x db.Querier) (err error) {
+		found, err = collect(x, query+` ORDER BY m.row `+order+` LIMIT ?`, args...)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	hasMore := len(found) > limit
+	found = found[:min(len(found), limit)]
+	if f.Newer {
+		slices.Reverse(found)
+		hasMore = len(found) > 0 // at least the page that the cursor is from
+	}
+	if hasMore {
+		next = encodeCursor(found[len(found)-1].Row)
+	}
+	page = make([]sms.Message, len(found))
+	for i, r := range found {
+		page[i] = r.Message
+	}
+	return page, next, nil
+}
+
+// where is the SQL that selects what the filter does, but for its cursor.
+func (f *Filter) where() (where []string, args []any) {
+	add := func(cond string, v ...any) {
+		where = append(where, cond)
+		args = append(args, v...)
+	}
 	if f.Direction != "" {
 		add("m.direction = ?", f.Direction)
 	}
@@ -130,37 +175,11 @@ func (q *Queue) List(ctx context.Context, f Filter) (page []sms.Message, next st
 		cond, of := f.Of.condition()
 		add(cond, of...)
 	}
-	query := `SELECT ` + recordColumns + ` FROM messages m`
-	if len(where) > 0 {
-		query += ` WHERE ` + strings.Join(where, " AND ")
+	if f.Saying != "" {
+		cond, saying := saying(f.Saying)
+		add(cond, saying...)
 	}
-	limit := f.Limit
-	if limit <= 0 {
-		limit = 50
-	}
-	args = append(args, limit+1)
-	var found []*record
-	err = q.db.Read(ctx, func(x db.Querier) (err error) {
-		found, err = collect(x, query+` ORDER BY m.row `+order+` LIMIT ?`, args...)
-		return err
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	more := len(found) > limit
-	found = found[:min(len(found), limit)]
-	if f.Newer {
-		slices.Reverse(found)
-		more = len(found) > 0 // at least the page that the cursor is from
-	}
-	if more {
-		next = encodeCursor(found[len(found)-1].Row)
-	}
-	page = make([]sms.Message, len(found))
-	for i, r := range found {
-		page[i] = r.Message
-	}
-	return page, next, nil
+	return where, args
 }
 
 // condition is the SQL that selects a share.

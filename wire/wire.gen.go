@@ -294,6 +294,17 @@ const (
 	SystemDiskStateOk   SystemDiskState = "ok"
 )
 
+// Defines values for TimelineStepKind.
+const (
+	TimelineStepKindAccepted      TimelineStepKind = "accepted"
+	TimelineStepKindEvent         TimelineStepKind = "event"
+	TimelineStepKindPart          TimelineStepKind = "part"
+	TimelineStepKindPdu           TimelineStepKind = "pdu"
+	TimelineStepKindReport        TimelineStepKind = "report"
+	TimelineStepKindServiceCentre TimelineStepKind = "service-centre"
+	TimelineStepKindWebhook       TimelineStepKind = "webhook"
+)
+
 // Defines values for WaitingType.
 const (
 	WaitingTypeEmail     WaitingType = "email"
@@ -1552,6 +1563,73 @@ type SystemDiskState string
 // Time defines model for Time.
 type Time = time.Time
 
+// Timeline defines model for Timeline.
+type Timeline struct {
+	// Ahead What is expected next.
+	Ahead []TimelineStep `json:"ahead"`
+
+	// Complete False: older steps are no longer kept, or there are too many to show.
+	Complete  bool   `json:"complete"`
+	MessageID string `json:"message_id"`
+
+	// Slot Its address in its ring, while it has one.
+	Slot   *int           `json:"slot"`
+	Status Status         `json:"status"`
+	Steps  []TimelineStep `json:"steps"`
+}
+
+// TimelineStep defines model for TimelineStep.
+type TimelineStep struct {
+	// AfterMs Since the step before; null if it is the first, or if the clock was set between them.
+	AfterMs *int      `json:"after_ms"`
+	At      time.Time `json:"at"`
+
+	// Attempt Of the message, the part or the delivery.
+	Attempt *int `json:"attempt"`
+
+	// ClockUncertain Nobody knew then whether the clock was right.
+	ClockUncertain bool `json:"clock_uncertain"`
+
+	// Code The network's or the modem's, such as cms-38, cme-14 or tp-st-70, or one of ours.
+	Code       *string `json:"code"`
+	DeliveryID *string `json:"delivery_id"`
+
+	// Detail Why, and what follows.
+	Detail *string `json:"detail"`
+
+	// Endpoint The webhook's name, or the host of the message's callback URL.
+	Endpoint *string `json:"endpoint"`
+
+	// Event The event's sequence.
+	Event *int `json:"event"`
+
+	// Kind Where the step is known from. service-centre: its time is by the service centre's own clock.
+	Kind      TimelineStepKind `json:"kind"`
+	LatencyMs *int             `json:"latency_ms"`
+	Modem     *string          `json:"modem"`
+
+	// Part From 1.
+	Part *int `json:"part"`
+
+	// Response How its answer began.
+	Response *string `json:"response"`
+
+	// ResponseStatus HTTP status that the receiver answered with.
+	ResponseStatus *int `json:"response_status"`
+
+	// Title What happened.
+	Title string `json:"title"`
+
+	// TpMr TP-MR that the network gave the part.
+	TpMr *int `json:"tp_mr"`
+
+	// TpSt TP-ST of the status report.
+	TpSt *int `json:"tp_st"`
+}
+
+// TimelineStepKind Where the step is known from. service-centre: its time is by the service centre's own clock.
+type TimelineStepKind string
+
 // Waiting defines model for Waiting.
 type Waiting struct {
 	// Active False: none are left.
@@ -1903,6 +1981,11 @@ type ListMessagesParams struct {
 	// Until By created_at, exclusive.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
+	// Q Looks for this in the text, and in the other side's number or name. A number is compared by its digits, so a piece
+	// of it will do, and `0170 1234` is found in `+491701234567`. Upper and lower case are the same. Each request looks at
+	// 20,000 messages at most, newest first: a page may be short, or empty, and still have a `next_cursor`, which looks further back.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
 	// Cursor The next_cursor of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -1942,6 +2025,12 @@ type GetMessageParams struct {
 
 // GetMessageParamsUntil defines parameters for GetMessage.
 type GetMessageParamsUntil string
+
+// TraceMessageParams defines parameters for TraceMessage.
+type TraceMessageParams struct {
+	// Masked `false` leaves numbers and texts in, and needs the scope `admin`. PINs are never in it.
+	Masked *bool `form:"masked,omitempty" json:"masked,omitempty"`
+}
 
 // ListSignalParams defines parameters for ListSignal.
 type ListSignalParams struct {
