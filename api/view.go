@@ -150,9 +150,12 @@ func (a *API) statusPage(c echo.Context) error {
 func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusView, error) {
 	rings := a.o.Queue.Stats()
 	counts := a.o.Queue.CountByStatus()
-	messages, _, err := a.o.Queue.List(ctx, queue.Filter{Limit: recent})
-	if err != nil {
-		return nil, err
+	var messages []sms.Message
+	if key.Can(auth.Read) {
+		var err error
+		if messages, _, err = a.o.Queue.List(ctx, queue.Filter{Limit: recent}); err != nil {
+			return nil, err
+		}
 	}
 	readers, err := a.o.Queue.Readers(ctx)
 	if err != nil {
