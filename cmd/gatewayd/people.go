@@ -200,7 +200,9 @@ func peopleSet() *cobra.Command {
 			if !given {
 				return usageError{errors.New("people set: say what to change: --role, --sees-texts, --disabled or --name")}
 			}
-			return doTo(cmd, path, func(ctx context.Context, k *auth.Keys) (auth.Person, error) { return k.ChangePerson(ctx, args[0], change) }, "changed")
+			return doTo(cmd, path, func(ctx context.Context, k *auth.Keys) (auth.Person, error) {
+				return k.ChangePerson(ctx, args[0], change)
+			}, "changed")
 		},
 	}
 	configFlag(cmd, &path)
