@@ -82,6 +82,8 @@ var outside = map[string]string{
 	"github.com/nyaruka/phonenumbers": "sms/number",
 	"github.com/creack/pty":           "sim",
 	"github.com/wneessen/go-mail":     "mail",
+	"golang.org/x/crypto":             "auth",
+	"golang.org/x/term":               "cmd/gatewayd",
 }
 
 // file is one Go file of the module.

@@ -42,7 +42,8 @@ func (a *API) guard(scope auth.Scope, next echo.HandlerFunc) echo.HandlerFunc {
 			return foreignOrigin.because("The request came from another site's page, or from no page of this address.")
 		}
 		if scope != anyScope && !key.Can(scope) {
-			return wrongScope.because("This needs the scope %q; the key %q has: %s.", scope, key.Name, strings.ReplaceAll(auth.Scopes(key.Scopes), ",", ", "))
+			c.Set(contextKey, key) // the page that says so has its navigation
+			return lacks(scope, key)
 		}
 		c.Set(contextKey, key)
 		if scope == auth.Send && r.Method == http.MethodPost {
@@ -50,6 +51,20 @@ func (a *API) guard(scope auth.Scope, next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		return next(c)
 	}
+}
+
+// rolesWith says which people have a scope.
+var rolesWith = map[auth.Scope]string{
+	auth.Watch: "everybody", auth.Service: "technicians and admins", auth.Send: "operators and admins",
+	auth.Read: "operators, admins, and technicians whom an admin lets see texts", auth.Admin: "admins",
+}
+
+// lacks tells who may not, and who may.
+func lacks(scope auth.Scope, key *auth.Key) *problem {
+	if p := key.Person; p != nil {
+		return wrongScope.because("This is for %s (scope %q); you are signed in as %s, %s.", rolesWith[scope], scope, p.Name, p.Role)
+	}
+	return wrongScope.because("This needs the scope %q; the key %q has: %s.", scope, key.Name, strings.ReplaceAll(auth.Scopes(key.Scopes), ",", ", "))
 }
 
 // identify finds the API key that a request comes with: in its Authorization

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"gatewayd/auth"
 	"gatewayd/queue"
 )
@@ -25,7 +27,9 @@ var open = map[string]string{
 	"GET /openapi.json":   "the same on every box",
 	"GET /docs":           "the same on every box",
 	"GET /sign-in":        "a form",
-	"POST /sign-in":       "takes a key",
+	"POST /sign-in":       "takes a key or a password",
+	"GET /welcome":        "a form",
+	"POST /welcome":       "takes a code",
 	"POST /sign-out":      "ends what comes with it",
 	"GET /problems/:name": "the same on every box",
 	"GET /assets/:file":   "the same on every box",
@@ -34,59 +38,155 @@ var open = map[string]string{
 	"GET /hooks/:token":   "as POST",
 }
 
-// Every route of the table is asked with no key, a wrong one, one that lacks the
-// scope, and a session from a foreign page.
+// everyScope are all scopes that a key may have.
+var everyScope = []auth.Scope{auth.Watch, auth.Service, auth.Send, auth.Read, auth.Admin}
+
+// asker is somebody who asks: by a key in the header, or by the cookie of a page.
+type asker struct {
+	name string
+	header
+	may     func(auth.Scope) bool
+	cookie  bool
+	mention string // what a refusal must name
+}
+
+// askers are a key of each scope, and a person of each role in a browser.
+func (b *box) askers() (all []asker) {
+	b.t.Helper()
+	for _, s := range everyScope {
+		token := b.key(auth.Limits{}, s)
+		key, err := b.o.Keys.Check(ctx, token)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		all = append(all, asker{name: "a key that may " + string(s), header: bearer(token), may: key.Can, mention: string(s)})
+	}
+	for _, p := range []auth.Person{{Name: "tess", Role: auth.Technician}, {Name: "theo", Role: auth.Technician, SeesTexts: true},
+		{Name: "olga", Role: auth.Operator}, {Name: "anna", Role: auth.Administrator}} {
+		cookie := b.signInAs(p)
+		all = append(all, asker{name: p.Name + ", " + string(p.Role), header: cookie.with("Sec-Fetch-Site", "same-origin"), may: p.Key().Can, cookie: true, mention: p.Name})
+	}
+	return all
+}
+
+// TestEveryRouteIsGuarded takes its routes from the router itself: one that is served
+// and stands in no table fails it. Each is asked with no key, with wrong ones, by every
+// key and every role that lacks the scope, and with an admin's cookie by a foreign page.
 func TestEveryRouteIsGuarded(t *testing.T) {
 	b := newBox(t, settings{change: func(o *Options) {
 		o.Pages = map[string]http.Handler{"/handsets/": http.NotFoundHandler()}
 	}})
-	watch, service := b.keyFor(auth.Watch), b.keyFor(auth.Service)
-	lacking := map[auth.Scope][]string{auth.Send: {b.read}, auth.Read: {b.send, watch, service}, auth.Admin: {b.read, b.send, watch, service},
-		auth.Watch: {b.send, service}, auth.Service: {b.send, b.read, watch}}
-	session := b.signInWith(b.admin)
-	routes := append(b.everyRoute(),
-		route{"GET", "/handsets/1", auth.Read, nil}, route{"POST", "/handsets/1", auth.Send, nil}, route{"PUT", "/handsets/1", auth.Send, nil})
-	for _, r := range routes {
-		name, target := r.method+" "+r.path, example(r.path)
-		body := ""
-		if r.method == "POST" {
-			body = `{"to":"+491701234567","text":"x"}`
+	known := map[string]auth.Scope{}
+	for _, r := range b.everyRoute() {
+		known[r.method+" "+r.path] = r.scope
+	}
+	for method, scope := range map[string]auth.Scope{"GET": auth.Read, "POST": auth.Send, "PUT": auth.Send, "PATCH": auth.Send, "DELETE": auth.Send} {
+		known[method+" /handsets/*"] = scope
+	}
+	askers := b.askers()
+	sessions := map[string]header{"a key's": b.signInWith(b.admin), "a person's": askers[len(askers)-1].with("Sec-Fetch-Site", "")}
+	asked := 0
+	for _, r := range b.handler.(*echo.Echo).Routes() {
+		name, target := r.Method+" "+r.Path, strings.Replace(example(r.Path), "*", "1", 1)
+		scope, ok := known[name]
+		if r.Method == http.MethodHead {
+			scope, ok = known["GET "+r.Path]
 		}
-		if r.scope == "" {
-			if open[name] == "" {
+		if !ok {
+			t.Errorf("%s is served and stands in no table: nobody knows who may", name)
+			continue
+		}
+		if scope == "" {
+			if open[name] == "" && r.Method != http.MethodHead {
 				t.Errorf("%s is open to everybody", name)
 			}
 			continue
 		}
-		for what, h := range map[string]header{
-			"no key":               {},
-			"an unknown key":       bearer("gw_0000000000_0000000000000000000000000000000000000000000"),
-			"an empty key":         {"Authorization": "Bearer "},
-			"another scheme":       {"Authorization": "Basic " + b.admin},
-			"an unknown session":   {"Cookie": cookieName + "=0000000000000000000000000000000000000000000"},
-			"a key as the session": {"Cookie": cookieName + "=" + b.admin},
-		} {
-			a := b.ask(r.method, target, h, body)
-			if a.Code != http.StatusUnauthorized || a.Header().Get("WWW-Authenticate") == "" {
-				t.Errorf("%s with %s: %d", name, what, a.Code)
+		asked++
+		b.wrongKeys = auth.NewAttempts(200, time.Second) // each route is asked from a new address, as it were
+		b.refusesStrangers(r.Method, target)
+		body := bodyOf(r.Method)
+		if scope != anyScope {
+			lacking := 0
+			for _, who := range askers {
+				if who.may(scope) {
+					continue
+				}
+				lacking++
+				a := b.ask(r.Method, target, who.with("Accept", "application/json"), body) // a stream would not end
+				if a.Code != http.StatusForbidden {
+					t.Errorf("%s by %s: %d", name, who.name, a.Code)
+				} else if r.Method != http.MethodHead {
+					if p := a.problem(wrongScope); !strings.Contains(p.Detail, string(scope)) || !strings.Contains(p.Detail, who.mention) {
+						t.Errorf("%s by %s: %q names neither the scope nor who asks", name, who.name, p.Detail)
+					}
+				}
 			}
-			a.problem(noKey)
-		}
-		b.ask(r.method, target+"?api_key="+b.admin+"&key="+b.admin+"&access_token="+b.admin, nil, body).problem(noKey)
-		for _, token := range lacking[r.scope] {
-			p := b.ask(r.method, target, bearer(token), body).problem(wrongScope)
-			if !strings.Contains(p.Detail, string(r.scope)) {
-				t.Errorf("%s: %q does not name the scope %s", name, p.Detail, r.scope)
+			if lacking == 0 {
+				t.Errorf("%s: nobody lacks the scope %q", name, scope)
 			}
 		}
-		b.ask(r.method, target, session.with("Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors"), body).problem(foreignOrigin)
-		// A browser that sends no Sec-Fetch-Site, as over plain HTTP on a LAN.
-		b.ask(r.method, target, session.with("Origin", "http://evil.example"), body).problem(foreignOrigin)
+		for whose, session := range sessions {
+			for how, foreign := range map[string]header{
+				"by a script of another site": session.with("Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors"),
+				"by another port's page":      session.with("Origin", "http://example.com:8080", "Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "cors"),
+				// A browser that sends no Sec-Fetch-Site, as over plain HTTP on a LAN.
+				"on a LAN": session.with("Origin", "http://evil.example"),
+			} {
+				a := b.ask(r.Method, target, foreign.with("Accept", "application/json"), body)
+				if a.Code != http.StatusForbidden {
+					t.Errorf("%s with %s session %s: %d", name, whose, how, a.Code)
+				} else if r.Method != http.MethodHead {
+					a.problem(foreignOrigin)
+				}
+			}
+		}
+	}
+	if asked < 70 {
+		t.Errorf("only %d routes were asked", asked)
 	}
 	b.nothingQueued()
-	if len(b.modems.reset) > 0 {
-		t.Error("a modem was reset")
+	if len(b.modems.reset) > 0 || len(b.modems.asked) > 0 || len(b.modems.forgotten) > 0 {
+		t.Error("a modem was reset, asked or forgotten")
 	}
+	people, err := b.o.Keys.People(ctx)
+	if err != nil || len(people) != 4 {
+		t.Errorf("there are %d people, %v", len(people), err)
+	}
+}
+
+func bodyOf(method string) string {
+	if method == "POST" {
+		return `{"to":"+491701234567","text":"x"}`
+	}
+	return ""
+}
+
+// refusesStrangers asks with nothing that opens anything.
+func (b *box) refusesStrangers(method, target string) {
+	b.t.Helper()
+	check := func(what, target string, h header) {
+		b.t.Helper()
+		a := b.ask(method, target, h.with("Accept", "application/json"), bodyOf(method))
+		if a.Code != http.StatusUnauthorized || a.Header().Get("WWW-Authenticate") == "" {
+			b.t.Errorf("%s %s with %s: %d", method, target, what, a.Code)
+		}
+		if method != http.MethodHead {
+			a.problem(noKey)
+		}
+	}
+	for what, h := range map[string]header{
+		"no key":               {},
+		"an unknown key":       bearer("gw_0000000000_0000000000000000000000000000000000000000000"),
+		"an empty key":         {"Authorization": "Bearer "},
+		"another scheme":       {"Authorization": "Basic " + b.admin},
+		"an unknown session":   {"Cookie": cookieName + "=0000000000000000000000000000000000000000000"},
+		"a key as the session": {"Cookie": cookieName + "=" + b.admin},
+		"a mark of a device":   {"Cookie": deviceName + "=0000000000000000000000.0000"},
+	} {
+		check(what, target, h)
+	}
+	check("a key in the URL", target+"?api_key="+b.admin+"&key="+b.admin+"&access_token="+b.admin, nil)
 }
 
 func TestScopesThatSuffice(t *testing.T) {

@@ -68,6 +68,8 @@ type API struct {
 	now       func() time.Time
 	origins   *http.CrossOriginProtection
 	attempts  *auth.Attempts
+	names     *auth.Attempts // of passwords, by name
+	devices   *auth.Attempts // of passwords, by a browser that was signed in before
 	guesses   *auth.Attempts // of hooks' tokens
 	templates *template.Template
 	contract  map[string]*operation  // what the document says, by operationId
@@ -101,6 +103,10 @@ func New(o Options) *API {
 		origins: http.NewCrossOriginProtection(),
 		// Far more tries than a person needs, far fewer than a program wants.
 		attempts: auth.NewAttempts(10, 30*time.Second),
+		// A name can take what three sources send together. Beyond that the tries of
+		// strangers wait, and not those of a browser that the person has used before.
+		names:   auth.NewAttempts(30, 10*time.Second),
+		devices: auth.NewAttempts(10, 30*time.Second),
 		// A program with a wrong key in its configuration goes on trying.
 		wrongKeys: auth.NewAttempts(200, time.Second),
 		streams:   streams{open: map[string]int{}},
@@ -136,7 +142,7 @@ type route struct {
 const anyScope auth.Scope = "any"
 
 func (a *API) routes() []route {
-	metrics := auth.Read
+	metrics := auth.Watch
 	if a.o.MetricsOpen {
 		metrics = ""
 	}
@@ -161,6 +167,12 @@ func (a *API) routes() []route {
 		{"GET", "/aim", auth.Watch, a.aimPage},
 		{"GET", "/webhooks", auth.Read, a.webhooksPage},
 		{"POST", "/webhooks", auth.Admin, a.changeWebhooks},
+		{"GET", "/people", auth.Admin, a.peoplePage},
+		{"POST", "/people", auth.Admin, a.changePeople},
+		{"GET", "/account", anyScope, a.accountPage},
+		{"POST", "/account", anyScope, a.changeAccount},
+		{"GET", "/welcome", "", a.welcomePage},
+		{"POST", "/welcome", "", a.welcome},
 		{"GET", "/sign-in", "", a.signInPage},
 		{"POST", "/sign-in", "", a.signIn},
 		{"POST", "/sign-out", "", a.signOut},

@@ -377,6 +377,27 @@ func (b *box) signInWith(token string) header {
 	return header{"Cookie": cookies[0].Name + "=" + cookies[0].Value}
 }
 
+// goodPassword is everybody's in these tests.
+const goodPassword = "correct horse battery"
+
+// signInAs adds a person and signs in as one does in a browser.
+func (b *box) signInAs(p auth.Person) header {
+	b.t.Helper()
+	if _, _, err := b.o.Keys.AddPerson(ctx, p, goodPassword); err != nil {
+		b.t.Fatal(err)
+	}
+	return cookiesOf(b.ask("POST", "/sign-in", formType, form("name", p.Name, "password", goodPassword)).want(http.StatusSeeOther))
+}
+
+// cookiesOf is the header that a browser sends after an answer.
+func cookiesOf(a *answer) header {
+	var all []string
+	for _, c := range a.Result().Cookies() {
+		all = append(all, c.Name+"="+c.Value)
+	}
+	return header{"Cookie": strings.Join(all, "; ")}
+}
+
 // streamBody posts a body whose length is not announced.
 func (b *box) streamBody(body string) *answer {
 	b.t.Helper()

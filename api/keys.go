@@ -118,6 +118,14 @@ type leftJSON struct {
 	ResetsAt time.Time `json:"resets_at"`
 }
 
+// viewOf is a person as JSON, null when there is none.
+func viewOf(p *auth.Person) any {
+	if p == nil {
+		return nil
+	}
+	return p.View()
+}
+
 // GetOwnKey tells what the caller's key is, may do and has left.
 func (a server) GetOwnKey(ctx context.Context, _ GetOwnKeyRequestObject) (GetOwnKeyResponseObject, error) {
 	key := from(ctx).key
@@ -137,7 +145,8 @@ func (a server) GetOwnKey(ctx context.Context, _ GetOwnKeyRequestObject) (GetOwn
 		Minute  *leftJSON `json:"minute"`
 		Day     *leftJSON `json:"day"`
 		Gateway any       `json:"gateway"`
+		Person  any       `json:"person"`
 	}{key.View(a.now()), left(use.Rate), left(use.Day), map[string]any{
 		"allow": orEmpty(rules.Allow), "deny": orEmpty(rules.Deny), "premium": rules.Premium,
-	}}}, nil
+	}, viewOf(key.Person)}}, nil
 }

@@ -63,9 +63,13 @@ func (a server) ListModems(ctx context.Context, _ ListModemsRequestObject) (List
 	return reply{status: http.StatusOK, v: map[string]any{"modems": a.modems(from(ctx).key)}}, nil
 }
 
-// discreet leaves out of a modem what only an admin may see: the text that its
-// network sent.
+// discreet leaves out of a modem what the key's holder may not see: the text that its
+// network sent is for admins, and who can only watch sees nothing that leads to a
+// subscriber.
 func discreet(key *auth.Key, m sms.Modem) sms.Modem {
+	if !key.Can(auth.Read) {
+		m.Number, m.IMSI, m.ICCID = "", "", ""
+	}
 	if m.Balance != nil && m.Balance.Answer != "" && !key.Can(auth.Admin) {
 		b := *m.Balance
 		b.Answer = ""
@@ -93,7 +97,7 @@ func (a server) GetModem(ctx context.Context, r GetModemRequestObject) (GetModem
 }
 
 // ResetModem asks a modem to restart.
-func (a server) ResetModem(_ context.Context, r ResetModemRequestObject) (ResetModemResponseObject, error) {
+func (a server) ResetModem(ctx context.Context, r ResetModemRequestObject) (ResetModemResponseObject, error) {
 	m, err := a.modem(r.Name)
 	if err != nil {
 		return nil, err
@@ -106,7 +110,8 @@ func (a server) ResetModem(_ context.Context, r ResetModemRequestObject) (ResetM
 	if now, ok := a.o.Modems.Get(m.Name); ok {
 		m = now
 	}
-	return reply{status: http.StatusAccepted, v: m}, nil
+	a.log.Info("a modem is restarted by hand", "modem", m.Name, "by", from(ctx).key.Name)
+	return reply{status: http.StatusAccepted, v: discreet(from(ctx).key, m)}, nil
 }
 
 // TranscribeModem shows what went over a modem's port lately.

@@ -5,14 +5,11 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
 	"maps"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"path"
 	"slices"
@@ -47,6 +44,7 @@ type frame struct {
 	Version  string
 	Nav      []navLink
 	SignedIn bool
+	Who      string // who is signed in
 	Style    string // a style sheet of its own
 	Script   string // a module of its own
 	Live     bool   // the page keeps itself up to date
@@ -60,29 +58,32 @@ type navLink struct {
 
 func (a *API) frame(c echo.Context, title string) frame {
 	f := frame{Title: title, Version: a.o.Version}
-	if _, ok := c.Get(contextKey).(*auth.Key); !ok {
+	key, ok := c.Get(contextKey).(*auth.Key)
+	if !ok {
 		return f
 	}
-	f.SignedIn = true
+	f.SignedIn, f.Who = true, key.Name
 	here := c.Request().URL.Path
-	f.Nav = []navLink{{"/", "Status", here == "/"}}
-	key := keyOf(c)
-	if key.Can(auth.Read) {
-		f.Nav = append(f.Nav, navLink{"/messages", "Messages", here == "/messages"})
+	// Only what the key may see: a link that leads to a refusal is none.
+	link := func(scope auth.Scope, path, title string) {
+		if key.Can(scope) {
+			f.Nav = append(f.Nav, navLink{path, title, here == path})
+		}
 	}
+	link(auth.Watch, "/", "Status")
+	link(auth.Read, "/messages", "Messages")
 	if a.o.Modems != nil {
-		f.Nav = append(f.Nav, navLink{"/aim", "Antenna", here == "/aim"})
+		link(auth.Watch, "/aim", "Antenna")
 	}
-	if key.Can(auth.Service) {
-		f.Nav = append(f.Nav, navLink{"/test", "Test", here == "/test"})
-	}
+	link(auth.Service, "/test", "Test")
 	if a.o.Webhooks != nil {
-		f.Nav = append(f.Nav, navLink{"/webhooks", "Webhooks", here == "/webhooks"})
+		link(auth.Read, "/webhooks", "Webhooks")
 	}
 	for _, p := range slices.Sorted(maps.Keys(a.o.Pages)) {
-		f.Nav = append(f.Nav, navLink{p, capital(path.Base(p)), false})
+		link(auth.Read, p, capital(path.Base(p)))
 	}
-	f.Nav = append(f.Nav, navLink{"/docs", "API", here == "/docs"})
+	link(auth.Admin, "/people", "People")
+	link(auth.Watch, "/docs", "API")
 	return f
 }
 
@@ -165,8 +166,6 @@ func (a *API) problemPage(c echo.Context) error {
 	return notFound.because("There is no such type of problem.")
 }
 
-type signInView struct{ Next, Error string }
-
 // toSignIn sends a browser to sign in and come back.
 func (a *API) toSignIn(c echo.Context) error {
 	next := "/"
@@ -177,83 +176,4 @@ func (a *API) toSignIn(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, "/sign-in")
 	}
 	return c.Redirect(http.StatusSeeOther, "/sign-in?next="+template.URLQueryEscaper(next))
-}
-
-func (a *API) signInPage(c echo.Context) error {
-	return a.showSignIn(c, http.StatusOK, c.QueryParam("next"), "")
-}
-
-func (a *API) showSignIn(c echo.Context, status int, next, fault string) error {
-	return a.page(c, status, "sign-in.html", a.frame(c, "Sign in"), signInView{localPath(next), fault})
-}
-
-// signIn swaps an API key for a cookie.
-func (a *API) signIn(c echo.Context) error {
-	r := c.Request()
-	if err := a.origins.Check(r); err != nil {
-		return foreignOrigin.because("The sign-in form was sent from another site's page.")
-	}
-	r.Body = http.MaxBytesReader(c.Response(), r.Body, 8<<10)
-	if err := r.ParseForm(); err != nil {
-		return badRequest.because("The form can't be read.")
-	}
-	next, token := r.PostForm.Get("next"), strings.TrimSpace(r.PostForm.Get("key"))
-	who := guesser(r.RemoteAddr)
-	if wait := a.attempts.Take(who); wait > 0 {
-		c.Response().Header().Set("Retry-After", fmt.Sprint(int(wait.Seconds())+1))
-		return a.showSignIn(c, http.StatusTooManyRequests, next,
-			fmt.Sprintf("Too many wrong keys. Try again in %d seconds.", int(wait.Seconds())+1))
-	}
-	key, err := a.o.Keys.Check(r.Context(), token)
-	if errors.Is(err, auth.ErrInvalid) {
-		return a.showSignIn(c, http.StatusUnauthorized, next, "This key is not known, or it has expired or was revoked.")
-	}
-	a.attempts.Return(who) // not a guess
-	if err != nil {
-		return err
-	}
-	if !key.Can(auth.Read) {
-		return a.showSignIn(c, http.StatusForbidden, next, "This key may send but not read. The pages need a key with the scope read.")
-	}
-	cookie, err := a.o.Keys.Login(r.Context(), token)
-	if err != nil {
-		return err
-	}
-	if err := a.endSession(r.Context(), r); err != nil { // the one before
-		a.log.Debug("ending the old session", "error", err)
-	}
-	setCookie(c, cookie, int(auth.SessionLife/time.Second))
-	return c.Redirect(http.StatusSeeOther, localPath(next))
-}
-
-// guesser names where sign-in attempts come from: an IPv4 address, or the
-// network that one customer gets of IPv6.
-func guesser(remote string) string {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		return remote
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return host
-	}
-	if ip = ip.Unmap(); ip.Is6() {
-		if net64, err := ip.WithZone("").Prefix(64); err == nil {
-			return net64.String()
-		}
-	}
-	return ip.String()
-}
-
-// signOut ends the session.
-func (a *API) signOut(c echo.Context) error {
-	r := c.Request()
-	if err := a.origins.Check(r); err != nil {
-		return foreignOrigin.because("The sign-out was sent from another site's page.")
-	}
-	if err := a.endSession(r.Context(), r); err != nil {
-		return err
-	}
-	setCookie(c, "", -1)
-	return c.Redirect(http.StatusSeeOther, "/sign-in")
 }

@@ -162,12 +162,12 @@ func problemOf(err error) *problem {
 		p.retry = 30 * time.Second
 	case errors.Is(err, queue.ErrKeyReused):
 		p = keyReused.because("%s.", capital(err.Error()))
-	case errors.Is(err, queue.ErrNotFound), errors.Is(err, auth.ErrNotFound):
+	case errors.Is(err, queue.ErrNotFound), errors.Is(err, auth.ErrNotFound), errors.Is(err, auth.ErrNoPerson):
 		p = notFound.because("%s.", capital(err.Error()))
 	case errors.Is(err, queue.ErrDamaged):
 		p = damaged.because("The file contradicts itself. Stop gatewayd and restore a backup: gatewayd restore FILE.")
 		p.retry = 10 * time.Minute
-	case errors.Is(err, queue.ErrConflict), errors.Is(err, auth.ErrEnded), errors.Is(err, auth.ErrForeign):
+	case errors.Is(err, queue.ErrConflict), errors.Is(err, auth.ErrEnded), errors.Is(err, auth.ErrForeign), errors.Is(err, auth.ErrLastAdmin):
 		p = conflict.because("%s.", capital(err.Error()))
 	case errors.Is(err, queue.ErrBadCursor):
 		return wrong(FieldError{Field: "cursor", Detail: "is not one that this list gave; begin again without it"})

@@ -83,3 +83,9 @@ func (r reply) VisitPreviewHookResponse(w http.ResponseWriter) error          { 
 func (r reply) VisitGetHookResponse(w http.ResponseWriter) error              { return r.write(w) }
 func (r reply) VisitUpdateHookResponse(w http.ResponseWriter) error           { return r.write(w) }
 func (r reply) VisitRotateHookResponse(w http.ResponseWriter) error           { return r.write(w) }
+func (r reply) VisitListPeopleResponse(w http.ResponseWriter) error           { return r.write(w) }
+func (r reply) VisitAddPersonResponse(w http.ResponseWriter) error            { return r.write(w) }
+func (r reply) VisitGetPersonResponse(w http.ResponseWriter) error            { return r.write(w) }
+func (r reply) VisitChangePersonResponse(w http.ResponseWriter) error         { return r.write(w) }
+func (r reply) VisitInvitePersonResponse(w http.ResponseWriter) error         { return r.write(w) }
+func (r reply) VisitSignOutPersonResponse(w http.ResponseWriter) error        { return r.write(w) }

@@ -1,5 +1,5 @@
-// Package auth keeps the API keys, and the browser sessions that keys are
-// swapped for. Only hashes are stored.
+// Package auth keeps the API keys, the people with their roles and passwords, and
+// the browser sessions that both are swapped for. Only hashes are stored.
 package auth
 
 import (
@@ -85,10 +85,17 @@ type Key struct {
 	ExpiresAt  time.Time // zero: never
 	RevokedAt  time.Time // zero: not revoked
 	Foreign    bool      // no token of ours opens it; see CreateForeign
+	// Person is who signed in, when that was a person with a password and no key.
+	Person *Person
 }
 
 // Prefix is the part of the token that may be shown.
-func (k *Key) Prefix() string { return tokenPrefix + k.ID }
+func (k *Key) Prefix() string {
+	if k.Person != nil {
+		return k.ID // there is no token
+	}
+	return tokenPrefix + k.ID
+}
 
 // Can reports whether the key has the scope.
 func (k *Key) Can(s Scope) bool {
@@ -122,6 +129,8 @@ const (
 type Keys struct {
 	db  *db.DB
 	now func() time.Time // by which keys and sessions expire
+	// gate lets one password be hashed at a time.
+	gate *gate
 
 	mu    sync.Mutex
 	fresh map[[sha256.Size]byte]found // by the hash of the whole token
@@ -136,7 +145,7 @@ type found struct {
 
 // New returns the keys of d.
 func New(d *db.DB) *Keys {
-	return &Keys{db: d, now: time.Now, fresh: map[[sha256.Size]byte]found{}, used: map[string]time.Time{}, paces: map[string]*bucket{}}
+	return &Keys{db: d, now: time.Now, gate: newGate(), fresh: map[[sha256.Size]byte]found{}, used: map[string]time.Time{}, paces: map[string]*bucket{}}
 }
 
 // UseClock makes keys and sessions expire by another clock than the machine's.

@@ -2,12 +2,22 @@ package auth
 
 import "gatewayd/db"
 
-// Restore makes the keys of a restored database fit to go on with: browsers sign
-// in anew. With replaced, the transaction sees the database that is replaced: its
-// keys stay, with the limits that they had last, and one that either has revoked is
-// revoked.
+// Restore makes the keys and people of a restored database fit to go on with:
+// browsers sign in anew, and no invitation of the backup is good. With replaced, the
+// transaction sees the database that is replaced: its keys stay, with the limits that
+// they had last, and one that either has revoked is revoked. For people see
+// restorePeople.
 func Restore(tx *db.Tx, replaced bool) error {
-	if _, err := tx.Exec(`DELETE FROM sessions`); err != nil || !replaced {
+	for _, query := range []string{`DELETE FROM sessions`, `DELETE FROM first_run`,
+		`UPDATE people SET code = NULL, code_made_at = NULL, code_expires_at = NULL`} {
+		if _, err := tx.Exec(query); err != nil {
+			return err
+		}
+	}
+	if !replaced {
+		return nil
+	}
+	if err := restorePeople(tx); err != nil {
 		return err
 	}
 	_, err := tx.Exec(`UPDATE api_keys SET revoked_at = coalesce(revoked_at, (SELECT r.revoked_at FROM replaced.api_keys r WHERE r.id = api_keys.id)),
@@ -29,4 +39,28 @@ func Restore(tx *db.Tx, replaced bool) error {
 	_, err = tx.Exec(`INSERT INTO key_days (principal, day, messages) SELECT principal, day, messages FROM replaced.key_days WHERE true
 		ON CONFLICT DO UPDATE SET messages = max(messages, excluded.messages)`)
 	return err
+}
+
+// restorePeople takes of each person what was changed last: a password, a role, and
+// that somebody was disabled. Who was removed in either stays removed. Of two people
+// of one name the one of the replaced database stays, for the box was run by that one
+// until now.
+func restorePeople(tx *db.Tx) error {
+	for _, query := range []string{
+		`UPDATE people SET (name, login, password, removed_at, disabled_at) =
+			(SELECT '', '', '', r.removed_at, r.removed_at FROM replaced.people r WHERE r.id = people.id)
+			WHERE removed_at IS NULL AND id IN (SELECT id FROM replaced.people WHERE removed_at IS NOT NULL)`,
+		`DELETE FROM people WHERE removed_at IS NULL AND EXISTS
+			(SELECT 1 FROM replaced.people r WHERE r.login = people.login AND r.id <> people.id AND r.removed_at IS NULL)`,
+		`UPDATE people SET (name, login, role, sees_texts, password, changed_at, signed_in_at, disabled_at) =
+			(SELECT r.name, r.login, r.role, r.sees_texts, r.password, r.changed_at, r.signed_in_at, r.disabled_at FROM replaced.people r WHERE r.id = people.id)
+			WHERE removed_at IS NULL AND id IN (SELECT r.id FROM replaced.people r WHERE r.removed_at IS NULL AND r.changed_at >= people.changed_at)`,
+		`INSERT OR IGNORE INTO people (id, name, login, role, sees_texts, password, created_at, changed_at, signed_in_at, disabled_at, removed_at)
+			SELECT id, name, login, role, sees_texts, password, created_at, changed_at, signed_in_at, disabled_at, removed_at FROM replaced.people`,
+	} {
+		if _, err := tx.Exec(query); err != nil {
+			return err
+		}
+	}
+	return nil
 }

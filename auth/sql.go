@@ -48,12 +48,6 @@ func selectKey(q db.Querier, id string) (key *Key, hash []byte, err error) {
 	return key, hash, err
 }
 
-func selectSession(q db.Querier, hash []byte, now time.Time) (*Key, error) {
-	row := q.QueryRow(`SELECT `+keyFields+` FROM api_keys WHERE id =
-		(SELECT key_id FROM sessions WHERE hash = ? AND expires_at > ?)`, hash, now.UnixMilli())
-	return scanKey(row.Scan)
-}
-
 func scanKey(scan func(...any) error) (*Key, error) {
 	var key Key
 	var scopes, allow string
@@ -116,20 +110,6 @@ func selectDay(q db.Querier, principal string, day int) (messages int, err error
 
 func deleteDays(tx *db.Tx, before int) error {
 	_, err := tx.Exec(`DELETE FROM key_days WHERE day < ?`, before)
-	return err
-}
-
-func insertSession(tx *db.Tx, hash []byte, keyID string, now, expires time.Time) error {
-	if _, err := tx.Exec(`DELETE FROM sessions WHERE expires_at <= ?`, now.UnixMilli()); err != nil {
-		return err
-	}
-	_, err := tx.Exec(`INSERT INTO sessions (hash, key_id, created_at, expires_at) VALUES (?, ?, ?, ?)`,
-		hash, keyID, now.UnixMilli(), expires.UnixMilli())
-	return err
-}
-
-func deleteSession(tx *db.Tx, hash []byte) error {
-	_, err := tx.Exec(`DELETE FROM sessions WHERE hash = ?`, hash)
 	return err
 }
 

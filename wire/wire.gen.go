@@ -265,6 +265,45 @@ const (
 	NewMessageUnicodeTransliterate NewMessageUnicode = "transliterate"
 )
 
+// Defines values for NewPersonRole.
+const (
+	NewPersonRoleAdmin      NewPersonRole = "admin"
+	NewPersonRoleOperator   NewPersonRole = "operator"
+	NewPersonRoleTechnician NewPersonRole = "technician"
+)
+
+// Defines values for NewPersonScopes.
+const (
+	NewPersonScopesAdmin   NewPersonScopes = "admin"
+	NewPersonScopesRead    NewPersonScopes = "read"
+	NewPersonScopesSend    NewPersonScopes = "send"
+	NewPersonScopesService NewPersonScopes = "service"
+	NewPersonScopesWatch   NewPersonScopes = "watch"
+)
+
+// Defines values for PersonRole.
+const (
+	PersonRoleAdmin      PersonRole = "admin"
+	PersonRoleOperator   PersonRole = "operator"
+	PersonRoleTechnician PersonRole = "technician"
+)
+
+// Defines values for PersonScopes.
+const (
+	PersonScopesAdmin   PersonScopes = "admin"
+	PersonScopesRead    PersonScopes = "read"
+	PersonScopesSend    PersonScopes = "send"
+	PersonScopesService PersonScopes = "service"
+	PersonScopesWatch   PersonScopes = "watch"
+)
+
+// Defines values for PersonWantedRole.
+const (
+	PersonWantedRoleAdmin      PersonWantedRole = "admin"
+	PersonWantedRoleOperator   PersonWantedRole = "operator"
+	PersonWantedRoleTechnician PersonWantedRole = "technician"
+)
+
 // Defines values for PreviewEncoding.
 const (
 	PreviewEncodingGsm7  PreviewEncoding = "gsm7"
@@ -1321,6 +1360,41 @@ type NewMessageOnUnconfirmed string
 // NewMessageUnicode What becomes of a text that the GSM 7-bit alphabet lacks characters for. allow: it is sent as Unicode. transliterate: typographic quotes, dashes and blanks become plain ones and letters lose accents that the alphabet lacks; with other scripts it stays Unicode, with a warning. reject: 422. Without it `messages.unicode` of the configuration decides.
 type NewMessageUnicode string
 
+// NewPerson defines model for NewPerson.
+type NewPerson struct {
+	// Code For /welcome, good once. It can't be shown again. Left out when a password was given.
+	//
+	// Examples: H7KQM-2WXPT
+	Code       *string    `json:"code,omitempty"`
+	CreatedAt  time.Time  `json:"created_at"`
+	Disabled   bool       `json:"disabled"`
+	DisabledAt *time.Time `json:"disabled_at"`
+
+	// HasPassword False: invited, and has not chosen one yet.
+	HasPassword bool `json:"has_password"`
+
+	// ID What the person sends is kept under it, as under a key's principal.
+	ID string `json:"id"`
+
+	// InvitedUntil Until when the code is good, if there is one.
+	InvitedUntil *time.Time    `json:"invited_until"`
+	Name         string        `json:"name"`
+	Role         NewPersonRole `json:"role"`
+
+	// Scopes What the role gives.
+	Scopes []NewPersonScopes `json:"scopes"`
+
+	// SeesTexts Sees numbers and texts; of operators and admins always true.
+	SeesTexts  bool       `json:"sees_texts"`
+	SignedInAt *time.Time `json:"signed_in_at"`
+}
+
+// NewPersonRole defines model for NewPerson.Role.
+type NewPersonRole string
+
+// NewPersonScopes defines model for NewPerson.Scopes.
+type NewPersonScopes string
+
 // NewWebhook defines model for NewWebhook.
 type NewWebhook struct {
 	Description *string `json:"description,omitempty"`
@@ -1379,6 +1453,53 @@ type PDU struct {
 	// Storage SM, ME; null if it came without being stored.
 	Storage *string `json:"storage"`
 }
+
+// Person defines model for Person.
+type Person struct {
+	CreatedAt  time.Time  `json:"created_at"`
+	Disabled   bool       `json:"disabled"`
+	DisabledAt *time.Time `json:"disabled_at"`
+
+	// HasPassword False: invited, and has not chosen one yet.
+	HasPassword bool `json:"has_password"`
+
+	// ID What the person sends is kept under it, as under a key's principal.
+	ID string `json:"id"`
+
+	// InvitedUntil Until when the code is good, if there is one.
+	InvitedUntil *time.Time `json:"invited_until"`
+	Name         string     `json:"name"`
+	Role         PersonRole `json:"role"`
+
+	// Scopes What the role gives.
+	Scopes []PersonScopes `json:"scopes"`
+
+	// SeesTexts Sees numbers and texts; of operators and admins always true.
+	SeesTexts  bool       `json:"sees_texts"`
+	SignedInAt *time.Time `json:"signed_in_at"`
+}
+
+// PersonRole defines model for Person.Role.
+type PersonRole string
+
+// PersonScopes defines model for Person.Scopes.
+type PersonScopes string
+
+// PersonWanted defines model for PersonWanted.
+type PersonWanted struct {
+	// Name What the person signs in with; capitals don't count.
+	Name string `json:"name"`
+
+	// Password Of at least 10 characters. Left out: the person chooses one, with the code.
+	Password *string          `json:"password,omitempty"`
+	Role     PersonWantedRole `json:"role"`
+
+	// SeesTexts Of a technician: numbers and texts too.
+	SeesTexts *bool `json:"sees_texts,omitempty"`
+}
+
+// PersonWantedRole defines model for PersonWanted.Role.
+type PersonWantedRole string
 
 // Preview defines model for Preview.
 type Preview struct {
@@ -1793,6 +1914,9 @@ type MessageID = string
 // ModemName defines model for ModemName.
 type ModemName = string
 
+// PersonID defines model for PersonID.
+type PersonID = string
+
 // Wait Examples: 30s
 type Wait = string
 
@@ -2055,6 +2179,20 @@ type AskNetworkJSONBody struct {
 // AskNetwork200JSONResponseBodyState defines parameters for AskNetwork.
 type AskNetwork200JSONResponseBodyState string
 
+// ChangePersonJSONBody defines parameters for ChangePerson.
+type ChangePersonJSONBody struct {
+	// Disabled `true`: can't sign in.
+	Disabled *bool   `json:"disabled,omitempty"`
+	Name     *string `json:"name,omitempty"`
+
+	// Password Another one, of at least 10 characters.
+	Password *string `json:"password,omitempty"`
+	Role     *string `json:"role,omitempty"`
+
+	// SeesTexts Of a technician: numbers and texts too.
+	SeesTexts *bool `json:"sees_texts,omitempty"`
+}
+
 // ListDeliveriesParams defines parameters for ListDeliveries.
 type ListDeliveriesParams struct {
 	// Status What became of them.
@@ -2135,6 +2273,12 @@ type PreviewMessageJSONRequestBody = NewMessage
 
 // AskNetworkJSONRequestBody defines body for AskNetwork for application/json ContentType.
 type AskNetworkJSONRequestBody AskNetworkJSONBody
+
+// AddPersonJSONRequestBody defines body for AddPerson for application/json ContentType.
+type AddPersonJSONRequestBody = PersonWanted
+
+// ChangePersonJSONRequestBody defines body for ChangePerson for application/json ContentType.
+type ChangePersonJSONRequestBody ChangePersonJSONBody
 
 // CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
 type CreateWebhookJSONRequestBody = NewWebhook

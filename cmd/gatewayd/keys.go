@@ -50,7 +50,7 @@ func keysCreate() *cobra.Command {
 				return usageError{errors.New("keys create: --name is missing: say who will use the key")}
 			}
 			if strings.TrimSpace(scopes) == "" {
-				return usageError{errors.New("keys create: --scope is missing: send, read or admin, or several with commas")}
+				return usageError{errors.New("keys create: --scope is missing: watch, service, send, read or admin, or several with commas")}
 			}
 			list, err := auth.ParseScopes(scopes)
 			if err != nil {
@@ -91,7 +91,7 @@ func keysCreate() *cobra.Command {
 	}
 	configFlag(cmd, &path)
 	cmd.Flags().StringVar(&name, "name", "", "who uses it: shown in lists and logs")
-	cmd.Flags().StringVar(&scopes, "scope", "", "send, read or admin, or several with commas; admin may do all")
+	cmd.Flags().StringVar(&scopes, "scope", "", "watch, service, send, read or admin, or several with commas; read includes watch, admin all")
 	cmd.Flags().DurationVar(&expires, "expires", 0, "how long it is valid, for example 8760h; 0: until revoked")
 	limitFlags(cmd, &limits, &allow)
 	account.add(cmd)
