@@ -37,7 +37,7 @@ type Options struct {
 	Deliveries Deliveries // nil: no webhooks
 	Webhooks   Webhooks   // nil: no webhooks
 	Hooks      Hooks
-	Region     string // ISO country whose national numbers are accepted; "": none
+	Region     func() string // ISO country whose national numbers are accepted, which may change; nil or "": none
 
 	Metrics     prometheus.Gatherer // what /metrics serves; nil: nothing
 	MetricsOpen bool                // /metrics needs no key
@@ -84,6 +84,9 @@ func New(o Options) *API {
 	}
 	if o.Clock == nil {
 		o.Clock = clock.New(clock.Options{Always: true})
+	}
+	if o.Region == nil {
+		o.Region = func() string { return "" }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -105,7 +106,8 @@ type Gateway struct {
 	desk       *intake.Desk
 	hooks      *hooks.Hooks
 	server     *http.Server
-	twilio     *standin.StandIn // nil: no program is told that this is api.twilio.com
+	country    atomic.Pointer[string] // default_region; see region
+	twilio     *standin.StandIn       // nil: no program is told that this is api.twilio.com
 }
 
 // The daemon ends within ten seconds, a part on the air after eight at most.
@@ -120,6 +122,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
+	g.country.Store(&o.Region)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -138,7 +141,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	g.dispatch = newDispatcher(now)
 	g.dispatch.trusted = g.clock.Trusted
-	o.Queue.Log, o.Queue.Region = g.log, o.Region
+	o.Queue.Log, o.Queue.Region = g.log, g.region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
@@ -162,11 +165,11 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	registry.MustRegister(limitMeter{g.modems}, clockMeter(g.clock))
 	callback := func(url string) string { return g.webhooks.CheckCallback(url) }
-	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Destinations: o.Destinations, Clock: g.clock, Now: now, Callback: callback,
+	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: g.region, Destinations: o.Destinations, Clock: g.clock, Now: now, Callback: callback,
 		Unicode: intake.Unicode(o.Unicode), Foreseer: foresight{g.dispatch, g.queue}})
 	counters := api.NewMetrics(registry, g.queue)
 	twilioAPI := twilio.New(twilio.Options{
-		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: o.Region, Now: now, Log: g.log,
+		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: g.region, Now: now, Log: g.log,
 		Client: webhook.Client(o.PrivateWebhooks, now), Callback: callback, Count: counters.Count,
 	})
 	g.queue.OnErase(func(tx *db.Tx, e queue.Erasure) error { return twilio.Erase(tx, e, now()) })
@@ -195,7 +198,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{
-		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
+		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: g.region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
 		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})
@@ -267,6 +270,10 @@ func (g *Gateway) configured(k knownModem) bool {
 		return a.o.IMEI == k.IMEI || a.o.ICCID != "" && a.o.ICCID == k.ICCID
 	}) != nil
 }
+
+// region is the ISO country whose national numbers are understood; "": none. It
+// may change while the gateway runs.
+func (g *Gateway) region() string { return *g.country.Load() }
 
 // Keys are the gateway's API keys.
 func (g *Gateway) Keys() *auth.Keys { return g.keys }
