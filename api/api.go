@@ -37,6 +37,8 @@ type Options struct {
 	Deliveries Deliveries // nil: no webhooks
 	Webhooks   Webhooks   // nil: no webhooks
 	Hooks      Hooks
+	Settings   SettingsStore // nil: nothing can be set
+	LAN        LAN           // nil: not on the local network
 	Region     func() string // ISO country whose national numbers are accepted, which may change; nil or "": none
 
 	Metrics     prometheus.Gatherer // what /metrics serves; nil: nothing
@@ -150,6 +152,9 @@ func (a *API) routes() []route {
 		{"POST", "/sign-out", "", a.signOut},
 		{"GET", "/problems/:name", "", a.problemPage},
 		{"GET", "/assets/:file", "", a.asset},
+		{"GET", "/authority.crt", "", a.authority},
+		{"GET", "/setup", auth.Admin, a.setupPage},
+		{"POST", "/setup", auth.Admin, a.changeSetup},
 	}
 }
 

@@ -273,7 +273,7 @@ type fakeModems struct {
 	says  sms.USSDAnswer
 	err   error
 
-	forgotten []string
+	forgotten, pins []string
 }
 
 func (f *fakeModems) List() []sms.Modem { return f.all }
@@ -301,6 +301,11 @@ func (f *fakeModems) Transcript(name string, masked bool, w io.Writer) error {
 	if f.err == nil {
 		fmt.Fprintf(w, "%s masked=%t", name, masked)
 	}
+	return f.err
+}
+
+func (f *fakeModems) EnterPIN(_ context.Context, name, pin string) error {
+	f.pins = append(f.pins, name+" "+pin)
 	return f.err
 }
 

@@ -25,6 +25,8 @@ type Modems interface {
 	USSD(ctx context.Context, name string, step sms.USSD) (sms.USSDAnswer, error)
 	// Transcript writes what went over a modem's port lately.
 	Transcript(name string, masked bool, w io.Writer) error
+	// EnterPIN keeps a PIN for the SIM that asks for one, and has it entered once.
+	EnterPIN(ctx context.Context, name, pin string) error
 	// Forget drops what is remembered of a modem that is not plugged in; its
 	// error says why it can't.
 	Forget(name string) error

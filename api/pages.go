@@ -70,6 +70,9 @@ func (a *API) frame(c echo.Context, title string) frame {
 	for _, p := range slices.Sorted(maps.Keys(a.o.Pages)) {
 		f.Nav = append(f.Nav, navLink{p, capital(path.Base(p)), false})
 	}
+	if a.o.Settings != nil && keyOf(c).Can(auth.Admin) {
+		f.Nav = append(f.Nav, navLink{"/setup", "Setup", here == "/setup"})
+	}
 	f.Nav = append(f.Nav, navLink{"/docs", "API", here == "/docs"})
 	return f
 }

@@ -47,6 +47,9 @@ func (r reply) VisitListPDUsResponse(w http.ResponseWriter) error             { 
 func (r reply) VisitListModemsResponse(w http.ResponseWriter) error           { return r.write(w) }
 func (r reply) VisitGetModemResponse(w http.ResponseWriter) error             { return r.write(w) }
 func (r reply) VisitResetModemResponse(w http.ResponseWriter) error           { return r.write(w) }
+func (r reply) VisitEnterPINResponse(w http.ResponseWriter) error             { return r.write(w) }
+func (r reply) VisitGetSettingsResponse(w http.ResponseWriter) error          { return r.write(w) }
+func (r reply) VisitChangeSettingsResponse(w http.ResponseWriter) error       { return r.write(w) }
 func (r reply) VisitAskNetworkResponse(w http.ResponseWriter) error           { return r.write(w) }
 func (r reply) VisitGetQueueResponse(w http.ResponseWriter) error             { return r.write(w) }
 func (r reply) VisitGetClockResponse(w http.ResponseWriter) error             { return r.write(w) }

@@ -102,6 +102,9 @@ type ServerInterface interface {
 	// GetModem Get a modem
 	// (GET /v1/modems/{name})
 	GetModem(ctx echo.Context, name ModemName) error
+	// EnterPIN Give the PIN that a SIM asks for
+	// (PUT /v1/modems/{name}/pin)
+	EnterPIN(ctx echo.Context, name ModemName) error
 	// ResetModem Restart a modem
 	// (POST /v1/modems/{name}/reset)
 	ResetModem(ctx echo.Context, name ModemName) error
@@ -120,6 +123,12 @@ type ServerInterface interface {
 	// GetQueue See both rings
 	// (GET /v1/queue)
 	GetQueue(ctx echo.Context) error
+	// GetSettings See what is set
+	// (GET /v1/settings)
+	GetSettings(ctx echo.Context) error
+	// ChangeSettings Change settings
+	// (PATCH /v1/settings)
+	ChangeSettings(ctx echo.Context) error
 	// ListWebhooks List the webhooks in their order
 	// (GET /v1/webhooks)
 	ListWebhooks(ctx echo.Context) error
@@ -631,6 +640,22 @@ func (w *ServerInterfaceWrapper) GetModem(ctx echo.Context) error {
 	return err
 }
 
+// EnterPIN converts echo context to params.
+func (w *ServerInterfaceWrapper) EnterPIN(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ModemName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EnterPIN(ctx, name)
+	return err
+}
+
 // ResetModem converts echo context to params.
 func (w *ServerInterfaceWrapper) ResetModem(ctx echo.Context) error {
 	var err error
@@ -726,6 +751,24 @@ func (w *ServerInterfaceWrapper) GetQueue(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetQueue(ctx)
+	return err
+}
+
+// GetSettings converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSettings(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSettings(ctx)
+	return err
+}
+
+// ChangeSettings converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeSettings(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeSettings(ctx)
 	return err
 }
 
@@ -1043,12 +1086,15 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/modems", wrapper.ListModems, options.OperationMiddlewares["listModems"]...)
 	router.DELETE(options.BaseURL+"/v1/modems/:name", wrapper.ForgetModem, options.OperationMiddlewares["forgetModem"]...)
 	router.GET(options.BaseURL+"/v1/modems/:name", wrapper.GetModem, options.OperationMiddlewares["getModem"]...)
+	router.PUT(options.BaseURL+"/v1/modems/:name/pin", wrapper.EnterPIN, options.OperationMiddlewares["enterPIN"]...)
 	router.POST(options.BaseURL+"/v1/modems/:name/reset", wrapper.ResetModem, options.OperationMiddlewares["resetModem"]...)
 	router.GET(options.BaseURL+"/v1/modems/:name/transcript", wrapper.TranscribeModem, options.OperationMiddlewares["transcribeModem"]...)
 	router.POST(options.BaseURL+"/v1/modems/:name/ussd", wrapper.AskNetwork, options.OperationMiddlewares["askNetwork"]...)
 	router.DELETE(options.BaseURL+"/v1/numbers/:number", wrapper.EraseNumber, options.OperationMiddlewares["eraseNumber"]...)
 	router.GET(options.BaseURL+"/v1/numbers/:number", wrapper.CountNumber, options.OperationMiddlewares["countNumber"]...)
 	router.GET(options.BaseURL+"/v1/queue", wrapper.GetQueue, options.OperationMiddlewares["getQueue"]...)
+	router.GET(options.BaseURL+"/v1/settings", wrapper.GetSettings, options.OperationMiddlewares["getSettings"]...)
+	router.PATCH(options.BaseURL+"/v1/settings", wrapper.ChangeSettings, options.OperationMiddlewares["changeSettings"]...)
 	router.GET(options.BaseURL+"/v1/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
 	router.POST(options.BaseURL+"/v1/webhooks", wrapper.CreateWebhook, options.OperationMiddlewares["createWebhook"]...)
 	router.DELETE(options.BaseURL+"/v1/webhooks/:id", wrapper.DeleteWebhook, options.OperationMiddlewares["deleteWebhook"]...)
@@ -1773,6 +1819,29 @@ func (response GetModem200JSONResponse) VisitGetModemResponse(w http.ResponseWri
 	return err
 }
 
+type EnterPINRequestObject struct {
+	Name ModemName `json:"name"`
+	Body *EnterPINJSONRequestBody
+}
+
+type EnterPINResponseObject interface {
+	VisitEnterPINResponse(w http.ResponseWriter) error
+}
+
+type EnterPIN202JSONResponse Modem
+
+func (response EnterPIN202JSONResponse) VisitEnterPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ResetModemRequestObject struct {
 	Name ModemName `json:"name"`
 }
@@ -1929,6 +1998,49 @@ type GetQueue200JSONResponse struct {
 }
 
 func (response GetQueue200JSONResponse) VisitGetQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettingsRequestObject struct {
+}
+
+type GetSettingsResponseObject interface {
+	VisitGetSettingsResponse(w http.ResponseWriter) error
+}
+
+type GetSettings200JSONResponse Settings
+
+func (response GetSettings200JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSettingsRequestObject struct {
+	Body *ChangeSettingsJSONRequestBody
+}
+
+type ChangeSettingsResponseObject interface {
+	VisitChangeSettingsResponse(w http.ResponseWriter) error
+}
+
+type ChangeSettings200JSONResponse Settings
+
+func (response ChangeSettings200JSONResponse) VisitChangeSettingsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2343,6 +2455,9 @@ type StrictServerInterface interface {
 	// GetModem Get a modem
 	// (GET /v1/modems/{name})
 	GetModem(ctx context.Context, request GetModemRequestObject) (GetModemResponseObject, error)
+	// EnterPIN Give the PIN that a SIM asks for
+	// (PUT /v1/modems/{name}/pin)
+	EnterPIN(ctx context.Context, request EnterPINRequestObject) (EnterPINResponseObject, error)
 	// ResetModem Restart a modem
 	// (POST /v1/modems/{name}/reset)
 	ResetModem(ctx context.Context, request ResetModemRequestObject) (ResetModemResponseObject, error)
@@ -2361,6 +2476,12 @@ type StrictServerInterface interface {
 	// GetQueue See both rings
 	// (GET /v1/queue)
 	GetQueue(ctx context.Context, request GetQueueRequestObject) (GetQueueResponseObject, error)
+	// GetSettings See what is set
+	// (GET /v1/settings)
+	GetSettings(ctx context.Context, request GetSettingsRequestObject) (GetSettingsResponseObject, error)
+	// ChangeSettings Change settings
+	// (PATCH /v1/settings)
+	ChangeSettings(ctx context.Context, request ChangeSettingsRequestObject) (ChangeSettingsResponseObject, error)
 	// ListWebhooks List the webhooks in their order
 	// (GET /v1/webhooks)
 	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
@@ -3307,6 +3428,54 @@ func (sh *strictHandler) GetModem(ctx echo.Context, name ModemName) error {
 	return nil
 }
 
+// EnterPIN operation middleware
+func (sh *strictHandler) EnterPIN(ctx echo.Context, name ModemName) error {
+	var request EnterPINRequestObject
+
+	request.Name = name
+
+	var body EnterPINJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EnterPIN(ctx.Request().Context(), request.(EnterPINRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EnterPIN")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EnterPINResponseObject); ok {
+		return validResponse.VisitEnterPINResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ResetModem operation middleware
 func (sh *strictHandler) ResetModem(ctx echo.Context, name ModemName) error {
 	var request ResetModemRequestObject
@@ -3473,6 +3642,75 @@ func (sh *strictHandler) GetQueue(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetQueueResponseObject); ok {
 		return validResponse.VisitGetQueueResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetSettings operation middleware
+func (sh *strictHandler) GetSettings(ctx echo.Context) error {
+	var request GetSettingsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSettings(ctx.Request().Context(), request.(GetSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSettings")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetSettingsResponseObject); ok {
+		return validResponse.VisitGetSettingsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangeSettings operation middleware
+func (sh *strictHandler) ChangeSettings(ctx echo.Context) error {
+	var request ChangeSettingsRequestObject
+
+	var body ChangeSettingsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeSettings(ctx.Request().Context(), request.(ChangeSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeSettings")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeSettingsResponseObject); ok {
+		return validResponse.VisitChangeSettingsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

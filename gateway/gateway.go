@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -21,7 +22,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"gatewayd/api"
@@ -31,6 +31,7 @@ import (
 	"gatewayd/failpoint"
 	"gatewayd/hooks"
 	"gatewayd/intake"
+	"gatewayd/lan"
 	"gatewayd/modem"
 	"gatewayd/queue"
 	"gatewayd/sms"
@@ -64,6 +65,12 @@ type Options struct {
 	Mail        func(ctx context.Context, to []string, subject, text, id string) error
 	Listener    net.Listener // where HTTP is served
 	Certificate *tls.Certificate
+	LAN         LAN
+	// While nobody has come in, Console gets the way in as text once, and RuntimeDir has
+	// it as a file; nil and "": nowhere. Newcomers is who lets in; nil: the gateway's keys.
+	Console    io.Writer
+	RuntimeDir string
+	Newcomers  Newcomers
 	// Where messages may go, whoever sends them.
 	Destinations numbers.Rules
 	// Connections of HTTP at once; 0: no limit.
@@ -107,7 +114,9 @@ type Gateway struct {
 	hooks      *hooks.Hooks
 	server     *http.Server
 	country    atomic.Pointer[string] // default_region; see region
-	twilio     *standin.StandIn       // nil: no program is told that this is api.twilio.com
+	settings   *settings
+	network    *network         // nil: not on the local network
+	twilio     *standin.StandIn // nil: no program is told that this is api.twilio.com
 }
 
 // The daemon ends within ten seconds, a part on the air after eight at most.
@@ -141,6 +150,14 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	g.dispatch = newDispatcher(now)
 	g.dispatch.trusted = g.clock.Trusted
+	if g.settings, err = openSettings(ctx, g.database, o.fixed()); err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
+	if err := g.openLAN(); err != nil {
+		return nil, errors.Join(fmt.Errorf("http.lan: %w", err), g.database.Close())
+	}
+	g.settings.apply = g.applySettings
+	g.applySettings()
 	o.Queue.Log, o.Queue.Region = g.log, g.region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
 		return nil, errors.Join(err, g.database.Close())
@@ -201,6 +218,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: g.region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
 		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
+		Settings: g.settings, LAN: g.network,
 	})
 	g.server = a.Server()
 	g.server.Handler = mount(g.server.Handler, twilio.Prefix, twilioAPI)
@@ -300,9 +318,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer stopReaders()
 	context.AfterFunc(ctx, func() { time.AfterFunc(lastCall, stopReaders) })
 
-	if g.o.Listener != nil {
+	if g.o.Listener != nil || g.network != nil {
 		group.Go(func() error { return g.serve(ctx) })
 	}
+	if n := g.network; n != nil && n.announcer != nil {
+		group.Go(func() error { n.announcer.Run(ctx); return nil })
+	}
+	group.Go(func() error { g.welcomeFirst(ctx); return nil })
 	if g.twilio != nil {
 		group.Go(func() error { return wrap("twilio", g.twilio.Run(ctx)) })
 	}
@@ -389,22 +411,30 @@ func wrap(what string, err error) error {
 }
 
 func (g *Gateway) serve(ctx context.Context) error {
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	// Event streams and long requests end with the base context.
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	g.server.BaseContext = func(net.Listener) context.Context { return base }
-	listener := g.o.Listener
+	limit := func(l net.Listener) net.Listener { return l }
 	if g.o.MaxConnections > 0 {
-		listener = netutil.LimitListener(listener, g.o.MaxConnections)
+		limit = lan.NewLimit(g.o.MaxConnections).Listener
 	}
-	go func() {
-		if g.server.TLSConfig != nil {
-			failed <- g.server.ServeTLS(listener, "", "")
-			return
-		}
-		failed <- g.server.Serve(listener)
-	}()
+	doors := 0
+	if l := g.o.Listener; l != nil {
+		doors++
+		go func() {
+			if g.server.TLSConfig != nil {
+				failed <- g.server.ServeTLS(limit(l), "", "")
+				return
+			}
+			failed <- g.server.Serve(limit(l))
+		}()
+	}
+	if n := g.network; n != nil {
+		doors++
+		go func() { failed <- g.server.Serve(n.door(limit(n.listener), &g.o)) }()
+	}
 	select {
 	case err := <-failed:
 		return fmt.Errorf("HTTP: %w", err)
@@ -416,6 +446,8 @@ func (g *Gateway) serve(ctx context.Context) error {
 	if err := g.server.Shutdown(stop); err != nil {
 		g.server.Close()
 	}
-	<-failed
+	for range doors {
+		<-failed
+	}
 	return nil
 }

@@ -65,34 +65,37 @@ type Modem struct {
 	timer *time.Timer
 	now   sms.Modem // published as picture
 
-	reg       registration
-	parked    *trouble      // SIM or account: until parkEnd
-	parkEnd   time.Time     //
-	parkFor   time.Duration // doubles each time
-	holdEnd   time.Time     // no service for a part: nothing is sent until then
-	stillEnd  time.Time     // nothing is sent until then, for the SIM or the network is busy
-	linkOpen  bool          // AT+CMMS=0 is due
-	ladder    ladder
-	lost      time.Time // since when there is no network; zero: there is one
-	radioRest time.Time // so long nothing is done about that
-	deaf      bool      // what the network had for it did not arrive
-	sick      *trouble  // ends the session
-	faults    int       // class Fault in a row
-	unanswers int       // commands without an answer in a row
-	mute      int       // parts without one in a row
-	run       run
-	centred   time.Time // when it was last started afresh for the SMSC
-	linked    int64     // the message for whose parts the link is kept
-	noLink    bool      // +CMMS is refused
-	lastMR    int       // -1: not known
-	doubt     *doubt    // the part whose answer may still come
-	atPrompt  bool      // a part was begun after that, and not given its Ctrl-Z
-	wasModem  bool      // this port, or this name, was a modem before
-	upSince   time.Time
-	sessions  int    // of the port so far
-	losses    int    // sessions in a row that ended badly
-	entered   string // the SIM that got a PIN and has not said yet what it thinks of it
-	calling   calling
+	reg        registration
+	parked     *trouble      // SIM or account: until parkEnd
+	parkEnd    time.Time     //
+	parkFor    time.Duration // doubles each time
+	holdEnd    time.Time     // no service for a part: nothing is sent until then
+	stillEnd   time.Time     // nothing is sent until then, for the SIM or the network is busy
+	linkOpen   bool          // AT+CMMS=0 is due
+	ladder     ladder
+	lost       time.Time // since when there is no network; zero: there is one
+	radioRest  time.Time // so long nothing is done about that
+	deaf       bool      // what the network had for it did not arrive
+	sick       *trouble  // ends the session
+	faults     int       // class Fault in a row
+	unanswers  int       // commands without an answer in a row
+	mute       int       // parts without one in a row
+	run        run
+	centred    time.Time // when it was last started afresh for the SMSC
+	linked     int64     // the message for whose parts the link is kept
+	noLink     bool      // +CMMS is refused
+	lastMR     int       // -1: not known
+	doubt      *doubt    // the part whose answer may still come
+	atPrompt   bool      // a part was begun after that, and not given its Ctrl-Z
+	wasModem   bool      // this port, or this name, was a modem before
+	upSince    time.Time
+	sessions   int    // of the port so far
+	losses     int    // sessions in a row that ended badly
+	entered    string // the SIM that got enteredPIN and has not said yet what it thinks of it
+	enteredPIN string
+	refusedSIM string // the SIM that refused a PIN last
+	triesKnown int    // it had left then; -1: not known
+	calling    calling
 
 	// Receiving.
 	announced []announcement

@@ -244,6 +244,13 @@ const (
 	PreviewEncodingUcs2  PreviewEncoding = "ucs2"
 )
 
+// Defines values for SettingSource.
+const (
+	SettingSourceConfiguration SettingSource = "configuration"
+	SettingSourceDefault       SettingSource = "default"
+	SettingSourceSettings      SettingSource = "settings"
+)
+
 // Defines values for Status.
 const (
 	StatusCanceled    Status = "canceled"
@@ -1381,6 +1388,26 @@ type SecretRotation struct {
 	Overlap *Overlap `json:"overlap,omitempty"`
 }
 
+// Setting defines model for Setting.
+type Setting struct {
+	// Source Who says so: the configuration file, which wins; people; nobody.
+	Source SettingSource `json:"source"`
+
+	// Value Empty: nothing.
+	Value string `json:"value"`
+}
+
+// SettingSource Who says so: the configuration file, which wins; people; nobody.
+type SettingSource string
+
+// Settings defines model for Settings.
+type Settings struct {
+	AlarmsMailTo  Setting `json:"alarms_mail_to"`
+	AlarmsSmsTo   Setting `json:"alarms_sms_to"`
+	DefaultRegion Setting `json:"default_region"`
+	Name          Setting `json:"name"`
+}
+
 // Status defines model for Status.
 type Status string
 
@@ -1769,6 +1796,11 @@ type GetMessageParams struct {
 // GetMessageParamsUntil defines parameters for GetMessage.
 type GetMessageParamsUntil string
 
+// EnterPINJSONBody defines parameters for EnterPIN.
+type EnterPINJSONBody struct {
+	Pin string `json:"pin"`
+}
+
 // TranscribeModemParams defines parameters for TranscribeModem.
 type TranscribeModemParams struct {
 	// Masked `false` leaves numbers and texts in. PINs are never in it.
@@ -1785,6 +1817,21 @@ type AskNetworkJSONBody struct {
 
 // AskNetwork200JSONResponseBodyState defines parameters for AskNetwork.
 type AskNetwork200JSONResponseBodyState string
+
+// ChangeSettingsJSONBody defines parameters for ChangeSettings.
+type ChangeSettingsJSONBody struct {
+	// AlarmsMailTo E-mail addresses that are told of alarms, separated by a comma.
+	AlarmsMailTo *string `json:"alarms_mail_to,omitempty"`
+
+	// AlarmsSmsTo Numbers that are told of alarms by SMS, separated by a comma.
+	AlarmsSmsTo *string `json:"alarms_sms_to,omitempty"`
+
+	// DefaultRegion A country (ISO 3166, two letters): numbers may also be written as they are dialled there.
+	DefaultRegion *string `json:"default_region,omitempty"`
+
+	// Name Of the box on its network: gatewayd is gatewayd.local.
+	Name *string `json:"name,omitempty"`
+}
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
 type ListDeliveriesParams struct {
@@ -1864,8 +1911,14 @@ type SendBatchJSONRequestBody SendBatchJSONBody
 // PreviewMessageJSONRequestBody defines body for PreviewMessage for application/json ContentType.
 type PreviewMessageJSONRequestBody = NewMessage
 
+// EnterPINJSONRequestBody defines body for EnterPIN for application/json ContentType.
+type EnterPINJSONRequestBody EnterPINJSONBody
+
 // AskNetworkJSONRequestBody defines body for AskNetwork for application/json ContentType.
 type AskNetworkJSONRequestBody AskNetworkJSONBody
+
+// ChangeSettingsJSONRequestBody defines body for ChangeSettings for application/json ContentType.
+type ChangeSettingsJSONRequestBody ChangeSettingsJSONBody
 
 // CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
 type CreateWebhookJSONRequestBody = NewWebhook
