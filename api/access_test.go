@@ -29,6 +29,7 @@ var open = map[string]string{
 	"POST /sign-out":      "ends what comes with it",
 	"GET /problems/:name": "the same on every box",
 	"GET /assets/:file":   "the same on every box",
+	"GET /authority.crt":  "a certificate, which every connection shows too",
 	"POST /hooks/:token":  "the token is a credential: TestHookTokensCantBeGuessed",
 	"PUT /hooks/:token":   "as POST",
 	"GET /hooks/:token":   "as POST",
@@ -40,7 +41,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 	b := newBox(t, settings{change: func(o *Options) {
 		o.Pages = map[string]http.Handler{"/handsets/": http.NotFoundHandler()}
 	}})
-	lacking := map[auth.Scope][]string{auth.Send: {b.read}, auth.Read: {b.send}, auth.Admin: {b.read, b.send}}
+	lacking := map[auth.Scope][]string{auth.Send: {b.read}, auth.Read: {b.send}, auth.Admin: {b.read, b.send}, auth.Service: {b.read, b.send}}
 	session := b.signInWith(b.admin)
 	routes := append(b.everyRoute(),
 		route{"GET", "/handsets/1", auth.Read, nil}, route{"POST", "/handsets/1", auth.Send, nil}, route{"PUT", "/handsets/1", auth.Send, nil})
