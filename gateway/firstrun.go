@@ -32,7 +32,7 @@ const (
 	// consoleFile in the runtime directory is what the console shows.
 	consoleFile = "console"
 	// lookClaimed is how often it is looked whether somebody has come.
-	lookClaimed = 2 * time.Second
+	lookClaimed = 3 * time.Second
 )
 
 // FirstRunCode is the code for the first person, "" once there is one.
@@ -90,7 +90,7 @@ func (g *Gateway) newcomers() Newcomers {
 // welcomeFirst shows the way in until somebody has come in.
 func (g *Gateway) welcomeFirst(ctx context.Context) {
 	people := g.newcomers()
-	if people == nil {
+	if people == nil || g.o.Console == nil && g.o.RuntimeDir == "" {
 		return
 	}
 	path := ""

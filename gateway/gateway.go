@@ -420,11 +420,11 @@ func (g *Gateway) serve(ctx context.Context) error {
 	if g.o.MaxConnections > 0 {
 		limit = lan.NewLimit(g.o.MaxConnections).Listener
 	}
-	doors := 0
+	doors, encrypted := 0, g.server.TLSConfig != nil // Serve writes there
 	if l := g.o.Listener; l != nil {
 		doors++
 		go func() {
-			if g.server.TLSConfig != nil {
+			if encrypted {
 				failed <- g.server.ServeTLS(limit(l), "", "")
 				return
 			}
