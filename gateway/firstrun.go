@@ -45,16 +45,17 @@ func FirstRunCode(ctx context.Context, dir string, people Newcomers) (string, er
 	if !unclaimed {
 		return "", remove(path)
 	}
-	if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()).Abs() < codeKept {
-		if b, err := os.ReadFile(path); err == nil && len(b) > 0 {
-			return strings.TrimSpace(string(b)), nil
+	if b, err := os.ReadFile(path); err == nil {
+		kept, made, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+		if at, err := time.Parse(time.RFC3339, made); err == nil && kept != "" && time.Since(at).Abs() < codeKept {
+			return kept, nil
 		}
 	}
 	code, err := people.FirstRun(ctx)
 	if err != nil || code == "" {
 		return code, err
 	}
-	return code, writeFile(path, code+"\n", 0o600)
+	return code, writeFile(path, code+" "+time.Now().UTC().Format(time.RFC3339)+"\n", 0o600)
 }
 
 func remove(path string) error {
@@ -102,9 +103,13 @@ func (g *Gateway) welcomeFirst(ctx context.Context) {
 			}
 		}()
 	}
-	shown, written := "", ""
+	code, shown, written := "", "", ""
 	for {
-		code, err := FirstRunCode(ctx, g.o.DataDir, people)
+		// The clock may be set meanwhile: this run keeps the code that it has shown.
+		unclaimed, err := people.Unclaimed(ctx)
+		if err == nil && (!unclaimed || code == "") {
+			code, err = FirstRunCode(ctx, g.o.DataDir, people)
+		}
 		switch {
 		case err != nil && ctx.Err() == nil:
 			g.log.Error("the first-run code can't be shown", "error", err)
