@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -180,18 +181,8 @@ func (a *Announcer) free(ctx context.Context, name string, own []netip.Addr) (st
 		return "", err
 	}
 	defer asker.Close()
-	base := strings.TrimRight(name, "0123456789")
-	base, n := strings.TrimSuffix(base, "-"), 1
-	if base == "" || base+"-" != strings.TrimRight(name, "0123456789") {
-		base = name
-	} else if _, err := fmt.Sscan(name[len(base)+1:], &n); err != nil {
-		base, n = name, 1
-	}
-	for ; n <= maxNames; n++ {
-		candidate := base
-		if n > 1 {
-			candidate = fmt.Sprintf("%s-%d", base, n)
-		}
+	for n := range maxNames {
+		candidate := nth(name, n)
 		limited, cancel := context.WithTimeout(ctx, probeFor)
 		_, whose, err := asker.QueryAddr(limited, candidate+".local")
 		cancel()
@@ -203,6 +194,23 @@ func (a *Announcer) free(ctx context.Context, name string, own []netip.Addr) (st
 		}
 	}
 	return "", fmt.Errorf("%s.local and the %d names behind it are taken", name, maxNames)
+}
+
+// nth is the name to try when n before it are taken: gatewayd, gatewayd-2, gatewayd-3.
+func nth(name string, n int) string {
+	if n == 0 {
+		return name
+	}
+	base, number, numbered := name, "", false
+	if i := strings.LastIndexByte(name, '-'); i > 0 {
+		base, number, numbered = name[:i], name[i+1:], true
+	}
+	first, err := strconv.Atoi(number)
+	if !numbered || err != nil || first < 2 || first > 10*maxNames {
+		base, first = name, 1
+	}
+	tail := fmt.Sprintf("-%d", first+n)
+	return strings.TrimRight(base[:min(len(base), 63-len(tail))], "-") + tail
 }
 
 // announce answers for a name and its service.

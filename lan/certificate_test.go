@@ -309,6 +309,16 @@ func TestConsole(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
+	long := strings.Repeat("a", 63)
+	for _, c := range []struct {
+		name string
+		n    int
+		want string
+	}{{"gatewayd", 0, "gatewayd"}, {"gatewayd", 1, "gatewayd-2"}, {"gatewayd-2", 1, "gatewayd-3"}, {"shop-0", 1, "shop-0-2"}, {"my-box", 2, "my-box-3"}, {long, 1, long[:61] + "-2"}} {
+		if got := nth(c.name, c.n); got != c.want || !ValidName(got) {
+			t.Errorf("%s and %d taken: %s, want %s", c.name, c.n, got, c.want)
+		}
+	}
 	for name, want := range map[string]bool{"gatewayd": true, "shop-2": true, "": false, "-x": false, "x-": false, "a.b": false, "Ä": false, "A": false, strings.Repeat("a", 64): false} {
 		if ValidName(name) != want {
 			t.Errorf("%q: %v", name, !want)
