@@ -41,7 +41,9 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 	b := newBox(t, settings{change: func(o *Options) {
 		o.Pages = map[string]http.Handler{"/handsets/": http.NotFoundHandler()}
 	}})
-	lacking := map[auth.Scope][]string{auth.Send: {b.read}, auth.Read: {b.send}, auth.Admin: {b.read, b.send}, auth.Service: {b.read, b.send}}
+	watch, service := b.keyFor(auth.Watch), b.keyFor(auth.Service)
+	lacking := map[auth.Scope][]string{auth.Send: {b.read}, auth.Read: {b.send, watch, service}, auth.Admin: {b.read, b.send, watch, service},
+		auth.Watch: {b.send, service}, auth.Service: {b.send, b.read, watch}}
 	session := b.signInWith(b.admin)
 	routes := append(b.everyRoute(),
 		route{"GET", "/handsets/1", auth.Read, nil}, route{"POST", "/handsets/1", auth.Send, nil}, route{"PUT", "/handsets/1", auth.Send, nil})

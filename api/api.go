@@ -50,6 +50,9 @@ type Options struct {
 	// scope read, and send for what changes something. The navigation has them.
 	Pages map[string]http.Handler
 
+	// Name is what the box is called on its pages and in test messages; "": gatewayd.
+	Name    string
+	System  func() sms.System           // how the machine is; nil: not known
 	Alarms  func() []sms.Alarm          // of the gateway itself, not of a modem; may be nil
 	Ready   func(context.Context) error // more that /readyz must find well; may be nil
 	Version string
@@ -73,6 +76,9 @@ type API struct {
 	listeners atomic.Int64 // event streams that are open
 	streams   streams      // the same, of each key
 	fanout    *fanout      // what they read
+	live      *live        // what open pages are told of
+	pages     shared[pageKey, []byte]
+	tests     tests // messages that technicians sent to themselves
 	docs      func() (*docsView, error)
 
 	once     sync.Once
@@ -108,6 +114,9 @@ func New(o Options) *API {
 		docs:      sync.OnceValues(viewDocs),
 		stopping:  make(chan struct{}),
 	}
+	a.live = newLive(a)
+	a.pages.changed = o.Queue.Changed
+	a.tests.now = a.now
 	var err error
 	if a.contract, err = contract(); err != nil {
 		panic(err) // it is part of the program
@@ -143,8 +152,14 @@ func (a *API) routes() []route {
 		{"GET", "/openapi.json", "", a.openAPI},
 		{"GET", "/docs", "", a.docsPage},
 		{"GET", "/metrics", metrics, a.metrics},
-		{"GET", "/", auth.Read, a.statusPage},
+		{"GET", "/", auth.Watch, a.statusPage},
+		{"GET", "/live", auth.Watch, a.streamChanges},
+		{"GET", "/acceptance", auth.Watch, a.acceptancePage},
+		{"GET", "/test", auth.Service, a.testPage},
+		{"POST", "/test", auth.Service, a.sendTest},
+		{"POST", "/reset", auth.Service, a.pressReset},
 		{"GET", "/messages/:id", auth.Read, a.messagePage},
+		{"GET", "/aim", auth.Watch, a.aimPage},
 		{"GET", "/webhooks", auth.Read, a.webhooksPage},
 		{"POST", "/webhooks", auth.Admin, a.changeWebhooks},
 		{"GET", "/sign-in", "", a.signInPage},
@@ -187,7 +202,7 @@ func (a *API) Handler() http.Handler {
 			h = a.guard(r.scope, h)
 		}
 		e.Add(r.method, r.path, h)
-		if r.method == http.MethodGet && r.path != "/v1/events" {
+		if r.method == http.MethodGet && r.path != "/v1/events" && r.path != "/live" {
 			e.Add(http.MethodHead, r.path, h) // the server leaves the body out
 		}
 	}

@@ -4,18 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
-	"time"
 
 	"gatewayd/queue"
-)
-
-const (
-	// sharedFor is how long a piece of the log may be handed to others than the
-	// one who read it. It ends soon: what is erased must not be told any more.
-	sharedFor = time.Second
-	// readWait is how long one read for all may take.
-	readWait = 10 * time.Second
 )
 
 // piece is what of the log lies behind a cursor, as it is sent.
@@ -38,64 +28,17 @@ type span struct {
 // thousand of them at its end would read and encode each event a thousand
 // times. It keeps nothing for those that lag; they read the log by themselves.
 type fanout struct {
-	load    func(ctx context.Context, cursor int64) (piece, error)
-	changed func() <-chan struct{} // queue.Queue.Changed
-
-	mu    sync.Mutex
-	since <-chan struct{} // since when the pieces were read: it was current before
-	reads map[int64]*reading
-}
-
-// reading is a read that has begun.
-type reading struct {
-	done  chan struct{} // closed when piece and err are there
-	piece piece
-	err   error
+	shared[int64, piece]
+	load func(ctx context.Context, cursor int64) (piece, error)
 }
 
 func newFanout(q *queue.Queue) *fanout {
-	return &fanout{changed: q.Changed, load: func(ctx context.Context, cursor int64) (piece, error) { return readPiece(ctx, q, cursor) }}
+	return &fanout{shared[int64, piece]{changed: q.Changed}, func(ctx context.Context, cursor int64) (piece, error) { return readPiece(ctx, q, cursor) }}
 }
 
-// after returns what lies behind a cursor. What another read is taken only if
-// nobody was told since it began that something was written; who took the
-// channel of queue.Queue.Changed before misses nothing.
+// after returns what lies behind a cursor.
 func (f *fanout) after(ctx context.Context, cursor int64) (piece, error) {
-	f.mu.Lock()
-	if now := f.changed(); f.since != now {
-		f.since, f.reads = now, map[int64]*reading{}
-	}
-	r := f.reads[cursor]
-	if r != nil {
-		f.mu.Unlock()
-		select {
-		case <-r.done:
-			return r.piece, r.err
-		case <-ctx.Done():
-			return piece{}, ctx.Err()
-		}
-	}
-	r = &reading{done: make(chan struct{})}
-	reads := f.reads
-	reads[cursor] = r
-	f.mu.Unlock()
-
-	// Others wait for it, so it goes on when this one's client leaves.
-	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWait)
-	defer cancel()
-	forget := func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(reads, cursor)
-	}
-	defer close(r.done)
-	r.piece, r.err = f.load(reading, cursor)
-	if r.err != nil {
-		forget()
-	} else {
-		time.AfterFunc(sharedFor, forget)
-	}
-	return r.piece, r.err
+	return f.do(ctx, cursor, func(ctx context.Context) (piece, error) { return f.load(ctx, cursor) })
 }
 
 // readPiece reads and encodes what lies behind a cursor, streamBatch events at

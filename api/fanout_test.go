@@ -17,7 +17,7 @@ func TestFanout(t *testing.T) {
 		reads := map[int64]int{}
 		fail := errors.New("no disk")
 		now := make(chan struct{})
-		f := &fanout{changed: func() <-chan struct{} { return now }, load: func(ctx context.Context, cursor int64) (piece, error) {
+		f := &fanout{shared[int64, piece]{changed: func() <-chan struct{} { return now }}, func(ctx context.Context, cursor int64) (piece, error) {
 			mu.Lock()
 			reads[cursor]++
 			mu.Unlock()

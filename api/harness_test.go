@@ -94,6 +94,16 @@ func newBox(t testing.TB, s settings) *box {
 	return b
 }
 
+// keyFor makes a key with scopes and returns its token.
+func (b *box) keyFor(scopes ...auth.Scope) string {
+	b.t.Helper()
+	token, _, err := b.o.Keys.Create(ctx, auth.Scopes(scopes), scopes, time.Time{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return token
+}
+
 // asker is a header that says who asks.
 type header map[string]string
 
@@ -277,6 +287,10 @@ type fakeModems struct {
 	err   error
 
 	forgotten, pins []string
+
+	history []sms.SignalSample
+	since   time.Time
+	aimed   []string
 }
 
 func (f *fakeModems) List() []sms.Modem { return f.all }
@@ -310,6 +324,17 @@ func (f *fakeModems) Transcript(name string, masked bool, w io.Writer) error {
 func (f *fakeModems) EnterPIN(_ context.Context, name, pin string) error {
 	f.pins = append(f.pins, name+" "+pin)
 	return f.err
+}
+
+func (f *fakeModems) SignalHistory(_ context.Context, _ string, since time.Time) ([]sms.SignalSample, error) {
+	f.since = since
+	return f.history, f.err
+}
+
+func (f *fakeModems) Aim(name string) (sms.Modem, error) {
+	f.aimed = append(f.aimed, name)
+	m, _ := f.Get(name)
+	return m, f.err
 }
 
 func (f *fakeModems) Forget(name string) error {

@@ -27,6 +27,12 @@ type Modems interface {
 	Transcript(name string, masked bool, w io.Writer) error
 	// EnterPIN keeps a PIN for the SIM that asks for one, and has it entered once.
 	EnterPIN(ctx context.Context, name, pin string) error
+	// SignalHistory returns how well a modem heard its network since then, oldest
+	// first: samples of sms.SignalStep, none of a time in which it was away.
+	SignalHistory(ctx context.Context, name string, since time.Time) ([]sms.SignalSample, error)
+	// Aim has a modem measure its signal often for a while, and returns it as it
+	// is; its error says why it can't.
+	Aim(name string) (sms.Modem, error)
 	// Forget drops what is remembered of a modem that is not plugged in; its
 	// error says why it can't.
 	Forget(name string) error

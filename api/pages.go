@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path"
 	"slices"
 	"strconv"
@@ -64,6 +65,12 @@ func (a *API) frame(c echo.Context, title string) frame {
 	f.SignedIn = true
 	here := c.Request().URL.Path
 	f.Nav = []navLink{{"/", "Status", here == "/"}}
+	if a.o.Modems != nil {
+		f.Nav = append(f.Nav, navLink{"/aim", "Antenna", here == "/aim"})
+	}
+	if key := keyOf(c); key.Can(auth.Service) {
+		f.Nav = append(f.Nav, navLink{"/test", "Test", here == "/test"})
+	}
 	if a.o.Webhooks != nil {
 		f.Nav = append(f.Nav, navLink{"/webhooks", "Webhooks", here == "/webhooks"})
 	}
@@ -79,15 +86,33 @@ func (a *API) frame(c echo.Context, title string) frame {
 
 // page answers with a page. It is made before anything is written.
 func (a *API) page(c echo.Context, status int, name string, f frame, data any) error {
+	b, err := a.render(name, f, data)
+	if err != nil {
+		return err
+	}
+	return c.HTMLBlob(status, b)
+}
+
+func (a *API) render(name string, f frame, data any) ([]byte, error) {
 	var b bytes.Buffer
 	err := a.templates.ExecuteTemplate(&b, name, struct {
 		Frame frame
 		Data  any
 	}{f, data})
 	if err != nil {
-		return fmt.Errorf("page %s: %w", name, err)
+		return nil, fmt.Errorf("page %s: %w", name, err)
 	}
-	return c.HTMLBlob(status, b.Bytes())
+	return b.Bytes(), nil
+}
+
+// readForm reads a form that a page of ours sent. Whether it was is for guard to say.
+func readForm(c echo.Context) (url.Values, error) {
+	r := c.Request()
+	r.Body = http.MaxBytesReader(c.Response(), r.Body, 8<<10)
+	if err := r.ParseForm(); err != nil {
+		return nil, badRequest.because("The form can't be read.")
+	}
+	return r.PostForm, nil
 }
 
 // isPage reports whether the request is for people rather than programs.

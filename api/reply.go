@@ -46,6 +46,9 @@ func (r reply) VisitRedactMessageResponse(w http.ResponseWriter) error        { 
 func (r reply) VisitListPDUsResponse(w http.ResponseWriter) error             { return r.write(w) }
 func (r reply) VisitListModemsResponse(w http.ResponseWriter) error           { return r.write(w) }
 func (r reply) VisitGetModemResponse(w http.ResponseWriter) error             { return r.write(w) }
+func (r reply) VisitListSignalResponse(w http.ResponseWriter) error           { return r.write(w) }
+func (r reply) VisitAimModemResponse(w http.ResponseWriter) error             { return r.write(w) }
+func (r reply) VisitGetSystemResponse(w http.ResponseWriter) error            { return r.write(w) }
 func (r reply) VisitResetModemResponse(w http.ResponseWriter) error           { return r.write(w) }
 func (r reply) VisitEnterPINResponse(w http.ResponseWriter) error             { return r.write(w) }
 func (r reply) VisitGetSettingsResponse(w http.ResponseWriter) error          { return r.write(w) }

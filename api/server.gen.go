@@ -102,12 +102,18 @@ type ServerInterface interface {
 	// GetModem Get a modem
 	// (GET /v1/modems/{name})
 	GetModem(ctx echo.Context, name ModemName) error
+	// AimModem Measure a modem's signal about once a second
+	// (POST /v1/modems/{name}/aim)
+	AimModem(ctx echo.Context, name ModemName) error
 	// EnterPIN Give the PIN that a SIM asks for
 	// (PUT /v1/modems/{name}/pin)
 	EnterPIN(ctx echo.Context, name ModemName) error
 	// ResetModem Restart a modem
 	// (POST /v1/modems/{name}/reset)
 	ResetModem(ctx echo.Context, name ModemName) error
+	// ListSignal See a modem's signal of the last hours
+	// (GET /v1/modems/{name}/signal)
+	ListSignal(ctx echo.Context, name ModemName, params ListSignalParams) error
 	// TranscribeModem See what went over a modem's port lately
 	// (GET /v1/modems/{name}/transcript)
 	TranscribeModem(ctx echo.Context, name ModemName, params TranscribeModemParams) error
@@ -129,6 +135,9 @@ type ServerInterface interface {
 	// ChangeSettings Change settings
 	// (PATCH /v1/settings)
 	ChangeSettings(ctx echo.Context) error
+	// GetSystem See how the machine is
+	// (GET /v1/system)
+	GetSystem(ctx echo.Context) error
 	// ListWebhooks List the webhooks in their order
 	// (GET /v1/webhooks)
 	ListWebhooks(ctx echo.Context) error
@@ -640,6 +649,22 @@ func (w *ServerInterfaceWrapper) GetModem(ctx echo.Context) error {
 	return err
 }
 
+// AimModem converts echo context to params.
+func (w *ServerInterfaceWrapper) AimModem(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ModemName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AimModem(ctx, name)
+	return err
+}
+
 // EnterPIN converts echo context to params.
 func (w *ServerInterfaceWrapper) EnterPIN(ctx echo.Context) error {
 	var err error
@@ -669,6 +694,31 @@ func (w *ServerInterfaceWrapper) ResetModem(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ResetModem(ctx, name)
+	return err
+}
+
+// ListSignal converts echo context to params.
+func (w *ServerInterfaceWrapper) ListSignal(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ModemName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSignalParams
+	// ------------- Optional query parameter "hours" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "hours", ctx.QueryParams(), &params.Hours, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hours: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListSignal(ctx, name, params)
 	return err
 }
 
@@ -769,6 +819,15 @@ func (w *ServerInterfaceWrapper) ChangeSettings(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ChangeSettings(ctx)
+	return err
+}
+
+// GetSystem converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSystem(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSystem(ctx)
 	return err
 }
 
@@ -1086,8 +1145,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/modems", wrapper.ListModems, options.OperationMiddlewares["listModems"]...)
 	router.DELETE(options.BaseURL+"/v1/modems/:name", wrapper.ForgetModem, options.OperationMiddlewares["forgetModem"]...)
 	router.GET(options.BaseURL+"/v1/modems/:name", wrapper.GetModem, options.OperationMiddlewares["getModem"]...)
+	router.POST(options.BaseURL+"/v1/modems/:name/aim", wrapper.AimModem, options.OperationMiddlewares["aimModem"]...)
 	router.PUT(options.BaseURL+"/v1/modems/:name/pin", wrapper.EnterPIN, options.OperationMiddlewares["enterPIN"]...)
 	router.POST(options.BaseURL+"/v1/modems/:name/reset", wrapper.ResetModem, options.OperationMiddlewares["resetModem"]...)
+	router.GET(options.BaseURL+"/v1/modems/:name/signal", wrapper.ListSignal, options.OperationMiddlewares["listSignal"]...)
 	router.GET(options.BaseURL+"/v1/modems/:name/transcript", wrapper.TranscribeModem, options.OperationMiddlewares["transcribeModem"]...)
 	router.POST(options.BaseURL+"/v1/modems/:name/ussd", wrapper.AskNetwork, options.OperationMiddlewares["askNetwork"]...)
 	router.DELETE(options.BaseURL+"/v1/numbers/:number", wrapper.EraseNumber, options.OperationMiddlewares["eraseNumber"]...)
@@ -1095,6 +1156,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/queue", wrapper.GetQueue, options.OperationMiddlewares["getQueue"]...)
 	router.GET(options.BaseURL+"/v1/settings", wrapper.GetSettings, options.OperationMiddlewares["getSettings"]...)
 	router.PATCH(options.BaseURL+"/v1/settings", wrapper.ChangeSettings, options.OperationMiddlewares["changeSettings"]...)
+	router.GET(options.BaseURL+"/v1/system", wrapper.GetSystem, options.OperationMiddlewares["getSystem"]...)
 	router.GET(options.BaseURL+"/v1/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
 	router.POST(options.BaseURL+"/v1/webhooks", wrapper.CreateWebhook, options.OperationMiddlewares["createWebhook"]...)
 	router.DELETE(options.BaseURL+"/v1/webhooks/:id", wrapper.DeleteWebhook, options.OperationMiddlewares["deleteWebhook"]...)
@@ -1819,6 +1881,38 @@ func (response GetModem200JSONResponse) VisitGetModemResponse(w http.ResponseWri
 	return err
 }
 
+type AimModemRequestObject struct {
+	Name ModemName `json:"name"`
+}
+
+type AimModemResponseObject interface {
+	VisitAimModemResponse(w http.ResponseWriter) error
+}
+
+type AimModem200JSONResponse struct {
+	Cell     *string `json:"cell"`
+	Name     string  `json:"name"`
+	Operator *string `json:"operator"`
+
+	// Reason Why, in words.
+	Reason     string  `json:"reason"`
+	Signal     *Signal `json:"signal"`
+	State      string  `json:"state"`
+	Technology *string `json:"technology"`
+}
+
+func (response AimModem200JSONResponse) VisitAimModemResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type EnterPINRequestObject struct {
 	Name ModemName `json:"name"`
 	Body *EnterPINJSONRequestBody
@@ -1860,6 +1954,33 @@ func (response ResetModem202JSONResponse) VisitResetModemResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSignalRequestObject struct {
+	Name   ModemName `json:"name"`
+	Params ListSignalParams
+}
+
+type ListSignalResponseObject interface {
+	VisitListSignalResponse(w http.ResponseWriter) error
+}
+
+type ListSignal200JSONResponse struct {
+	Samples     []SignalSample `json:"samples"`
+	Since       time.Time      `json:"since"`
+	StepSeconds int            `json:"step_seconds"`
+}
+
+func (response ListSignal200JSONResponse) VisitListSignalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2041,6 +2162,27 @@ type ChangeSettingsResponseObject interface {
 type ChangeSettings200JSONResponse Settings
 
 func (response ChangeSettings200JSONResponse) VisitChangeSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSystemRequestObject struct {
+}
+
+type GetSystemResponseObject interface {
+	VisitGetSystemResponse(w http.ResponseWriter) error
+}
+
+type GetSystem200JSONResponse System
+
+func (response GetSystem200JSONResponse) VisitGetSystemResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2455,12 +2597,18 @@ type StrictServerInterface interface {
 	// GetModem Get a modem
 	// (GET /v1/modems/{name})
 	GetModem(ctx context.Context, request GetModemRequestObject) (GetModemResponseObject, error)
+	// AimModem Measure a modem's signal about once a second
+	// (POST /v1/modems/{name}/aim)
+	AimModem(ctx context.Context, request AimModemRequestObject) (AimModemResponseObject, error)
 	// EnterPIN Give the PIN that a SIM asks for
 	// (PUT /v1/modems/{name}/pin)
 	EnterPIN(ctx context.Context, request EnterPINRequestObject) (EnterPINResponseObject, error)
 	// ResetModem Restart a modem
 	// (POST /v1/modems/{name}/reset)
 	ResetModem(ctx context.Context, request ResetModemRequestObject) (ResetModemResponseObject, error)
+	// ListSignal See a modem's signal of the last hours
+	// (GET /v1/modems/{name}/signal)
+	ListSignal(ctx context.Context, request ListSignalRequestObject) (ListSignalResponseObject, error)
 	// TranscribeModem See what went over a modem's port lately
 	// (GET /v1/modems/{name}/transcript)
 	TranscribeModem(ctx context.Context, request TranscribeModemRequestObject) (TranscribeModemResponseObject, error)
@@ -2482,6 +2630,9 @@ type StrictServerInterface interface {
 	// ChangeSettings Change settings
 	// (PATCH /v1/settings)
 	ChangeSettings(ctx context.Context, request ChangeSettingsRequestObject) (ChangeSettingsResponseObject, error)
+	// GetSystem See how the machine is
+	// (GET /v1/system)
+	GetSystem(ctx context.Context, request GetSystemRequestObject) (GetSystemResponseObject, error)
 	// ListWebhooks List the webhooks in their order
 	// (GET /v1/webhooks)
 	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
@@ -3428,6 +3579,31 @@ func (sh *strictHandler) GetModem(ctx echo.Context, name ModemName) error {
 	return nil
 }
 
+// AimModem operation middleware
+func (sh *strictHandler) AimModem(ctx echo.Context, name ModemName) error {
+	var request AimModemRequestObject
+
+	request.Name = name
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AimModem(ctx.Request().Context(), request.(AimModemRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AimModem")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AimModemResponseObject); ok {
+		return validResponse.VisitAimModemResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // EnterPIN operation middleware
 func (sh *strictHandler) EnterPIN(ctx echo.Context, name ModemName) error {
 	var request EnterPINRequestObject
@@ -3495,6 +3671,32 @@ func (sh *strictHandler) ResetModem(ctx echo.Context, name ModemName) error {
 		return err
 	} else if validResponse, ok := response.(ResetModemResponseObject); ok {
 		return validResponse.VisitResetModemResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListSignal operation middleware
+func (sh *strictHandler) ListSignal(ctx echo.Context, name ModemName, params ListSignalParams) error {
+	var request ListSignalRequestObject
+
+	request.Name = name
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSignal(ctx.Request().Context(), request.(ListSignalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSignal")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListSignalResponseObject); ok {
+		return validResponse.VisitListSignalResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -3711,6 +3913,29 @@ func (sh *strictHandler) ChangeSettings(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ChangeSettingsResponseObject); ok {
 		return validResponse.VisitChangeSettingsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetSystem operation middleware
+func (sh *strictHandler) GetSystem(ctx echo.Context) error {
+	var request GetSystemRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSystem(ctx.Request().Context(), request.(GetSystemRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSystem")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetSystemResponseObject); ok {
+		return validResponse.VisitGetSystemResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -193,13 +193,12 @@ func (a *API) changeSetup(c echo.Context) error {
 	if _, err := a.settings(); err != nil {
 		return err
 	}
-	r := c.Request()
-	r.Body = http.MaxBytesReader(c.Response(), r.Body, 8<<10)
-	if err := r.ParseForm(); err != nil {
-		return badRequest.because("The form can't be read.")
+	form, err := readForm(c)
+	if err != nil {
+		return err
 	}
-	step, v := r.PostForm.Get("do"), &setupView{}
-	err := a.takeStep(r.Context(), step, r.PostForm, v)
+	step, v := form.Get("do"), &setupView{}
+	err = a.takeStep(c.Request().Context(), step, form, v)
 	var refused intake.Refused
 	switch {
 	case errors.As(err, &refused):
@@ -216,7 +215,7 @@ func (a *API) changeSetup(c echo.Context) error {
 		return a.showSetup(c, step, v)
 	}
 	next := ""
-	if step == stepSIMs && r.PostForm.Has("pin") {
+	if step == stepSIMs && form.Has("pin") {
 		next = stepSIMs // to see what the SIM says to it
 	}
 	if next == "" {

@@ -131,7 +131,7 @@ func TestSettingsAPI(t *testing.T) {
 
 func TestPINByAPI(t *testing.T) {
 	b := newBox(t, settings{})
-	service := b.admin // which may do all that service may
+	service := b.keyFor(auth.Service)
 	b.ask("PUT", "/v1/modems/backup/pin", bearer(service), `{"pin":"0012"}`).want(http.StatusAccepted)
 	if !slices.Equal(b.modems.pins, []string{"backup 0012"}) {
 		t.Errorf("%q", b.modems.pins)

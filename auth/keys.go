@@ -58,11 +58,13 @@ func ParseScopes(list string) ([]Scope, error) {
 
 func checkScopes(scopes []Scope) error {
 	if len(scopes) == 0 {
-		return &WrongError{"scopes", "must name at least one of send, read and admin"}
+		return &WrongError{"scopes", "must name at least one of watch, service, send, read and admin"}
 	}
 	for _, s := range scopes {
-		if s != Send && s != Read && s != Admin {
-			return &WrongError{"scopes", fmt.Sprintf("has %.20q, which is none of send, read and admin", string(s))}
+		switch s {
+		case Watch, Service, Send, Read, Admin:
+		default:
+			return &WrongError{"scopes", fmt.Sprintf("has %.20q, which is none of watch, service, send, read and admin", string(s))}
 		}
 	}
 	return nil

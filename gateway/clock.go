@@ -60,6 +60,9 @@ func (g *Gateway) shift(tx *db.Tx, step time.Duration, began, now time.Time) err
 	if err := g.alarms.shiftTx(tx, step, began); err != nil {
 		return err
 	}
+	if err := g.signals.shiftTx(tx, step, began); err != nil {
+		return err
+	}
 	if err := g.webhooks.ShiftTx(tx, step, began); err != nil {
 		return err
 	}

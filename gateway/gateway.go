@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -82,6 +83,7 @@ type Options struct {
 	Version                string
 	Log                    *slog.Logger
 	Clock                  *clock.Clock // nil: the machine's clock is right
+	Root                   string       // where the kernel shows the machine, /sys and /proc; "": /
 	// For tests in virtual time: see db.Options and webhook.Options.
 	SingleConn bool
 	PollEvery  time.Duration // of modems; 0: as often as they are
@@ -99,6 +101,8 @@ type Gateway struct {
 	modems   *modems
 	known    known
 	alarms   *alarms
+	signals  *signals
+	board    board
 	balances *prometheus.GaugeVec
 	free     prometheus.Gauge
 	// allSettled: nothing is held of a backup. Only keepHouse touches it.
@@ -132,6 +136,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		g.log = slog.New(slog.DiscardHandler)
 	}
 	g.country.Store(&o.Region)
+	g.board.root = cmp.Or(o.Root, "/")
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -177,6 +182,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.alarms, err = newAlarms(ctx, g.database, g.queue, now, g.log, registry); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
+	g.signals = newSignals(g.database, g.clock, g.log)
 	if err := g.listModems(ctx); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
@@ -215,9 +221,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{
-		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: g.region,
+		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: g.region, System: g.system,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
-		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
+		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Name: hostname(), Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 		Settings: g.settings, LAN: g.network,
 	})
 	g.server = a.Server()
@@ -227,6 +233,12 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	failpoint.Hit("gateway.built")
 	return g, nil
+}
+
+// hostname is what the box is called; "" if the machine does not say.
+func hostname() string {
+	name, _ := os.Hostname()
+	return name
 }
 
 // mount serves what is below a path by a door of its own, and the rest as before.
@@ -263,7 +275,7 @@ func (g *Gateway) standIn() (err error) {
 // listModems makes the modems that are configured, and those that were here
 // before and may come back.
 func (g *Gateway) listModems(ctx context.Context) error {
-	g.modems = newModems(g.known)
+	g.modems = newModems(g.known, g.signals)
 	before, err := g.known.modems(ctx)
 	if err != nil {
 		return err
@@ -333,10 +345,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.keepHouse(ctx); return nil })
 	group.Go(func() error { g.sayNoModem(ctx); return nil })
 	group.Go(func() error { g.prune(ctx); return nil })
+	group.Go(func() error { g.signals.keep(ctx); return nil })
 	if g.o.Disk != (Disk{}) {
 		group.Go(func() error { g.watchDisk(ctx); return nil })
 	}
 	group.Go(func() error { g.watchClock(ctx); return nil })
+	group.Go(func() error { g.watchPower(ctx); return nil })
 	g.watchAccounts(ctx, group)
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 

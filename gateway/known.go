@@ -68,13 +68,16 @@ func (k known) remember(m knownModem) error {
 	})
 }
 
-// forget drops a modem's name, and that its SIM refused a PIN.
+// forget drops a modem's name, how well it heard its network, and that its SIM refused a PIN.
 func (k known) forget(name, sim string) error {
 	return k.db.Write(func(tx *db.Tx) error {
 		if _, err := tx.Exec(`DELETE FROM known_modems WHERE name = ?`, name); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(`DELETE FROM pins WHERE sim = ?`, sim); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`DELETE FROM signal_history WHERE modem = ?`, name); err != nil {
 			return err
 		}
 		_, err := tx.Exec(`DELETE FROM tried_pins WHERE sim = ?`, sim)

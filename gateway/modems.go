@@ -74,7 +74,7 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 		Known: !listed || g.modems.knows(o.Name), LastSIM: g.modems.lastSIM(o.Name), PowerCycle: g.powerCycle(a),
 		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics, Record: a.dialogue.Add,
 		OnCall: g.called, Ring: g.o.CallsRing,
-		Limit: a.feed.limited,
+		Limit: a.feed.limited, OnSignal: g.signals.measured,
 		OnState: func(m sms.Modem) {
 			a.feed.update(m)
 			g.alarm(m)
@@ -97,6 +97,14 @@ func (a *attached) complete(m sms.Modem) sms.Modem {
 	m = a.feed.show(m)
 	if !m.Since.IsZero() { // by the machine's clock, which may not have been set then
 		m.Since = a.clock.At(m.Since)
+	}
+	if s := m.Signal; s != nil {
+		told := *s
+		told.At = a.clock.At(s.At)
+		m.Signal = &told
+	}
+	for i := range m.Errors { // a list of its own
+		m.Errors[i].At = a.clock.At(m.Errors[i].At).UTC().Truncate(time.Millisecond)
 	}
 	m.Canary = a.canary.Load()
 	m.Alarms = a.alarms.of(m.Name)
@@ -208,17 +216,18 @@ func (a *attached) runOnce(ctx context.Context) (err error) {
 
 // modems are all modems, and what the API sees of them.
 type modems struct {
-	mu     sync.Mutex
-	all    []*attached
-	others map[string]sms.Modem // plugged in and not, or not yet, a modem; by the device's key
-	names  map[string]string    // by IMEI
-	sims   map[string]string    // by IMEI, the SIM that was in it last
-	start  func(*attached)      // nil until they run
-	known  known
+	mu      sync.Mutex
+	all     []*attached
+	others  map[string]sms.Modem // plugged in and not, or not yet, a modem; by the device's key
+	names   map[string]string    // by IMEI
+	sims    map[string]string    // by IMEI, the SIM that was in it last
+	start   func(*attached)      // nil until they run
+	known   known
+	signals *signals
 }
 
-func newModems(k known) *modems {
-	return &modems{others: map[string]sms.Modem{}, names: map[string]string{}, sims: map[string]string{}, known: k}
+func newModems(k known, s *signals) *modems {
+	return &modems{others: map[string]sms.Modem{}, names: map[string]string{}, sims: map[string]string{}, known: k, signals: s}
 }
 
 // add takes a modem in, and starts it if the others run.
@@ -394,6 +403,21 @@ func (ms *modems) Transcript(name string, masked bool, w io.Writer) error {
 	m := a.modem.Snapshot()
 	entries, begin := a.dialogue.Entries()
 	return transcript.Of(m, entries, begin, masked).Write(w)
+}
+
+// SignalHistory returns how well a modem heard its network since then.
+func (ms *modems) SignalHistory(ctx context.Context, name string, since time.Time) ([]sms.SignalSample, error) {
+	return ms.signals.of(ctx, name, since)
+}
+
+// Aim has a modem measure its signal often for a while, and returns it as it is.
+func (ms *modems) Aim(name string) (sms.Modem, error) {
+	a := ms.named(name)
+	if a == nil {
+		return sms.Modem{}, errors.New("it is not in use")
+	}
+	a.modem.Aim()
+	return a.snapshot(), nil
 }
 
 // Forget drops what is remembered of a modem: its name, unless the

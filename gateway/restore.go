@@ -131,6 +131,7 @@ func restoreKnown(tx *db.Tx) error {
 			ON CONFLICT DO UPDATE SET amount = excluded.amount, currency = excluded.currency, known_at = excluded.known_at,
 			asked_at = excluded.asked_at, fault = excluded.fault, answer = excluded.answer, alive_at = max(alive_at, excluded.alive_at)
 			WHERE excluded.asked_at >= asked_at`,
+		restoreSignals,
 	} {
 		if _, err := tx.Exec(query); err != nil {
 			return err

@@ -65,6 +65,7 @@ var steps = []step{
 	{do: (*Modem).announcing, must: "it does not let received messages be announced (AT+CNMI)"},
 	{command: at.Command{Line: "AT+CLIP=1", Timeout: short}},
 	{command: at.Command{Line: "AT+CUSD=1", Timeout: short}}, // what networks tell unasked
+	{do: (*Modem).chooseMeasure},
 	{do: (*Modem).look},
 	{do: (*Modem).firstSweep},
 }
@@ -263,7 +264,7 @@ func (m *Modem) readIMEI(lines []string) {
 	}
 	imei := digitsOf(lines[0])
 	if imei != m.now.IMEI { // another modem on this port
-		m.now.ICCID, m.now.IMSI, m.now.SMSC, m.now.Operator, m.now.Signal, m.now.Storage = "", "", "", "", nil, nil
+		m.now.ICCID, m.now.IMSI, m.now.SMSC, m.now.Operator, m.now.Cell, m.now.Signal, m.now.Storage = "", "", "", "", "", nil, nil
 		m.now.Number = m.o.Number
 		m.deaf = false
 	}
@@ -472,10 +473,7 @@ func (m *Modem) tryAnnouncing(ctx context.Context, form string) (kept bool, err 
 // look asks everything that is polled, once.
 func (m *Modem) look(ctx context.Context) (*trouble, error) {
 	for i := range polls {
-		lines, err := m.ask(ctx, polls[i].command)
-		if err == nil {
-			polls[i].read(m, lines)
-		} else if answer(err) == nil {
+		if err := m.question(ctx, &polls[i]); err != nil && answer(err) == nil {
 			return nil, err
 		}
 	}

@@ -96,5 +96,6 @@ func (m *Modem) settle() {
 		m.lastMR = d.mr
 	}
 	m.count.partsSent.Add(1)
+	m.tallied.sent()
 	m.book(&Outcome{Part: d.part, Result: Confirmed, MR: d.mr, ExpectedMR: -1})
 }

@@ -16,6 +16,7 @@ type family struct {
 	afterPIN time.Duration // so long the SIM is of no use behind it
 	restart  []string      // the commands that restart it, the first that it takes
 	noLink   bool          // +CMMS is better left alone
+	measures []measure     // of its own, of the signal; all others are asked for the standard's
 }
 
 // quectelLimit is what their manual says of +CMGS: determined by the network.
@@ -24,9 +25,9 @@ const quectelLimit = 120 * time.Second
 var anyRestart = []string{"AT+CFUN=1,1"}
 
 var families = []family{
-	{maker: "HUAWEI", afterPIN: 3 * time.Second, restart: []string{"AT^RESET", "AT+CFUN=1,1"}},
-	{maker: "QUECTEL", result: quectelLimit, restart: anyRestart},
-	{maker: "SIMCOM", restart: []string{"AT+CRESET", "AT+CFUN=1,1"}},
+	{maker: "HUAWEI", afterPIN: 3 * time.Second, restart: []string{"AT^RESET", "AT+CFUN=1,1"}, measures: []measure{huaweiMeasure}},
+	{maker: "QUECTEL", result: quectelLimit, restart: anyRestart, measures: []measure{quectelMeasure}},
+	{maker: "SIMCOM", restart: []string{"AT+CRESET", "AT+CFUN=1,1"}, measures: []measure{simcomMeasure}},
 	{maker: "TELIT", restart: []string{"AT#REBOOT", "AT+CFUN=1,1"}},
 	{maker: "CINTERION", noLink: true, restart: anyRestart},
 	{maker: "GEMALTO", noLink: true, restart: anyRestart},

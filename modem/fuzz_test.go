@@ -29,6 +29,8 @@ func FuzzAnswers(f *testing.F) {
 		`+CMTI: "SM",3`, "+CMTI: ", "+CDS: 25", "+CMGS: 41", "+CMGS: ", "+CPIN: SIM PIN", "RDY", "+CME ERROR: SIM busy", "+CMS ERROR: 500",
 		"+CNMI: 2,1,0,2,0", "+CNMI: ",
 		`+CUSD: 1,"a,b",15`, "+CUSD: ", `+CUSD: 0,"`, "+CUSD: ,,", `+CLIP: "+491700000000",145,,,,0`, "+CLIP: ", "MISSED_CALL: 10:42AM 07712", "RING", "NO CARRIER", "352099000000006", "+CGSN: \"352099000000006\"", "002B0034", "+CGMI: ",
+		"+CESQ: 99,99,255,255,20,50", "+CESQ: 99,99,255,255,255,255,60,70,80", "+CESQ: ", `^HCSQ: "LTE",59,50,161,24`, `^HCSQ:"NOSERVICE"`, "^HCSQ: ,NaN,1e999",
+		`+QCSQ: "LTE",-71,-91,150,-10`, `+QCSQ: "NOSERVICE"`, "+CPSI: LTE,Online,262-01,0x1A2B,29751525,310,EUTRAN-BAND3,1300,5,5,-100,-910,-710,14", "+CPSI: NO SERVICE,Online",
 	} {
 		f.Add(s)
 	}
@@ -43,7 +45,16 @@ func FuzzAnswers(f *testing.F) {
 		m.up.Store(true)
 		m.csms = 1
 		for _, p := range polls {
-			p.read(m, lines)
+			if p.read != nil {
+				p.read(m, lines)
+			}
+		}
+		for _, c := range []measure{plainMeasure, huaweiMeasure, quectelMeasure, simcomMeasure} {
+			for _, csq := range []int{99, 20} {
+				if l := c.understand(lines).signal(csq); l != nil && !plausible(l) {
+					t.Errorf("%s: %q is read as %s", c.line, lines, said(l))
+				}
+			}
 		}
 		for _, s := range steps {
 			if s.read != nil {

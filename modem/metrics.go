@@ -8,14 +8,15 @@ import (
 
 // Metrics are shared by all modems of a process.
 type Metrics struct {
-	parts    *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
-	state    *prometheus.GaugeVec
-	received *prometheus.CounterVec
-	late     *prometheus.CounterVec
-	restarts *prometheus.CounterVec
-	signal   *prometheus.GaugeVec
-	healings *prometheus.CounterVec
+	parts            *prometheus.CounterVec
+	seconds          *prometheus.HistogramVec
+	state            *prometheus.GaugeVec
+	received         *prometheus.CounterVec
+	late             *prometheus.CounterVec
+	restarts         *prometheus.CounterVec
+	signal           *prometheus.GaugeVec
+	rsrp, rsrq, sinr *prometheus.GaugeVec
+	healings         *prometheus.CounterVec
 }
 
 // NewMetrics registers the modems' metrics; with nil they are kept for nobody.
@@ -41,14 +42,23 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "gatewayd_modem_restarts_total", Help: "Bring-ups after the first.",
 		}, []string{"modem"}),
 		signal: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "gatewayd_modem_signal_dbm", Help: "Received signal strength.",
+			Name: "gatewayd_modem_signal_dbm", Help: "Received signal strength (RSSI).",
+		}, []string{"modem"}),
+		rsrp: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gatewayd_modem_signal_rsrp_dbm", Help: "Reference signal received power, of LTE and NR.",
+		}, []string{"modem"}),
+		rsrq: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gatewayd_modem_signal_rsrq_db", Help: "Reference signal received quality, of LTE and NR.",
+		}, []string{"modem"}),
+		sinr: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gatewayd_modem_signal_sinr_db", Help: "Signal to interference and noise ratio, of LTE and NR.",
 		}, []string{"modem"}),
 		healings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatewayd_modem_healing_total", Help: "Steps taken to heal a modem, by step and outcome.",
 		}, []string{"modem", "step", "outcome"}),
 	}
 	if r != nil {
-		r.MustRegister(m.parts, m.seconds, m.state, m.received, m.late, m.restarts, m.signal, m.healings)
+		r.MustRegister(m.parts, m.seconds, m.state, m.received, m.late, m.restarts, m.signal, m.rsrp, m.rsrq, m.sinr, m.healings)
 	}
 	return m
 }
@@ -59,7 +69,7 @@ type meters struct {
 	seconds           prometheus.Observer
 	messages, reports prometheus.Counter
 	late, restarts    prometheus.Counter
-	signal            *prometheus.GaugeVec
+	all               *Metrics
 	state             *prometheus.GaugeVec
 	healings          *prometheus.CounterVec
 	modem             string
@@ -79,7 +89,7 @@ func (m *Metrics) of(modem string) *meters {
 		reports:  m.received.WithLabelValues(modem, "report"),
 		late:     m.late.WithLabelValues(modem),
 		restarts: m.restarts.WithLabelValues(modem),
-		signal:   m.signal,
+		all:      m,
 		state:    m.state, healings: m.healings, modem: modem,
 	}
 }
@@ -99,11 +109,22 @@ func (m *meters) healing(step, outcome string) {
 	m.healings.WithLabelValues(m.modem, step, outcome).Inc()
 }
 
-// hears tells the signal, and nothing while there is none.
+// hears tells the signal, and nothing of what is not known.
 func (m *meters) hears(s *sms.Signal) {
-	if s == nil {
-		m.signal.DeleteLabelValues(m.modem)
-		return
+	tell := func(g *prometheus.GaugeVec, v *float64) {
+		if v == nil {
+			g.DeleteLabelValues(m.modem)
+			return
+		}
+		g.WithLabelValues(m.modem).Set(*v)
 	}
-	m.signal.WithLabelValues(m.modem).Set(float64(s.DBm))
+	if s == nil {
+		s = &sms.Signal{}
+		tell(m.all.signal, nil)
+	} else {
+		m.all.signal.WithLabelValues(m.modem).Set(float64(s.DBm))
+	}
+	tell(m.all.rsrp, s.RSRP)
+	tell(m.all.rsrq, s.RSRQ)
+	tell(m.all.sinr, s.SINR)
 }

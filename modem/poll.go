@@ -27,15 +27,31 @@ const pollTimeout = 5 * time.Second
 
 // polls are the questions asked in turn. Registration comes first: a modem
 // that searches asks for that and the signal alone.
-var polls = []struct {
+var polls = []poll{
+	{command: at.Command{Line: "AT+CREG?", Prefix: "+CREG", Timeout: pollTimeout}, read: (*Modem).readRegistration},
+	{command: at.Command{Line: "AT+CGREG?", Prefix: "+CGREG", Timeout: pollTimeout}, read: (*Modem).readRegistration},
+	{command: at.Command{Line: "AT+CEREG?", Prefix: "+CEREG", Timeout: pollTimeout}, read: (*Modem).readRegistration},
+	{do: (*Modem).measureSignal},
+	{command: at.Command{Line: "AT+COPS?", Prefix: "+COPS", Timeout: pollTimeout}, read: (*Modem).readOperator},
+}
+
+// poll is one question, or what takes several.
+type poll struct {
 	command at.Command
 	read    func(m *Modem, lines []string)
-}{
-	{at.Command{Line: "AT+CREG?", Prefix: "+CREG", Timeout: pollTimeout}, (*Modem).readRegistration},
-	{at.Command{Line: "AT+CGREG?", Prefix: "+CGREG", Timeout: pollTimeout}, (*Modem).readRegistration},
-	{at.Command{Line: "AT+CEREG?", Prefix: "+CEREG", Timeout: pollTimeout}, (*Modem).readRegistration},
-	{at.Command{Line: "AT+CSQ", Prefix: "+CSQ", Timeout: pollTimeout}, (*Modem).readSignal},
-	{at.Command{Line: "AT+COPS?", Prefix: "+COPS", Timeout: pollTimeout}, (*Modem).readOperator},
+	do      func(m *Modem, ctx context.Context) error
+}
+
+// question asks it and takes the answer.
+func (m *Modem) question(ctx context.Context, p *poll) error {
+	if p.do != nil {
+		return p.do(m, ctx)
+	}
+	lines, err := m.ask(ctx, p.command)
+	if err == nil {
+		p.read(m, lines)
+	}
+	return err
 }
 
 // whileSearching is how many of the polls a modem without a network is asked.
@@ -47,7 +63,7 @@ func (m *Modem) poll(ctx context.Context, busy bool) error {
 	if m.pollSoon {
 		m.pollSoon, m.pollStep = false, 0
 	}
-	p := polls[m.pollStep]
+	p := &polls[m.pollStep]
 	m.pollStep++
 	searching := !m.reg.registered()
 	if m.pollStep == len(polls) || searching && m.pollStep == whileSearching {
@@ -61,15 +77,10 @@ func (m *Modem) poll(ctx context.Context, busy bool) error {
 	default:
 		m.pollAt = time.Now()
 	}
-	lines, err := m.ask(ctx, p.command)
-	if err != nil {
-		if answer(err) != nil { // not every modem knows every one of them
-			return nil
-		}
-		return err
+	if err := m.question(ctx, p); err != nil {
+		return dropAnswer(err) // not every modem knows every one of them
 	}
 	m.unanswers = 0
-	p.read(m, lines)
 	return nil
 }
 
@@ -105,8 +116,9 @@ func (m *Modem) register(name string, fields []string) {
 	if len(fields) >= 4 {
 		m.technology(fields[3])
 	}
+	m.cell(name, fields)
 	if !m.reg.registered() {
-		m.now.Operator, m.now.Technology = "", ""
+		m.now.Operator, m.now.Technology, m.now.Cell = "", "", ""
 	}
 	if word := m.reg.String(); word != m.now.Registration {
 		m.now.Registration = word
@@ -122,6 +134,26 @@ func (m *Modem) register(name string, fields []string) {
 	case m.lost.IsZero():
 		m.lost = time.Now()
 	}
+}
+
+// cell reads the identity of the cell, the third field. Of a modem that is in
+// several domains the one of LTE is taken.
+func (m *Modem) cell(name string, fields []string) {
+	if name != "+CEREG" && (registration{-1, -1, m.reg.eps}).registered() {
+		return
+	}
+	if name == "+CGREG" && (registration{m.reg.circuit, -1, -1}).registered() {
+		return
+	}
+	if len(fields) < 3 {
+		return
+	}
+	id := strings.Trim(strings.TrimSpace(fields[2]), `"`)
+	if id == "" || len(id) > 9 || strings.Trim(id, "0123456789ABCDEFabcdef") != "" || id == m.now.Cell {
+		return
+	}
+	m.now.Cell = id
+	m.publish()
 }
 
 // technology reads the access technology of +COPS and +CREG (TS 27.007 7.3).
@@ -151,23 +183,9 @@ func (m *Modem) technology(field string) {
 	}
 }
 
-func (m *Modem) readSignal(lines []string) {
-	if len(lines) == 0 {
-		return
-	}
-	first, _, _ := strings.Cut(info.TrimPrefix(lines[0], "+CSQ"), ",")
-	r, err := strconv.Atoi(strings.TrimSpace(first))
-	if err != nil {
-		return
-	}
-	m.now.Signal = signal(r)
-	m.meters.hears(m.now.Signal)
-	m.publish()
-}
-
 // signal reads the first number of +CSQ; nil if it is not known.
 func signal(r int) *sms.Signal {
-	s := sms.Signal{}
+	s := sms.Signal{At: time.Now()}
 	switch {
 	case r >= 0 && r <= 31:
 		s.DBm = -113 + 2*r

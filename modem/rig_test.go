@@ -51,7 +51,7 @@ func usual() map[string]string {
 		"AT+CNMI=2,1,0,2,0": "OK", "AT+CNMI?": "+CNMI: 2,1,0,2,0|OK", "AT+CLIP=1": "OK", "AT+CUSD=1": "OK",
 		"AT+SPIC": "ERROR", "AT+QPINC?": "ERROR", "AT+ZPINPUK=?": "ERROR", "AT#PCT": "ERROR", "AT^SPIC": "ERROR",
 		"AT+CREG?": "+CREG: 2,1|OK", "AT+CGREG?": "+CGREG: 2,1|OK", "AT+CEREG?": "+CEREG: 2,0|OK",
-		"AT+CSQ": "+CSQ: 20,99|OK", "AT+COPS?": `+COPS: 0,0,"Net",0|OK`,
+		"AT+CSQ": "+CSQ: 20,99|OK", "AT+CESQ": "ERROR", "AT^HCSQ?": "ERROR", "AT+QCSQ": "ERROR", "AT+CPSI?": "ERROR", "AT+COPS?": `+COPS: 0,0,"Net",0|OK`,
 		"AT+CMGL=4": "OK", "AT+CPMS?": `+CPMS: "SM",0,30,"SM",0,30,"SM",0,30|OK`,
 	}
 }

@@ -24,8 +24,10 @@ type Options struct {
 	Outbox  Outbox
 	Inbox   Inbox
 	OnState func(sms.Modem) // called by Run's goroutine when state or reason change
-	OnCall  func(sms.Call)  // called by Run's goroutine, once for each incoming call; may be nil
-	Ring    bool            // incoming calls are left to ring; else they are hung up
+	// OnSignal is called by Run's goroutine whenever the signal was measured; may be nil.
+	OnSignal func(sms.Modem)
+	OnCall   func(sms.Call) // called by Run's goroutine, once for each incoming call; may be nil
+	Ring     bool           // incoming calls are left to ring; else they are hung up
 	// Limit says why the SIM may not send for now, "" if it may; nil: it always
 	// may. It is only for the state: what is sent, Outbox decides.
 	Limit     func(sms.Modem) (reason, advice string)
@@ -50,6 +52,8 @@ type Modem struct {
 	meters  *meters
 	picture atomic.Pointer[sms.Modem]
 	count   counters
+	tallied tally
+	aim     aim
 	reset   chan struct{}
 	wake    chan struct{}
 	ussd    ussd
@@ -96,6 +100,8 @@ type Modem struct {
 	refusedSIM string // the SIM that refused a PIN last
 	triesKnown int    // it had left then; -1: not known
 	calling    calling
+	details    *measure // how the signal is told in full; nil: not at all
+	unmeasured string   // the IMEI of a modem that left such a question unanswered
 
 	// Receiving.
 	announced []announcement
@@ -134,7 +140,7 @@ func New(o Options) *Modem {
 	m := &Modem{
 		o: o, log: o.Log.With("modem", o.Name), meters: o.Metrics.of(o.Name),
 		reset: make(chan struct{}, 1), wake: make(chan struct{}, 1), deafened: make(chan string, 1), lastMR: -1,
-		ussd: newUSSD(),
+		ussd: newUSSD(), tallied: newTally(), aim: aim{wake: make(chan struct{}, 1)},
 	}
 	if m.o.PollEvery == 0 {
 		m.o.PollEvery = pollEvery
@@ -265,7 +271,7 @@ func (m *Modem) session(ctx context.Context) *trouble {
 // network that it had for one that it has.
 func (m *Modem) endSession(ctx context.Context) {
 	m.callEnded()
-	m.now.Operator, m.now.Technology, m.now.Registration, m.now.Signal = "", "", "", nil
+	m.now.Operator, m.now.Technology, m.now.Registration, m.now.Cell, m.now.Signal = "", "", "", "", nil
 	m.meters.hears(nil)
 	m.publish()
 	if ctx.Err() != nil {
@@ -368,6 +374,7 @@ func (m *Modem) wait(ctx context.Context) {
 		}
 	case <-ready:
 	case <-m.ussd.wake:
+	case <-m.aim.wake:
 	case <-m.timer.C:
 	case <-m.reset:
 		m.sick = resetTrouble()
@@ -391,7 +398,7 @@ func resetTrouble() *trouble {
 
 func (m *Modem) nextDue() time.Time {
 	next := m.pollAt
-	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.stillEnd, m.retryAt, m.tidyDue(), m.ussd.nextDue(), m.calling.nextDue(m.o.Ring)} {
+	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.stillEnd, m.retryAt, m.tidyDue(), m.ussd.nextDue(), m.calling.nextDue(m.o.Ring), m.aim.due()} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -497,6 +504,8 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 		return true, dropAnswer(err)
 	case !now.Before(m.checkAt):
 		return !busy, m.check(ctx)
+	case !m.aim.due().IsZero() && !now.Before(m.aim.due()):
+		return false, m.takeAim(ctx)
 	case m.pollSoon, !now.Before(m.pollAt):
 		return false, m.poll(ctx, busy)
 	case !m.tidyDue().IsZero() && !now.Before(m.tidyDue()):

@@ -554,9 +554,11 @@ func (m *Modem) tally(o *Outcome) {
 	switch o.Result {
 	case Confirmed:
 		m.count.partsSent.Add(1)
+		m.tallied.sent()
 	case Unknown:
 		m.count.unconfirmed.Add(1)
 	default:
 		m.count.partsFailed.Add(1)
 	}
+	m.tallied.failed(o.Err)
 }

@@ -42,6 +42,7 @@ func (m *Modem) Snapshot() sms.Modem {
 		Unconfirmed: m.count.unconfirmed.Load(), Received: m.count.received.Load(),
 		Reports: m.count.reports.Load(), Restarts: m.count.restarts.Load(), LateAnswers: m.count.late.Load(),
 	}
+	s.Rate, s.Errors = m.tallied.rate(), m.tallied.byClass()
 	return s
 }
 

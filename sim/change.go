@@ -147,7 +147,10 @@ func (c *radioChange) parse() (func(*Radio), error) {
 		if r.AcT < 7 {
 			r.EPS = 0
 		}
-		r.RSSI, r.Operator = or(c.RSSI, r.RSSI), or(c.Operator, r.Operator)
+		r.Operator = or(c.Operator, r.Operator)
+		if c.RSSI != nil {
+			r.hears(*c.RSSI)
+		}
 	}, nil
 }
 

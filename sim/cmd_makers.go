@@ -31,10 +31,15 @@ func makersCommands() map[string]handler {
 
 		"^HCSQ": {read: one(huaweiSignal)},
 		"+QCSQ": {exec: one(func(m *Modem) string {
-			if m.noRadio() || m.radio.AcT < 7 {
+			switch {
+			case m.noRadio():
 				return `+QCSQ: "NOSERVICE"`
+			case m.radio.AcT < 2:
+				return fmt.Sprintf(`+QCSQ: "GSM",%d`, m.rssi())
+			case m.radio.AcT < 7:
+				return fmt.Sprintf(`+QCSQ: "WCDMA",%d,%d,-8`, m.rssi(), m.rssi()-7)
 			}
-			return fmt.Sprintf(`+QCSQ: "LTE",%d,%d,%d,%d`, m.rssi(), m.radio.RSRP-141, 150, m.radio.RSRQ/2-20)
+			return fmt.Sprintf(`+QCSQ: "LTE",%d,%d,%d,%d`, m.rssi(), m.radio.RSRP-141, (m.radio.SINR+20)*5, m.radio.RSRQ/2-20)
 		}), test: "-"},
 		"+QNWINFO": {exec: one(func(m *Modem) string {
 			if m.noRadio() || !m.reachable() {
@@ -46,8 +51,11 @@ func makersCommands() map[string]handler {
 			if m.noRadio() || !m.reachable() {
 				return "+CPSI: NO SERVICE,Online"
 			}
-			return fmt.Sprintf("+CPSI: LTE,Online,%s-%s,0x%s,29751525,310,EUTRAN-BAND3,1300,5,5,%d,%d,%d,14",
-				m.radio.Numeric[:3], m.radio.Numeric[3:], m.radio.LAC, (m.radio.RSRQ-40)*5, (m.radio.RSRP-141)*10, m.rssi()*10)
+			if m.radio.AcT < 7 {
+				return fmt.Sprintf("+CPSI: GSM,Online,%s-%s,0x%s,12401,27 EGSM 900,%d,2110,42-42", m.radio.Numeric[:3], m.radio.Numeric[3:], m.radio.LAC, m.rssi())
+			}
+			return fmt.Sprintf("+CPSI: LTE,Online,%s-%s,0x%s,29751525,310,EUTRAN-BAND3,1300,5,5,%d,%d,%d,%d",
+				m.radio.Numeric[:3], m.radio.Numeric[3:], m.radio.LAC, (m.radio.RSRQ-40)*5, (m.radio.RSRP-141)*10, m.rssi()*10, m.radio.SINR)
 		})},
 		"^SYSINFOEX": {exec: one(func(m *Modem) string {
 			if m.noRadio() || !m.reachable() {
@@ -151,7 +159,7 @@ func huaweiSignal(m *Modem) string {
 	case m.noRadio() || m.radio.RSSI == 99:
 		return `^HCSQ: "NOSERVICE"`
 	case m.radio.AcT >= 7:
-		return fmt.Sprintf(`^HCSQ: "LTE",%d,%d,%d,%d`, rssi, m.radio.RSRP, 161, m.radio.RSRQ)
+		return fmt.Sprintf(`^HCSQ: "LTE",%d,%d,%d,%d`, rssi, m.radio.RSRP, (m.radio.SINR+20)*5+1, m.radio.RSRQ)
 	case m.radio.AcT >= 2:
 		return fmt.Sprintf(`^HCSQ: "WCDMA",%d,%d,%d`, rssi, rssi, 50)
 	default:

@@ -41,8 +41,13 @@ func networkCommands() map[string]handler {
 		}), test: "(0,1)"},
 		"+CSQ": {exec: one((*Modem).quality), test: "(0-31,99),(0-7,99)"},
 		"+CESQ": {exec: one(func(m *Modem) string {
-			if m.noRadio() {
+			switch {
+			case m.noRadio() || m.radio.RSSI == 99:
 				return "+CESQ: 99,99,255,255,255,255"
+			case m.radio.AcT < 2:
+				return fmt.Sprintf("+CESQ: %d,%d,255,255,255,255", min(m.rssi()+111, 63), m.radio.BER)
+			case m.radio.AcT < 7:
+				return fmt.Sprintf("+CESQ: 99,99,%d,30,255,255", min(m.rssi()+114, 96))
 			}
 			return fmt.Sprintf("+CESQ: 99,99,255,255,%d,%d", m.radio.RSRQ, m.radio.RSRP)
 		}), test: "(0-63,99),(0-7,99),(0-96,255),(0-49,255),(0-34,255),(0-97,255)"},

@@ -144,6 +144,7 @@ type Radio struct {
 	RSSI        int    // +CSQ: 0 to 31, 99 unknown
 	BER         int    //
 	RSRQ, RSRP  int    // +CESQ
+	SINR        int    // dB
 	Operator    string // +COPS, long form
 	Short       string
 	Numeric     string
@@ -151,12 +152,22 @@ type Radio struct {
 	LAC, Cell   string
 }
 
+// hears sets the strength of the signal, and the rest of it as it mostly goes along.
+func (r *Radio) hears(rssi int) {
+	r.RSSI = rssi
+	if rssi == 99 {
+		r.RSRP, r.RSRQ = 255, 255
+		return
+	}
+	r.RSRP, r.SINR, r.RSRQ = 2*rssi+8, rssi-9, min(max(rssi-1, 6), 30)
+}
+
 func newModem(n *Network, o ModemOptions) *Modem {
 	m := &Modem{
 		net: n, name: o.Name, imei: o.IMEI, profile: o.Profile, attach: o.Attach, far: o.Away, trace: o.Trace,
 		plugged: true, cold: !o.Warm, cfun: 1, mr: o.FirstMR,
 		me: make(store, o.MESlots),
-		radio: Radio{CS: 1, PS: 1, EPS: 1, RSSI: 21, BER: 99, RSRQ: 20, RSRP: 50,
+		radio: Radio{CS: 1, PS: 1, EPS: 1, RSSI: 21, BER: 99, RSRQ: 20, RSRP: 50, SINR: 12,
 			Operator: "Simulated Net", Short: "SimNet", Numeric: "26201", AcT: o.Profile.AcT, LAC: "1A2B", Cell: "01C3D4E5"},
 	}
 	if o.Profile.AcT < 7 {

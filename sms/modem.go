@@ -49,6 +49,7 @@ type Modem struct {
 	Operator     string
 	Technology   string   // GSM, EDGE, UTRAN, HSPA, LTE, NR
 	Registration string   // home, roaming, searching, denied, emergency, none
+	Cell         string   // identity of the cell in hexadecimal digits, "" if it is not told
 	Signal       *Signal  // nil while unknown
 	Storage      *Storage // nil while unknown
 	Balance      *Balance // nil: it is not watched, or was not asked for yet
@@ -56,6 +57,8 @@ type Modem struct {
 	Limits       *Limits  // of the SIM; nil while that is unknown
 	Healing      HealingRecord
 	Canary       *Canary // of the last test message to it; nil: none was sent
+	Rate         SendRate
+	Errors       []ErrorCount // by class, in the order of the classes; of those that there were
 	Counters     Counters
 }
 
@@ -79,6 +82,7 @@ type modemJSON struct {
 	Operator     *string       `json:"operator"`
 	Technology   *string       `json:"technology"`
 	Registration *string       `json:"registration"`
+	Cell         *string       `json:"cell"`
 	Signal       *Signal       `json:"signal"`
 	Storage      *Storage      `json:"storage"`
 	Limits       *Limits       `json:"limits"`
@@ -86,6 +90,8 @@ type modemJSON struct {
 	Canary       *Canary       `json:"canary"`
 	Balance      *Balance      `json:"balance"`
 	Alarms       []Alarm       `json:"alarms"`
+	Rate         SendRate      `json:"rate"`
+	Errors       []ErrorCount  `json:"errors"`
 	Counters     Counters      `json:"counters"`
 }
 
@@ -101,7 +107,8 @@ func (m Modem) MarshalJSON() ([]byte, error) {
 		Firmware: orNil(m.Firmware), IMEI: orNil(m.IMEI), IMSI: orNil(m.IMSI), ICCID: orNil(m.ICCID),
 		Number: orNil(m.Number), SMSC: orNil(m.SMSC), Operator: orNil(m.Operator),
 		Technology: orNil(m.Technology), Registration: orNil(m.Registration),
-		Signal: m.Signal, Storage: m.Storage, Limits: m.Limits, Healing: HealingRecord{emptied(m.Healing.Steps), emptied(m.Healing.Last)}, Canary: m.Canary, Balance: m.Balance, Alarms: m.Alarms, Counters: m.Counters,
+		Cell: orNil(m.Cell), Signal: m.Signal, Storage: m.Storage, Limits: m.Limits, Healing: HealingRecord{emptied(m.Healing.Steps), emptied(m.Healing.Last)}, Canary: m.Canary, Balance: m.Balance, Alarms: m.Alarms,
+		Rate: m.Rate, Errors: emptied(m.Errors), Counters: m.Counters,
 	})
 }
 
@@ -117,7 +124,8 @@ func (m *Modem) UnmarshalJSON(b []byte) error {
 		Firmware: value(w.Firmware), IMEI: value(w.IMEI), IMSI: value(w.IMSI), ICCID: value(w.ICCID),
 		Number: value(w.Number), SMSC: value(w.SMSC), Operator: value(w.Operator),
 		Technology: value(w.Technology), Registration: value(w.Registration),
-		Signal: w.Signal, Storage: w.Storage, Limits: w.Limits, Healing: HealingRecord{filled(w.Healing.Steps), filled(w.Healing.Last)}, Canary: w.Canary, Balance: w.Balance, Alarms: w.Alarms, Counters: w.Counters,
+		Cell: value(w.Cell), Signal: w.Signal, Storage: w.Storage, Limits: w.Limits, Healing: HealingRecord{filled(w.Healing.Steps), filled(w.Healing.Last)}, Canary: w.Canary, Balance: w.Balance, Alarms: w.Alarms,
+		Rate: w.Rate, Errors: filled(w.Errors), Counters: w.Counters,
 	}
 	return nil
 }
@@ -135,13 +143,6 @@ func filled[T any](list []T) []T {
 		return nil
 	}
 	return list
-}
-
-// Signal is a received signal strength.
-type Signal struct {
-	DBm     int    `json:"dbm"`     // RSSI in dBm
-	Percent int    `json:"percent"` // 0 to 100, from +CSQ 0 to 31
-	Quality string `json:"quality"` // good, fair, poor, none
 }
 
 // Storage is the modem's or SIM's memory for received messages.

@@ -26,6 +26,7 @@ type Webhook struct {
 	Secret         *string           `json:"secret"`           // shown when it was just made
 	OldSecretUntil *time.Time        `json:"old_secret_until"` // an older one signs too until then
 	Waiting        int               `json:"waiting"`          // deliveries that are pending
+	WaitingSince   *time.Time        `json:"waiting_since"`    // the oldest of them; nil: none waits
 	Failed         int               `json:"failed"`
 	CreatedAt      *time.Time        `json:"created_at"`
 }

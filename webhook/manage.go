@@ -119,7 +119,7 @@ func (w *Webhooks) named(id string) *endpoint {
 }
 
 func (w *Webhooks) show(ctx context.Context, endpoints ...*endpoint) ([]sms.Webhook, error) {
-	waiting, failed, disabled := map[int64]int{}, map[int64]int{}, map[int64]*time.Time{}
+	waiting, failed, disabled, since := map[int64]int{}, map[int64]int{}, map[int64]*time.Time{}, map[int64]*time.Time{}
 	err := w.o.DB.Read(ctx, func(r db.Querier) error {
 		for _, state := range []struct {
 			query string
@@ -152,6 +152,13 @@ func (w *Webhooks) show(ctx context.Context, endpoints ...*endpoint) ([]sms.Webh
 				return err
 			}
 			disabled[e.id] = nullTime(at)
+			if waiting[e.id] > 0 {
+				if err := r.QueryRow(`SELECT created_at FROM webhook_deliveries WHERE row =
+					(SELECT min(row) FROM webhook_deliveries WHERE endpoint = ? AND state = 'pending')`, e.id).Scan(&at); err != nil {
+					return err
+				}
+				since[e.id] = nullTime(at)
+			}
 		}
 		return nil
 	})
@@ -160,7 +167,7 @@ func (w *Webhooks) show(ctx context.Context, endpoints ...*endpoint) ([]sms.Webh
 		s := e.is()
 		h := sms.Webhook{ID: e.public, Name: e.name(), URL: s.URL, Source: sms.WebhookOfConfig, Enabled: !s.paused, Status: sms.WebhookActive,
 			Events: s.Events, Match: s.Match.show(), Stop: s.Stop, Headers: map[string]string{}, AllowPrivate: e.reach() == anywhere,
-			Description: orNil(s.Description), OldSecretUntil: s.secrets.oldUntil(w.o.Now()), Waiting: waiting[e.id], Failed: failed[e.id]}
+			Description: orNil(s.Description), OldSecretUntil: s.secrets.oldUntil(w.o.Now()), Waiting: waiting[e.id], WaitingSince: since[e.id], Failed: failed[e.id]}
 		if at := e.failing.Load(); at != 0 {
 			t := moment(at)
 			h.FailingSince = &t

@@ -144,16 +144,20 @@ const (
 
 // Defines values for KeyScopes.
 const (
-	KeyScopesAdmin KeyScopes = "admin"
-	KeyScopesRead  KeyScopes = "read"
-	KeyScopesSend  KeyScopes = "send"
+	KeyScopesAdmin   KeyScopes = "admin"
+	KeyScopesRead    KeyScopes = "read"
+	KeyScopesSend    KeyScopes = "send"
+	KeyScopesService KeyScopes = "service"
+	KeyScopesWatch   KeyScopes = "watch"
 )
 
 // Defines values for KeyWantedScopes.
 const (
-	KeyWantedScopesAdmin KeyWantedScopes = "admin"
-	KeyWantedScopesRead  KeyWantedScopes = "read"
-	KeyWantedScopesSend  KeyWantedScopes = "send"
+	KeyWantedScopesAdmin   KeyWantedScopes = "admin"
+	KeyWantedScopesRead    KeyWantedScopes = "read"
+	KeyWantedScopesSend    KeyWantedScopes = "send"
+	KeyWantedScopesService KeyWantedScopes = "service"
+	KeyWantedScopesWatch   KeyWantedScopes = "watch"
 )
 
 // Defines values for MessageEncoding.
@@ -188,6 +192,16 @@ const (
 	ModemCanaryOutcomeWaiting ModemCanaryOutcome = "waiting"
 )
 
+// Defines values for ModemErrorsClass.
+const (
+	ModemErrorsClassAccount   ModemErrorsClass = "account"
+	ModemErrorsClassFault     ModemErrorsClass = "fault"
+	ModemErrorsClassLater     ModemErrorsClass = "later"
+	ModemErrorsClassNow       ModemErrorsClass = "now"
+	ModemErrorsClassPermanent ModemErrorsClass = "permanent"
+	ModemErrorsClassUnknown   ModemErrorsClass = "unknown"
+)
+
 // Defines values for ModemHealingLastOutcome.
 const (
 	ModemHealingLastOutcomeFailed  ModemHealingLastOutcome = "failed"
@@ -217,9 +231,11 @@ const (
 
 // Defines values for NewKeyScopes.
 const (
-	NewKeyScopesAdmin NewKeyScopes = "admin"
-	NewKeyScopesRead  NewKeyScopes = "read"
-	NewKeyScopesSend  NewKeyScopes = "send"
+	NewKeyScopesAdmin   NewKeyScopes = "admin"
+	NewKeyScopesRead    NewKeyScopes = "read"
+	NewKeyScopesSend    NewKeyScopes = "send"
+	NewKeyScopesService NewKeyScopes = "service"
+	NewKeyScopesWatch   NewKeyScopes = "watch"
 )
 
 // Defines values for NewMessageOnUnconfirmed.
@@ -266,6 +282,13 @@ const (
 	StatusUndelivered Status = "undelivered"
 )
 
+// Defines values for SystemDiskState.
+const (
+	SystemDiskStateFull SystemDiskState = "full"
+	SystemDiskStateLow  SystemDiskState = "low"
+	SystemDiskStateOk   SystemDiskState = "ok"
+)
+
 // Defines values for WaitingType.
 const (
 	WaitingTypeEmail     WaitingType = "email"
@@ -303,9 +326,11 @@ const (
 
 // Defines values for GetOwnKey200JSONResponseBodyScopes.
 const (
-	GetOwnKey200JSONResponseBodyScopesAdmin GetOwnKey200JSONResponseBodyScopes = "admin"
-	GetOwnKey200JSONResponseBodyScopesRead  GetOwnKey200JSONResponseBodyScopes = "read"
-	GetOwnKey200JSONResponseBodyScopesSend  GetOwnKey200JSONResponseBodyScopes = "send"
+	GetOwnKey200JSONResponseBodyScopesAdmin   GetOwnKey200JSONResponseBodyScopes = "admin"
+	GetOwnKey200JSONResponseBodyScopesRead    GetOwnKey200JSONResponseBodyScopes = "read"
+	GetOwnKey200JSONResponseBodyScopesSend    GetOwnKey200JSONResponseBodyScopes = "send"
+	GetOwnKey200JSONResponseBodyScopesService GetOwnKey200JSONResponseBodyScopes = "service"
+	GetOwnKey200JSONResponseBodyScopesWatch   GetOwnKey200JSONResponseBodyScopes = "watch"
 )
 
 // Defines values for GetMessageParamsUntil.
@@ -882,7 +907,7 @@ type KeyWanted struct {
 	// Rate Messages a minute; left out: no limit.
 	Rate *int `json:"rate,omitempty"`
 
-	// Scopes What it may do: `send`, `read`, `admin`.
+	// Scopes What it may do: `watch`, `service`, `send`, `read`, `admin`.
 	Scopes []KeyWantedScopes `json:"scopes"`
 }
 
@@ -1034,9 +1059,26 @@ type Modem struct {
 		Seconds *float32 `json:"seconds"`
 	} `json:"canary"`
 
+	// Cell The identity of the radio cell, in hexadecimal digits, as the network names it.
+	Cell *string `json:"cell"`
+
 	// Counters Since the daemon's start.
 	Counters map[string]int `json:"counters"`
-	Firmware *string        `json:"firmware"`
+
+	// Errors SMS that were not sent, since the daemon's start, by class of the error: `now` (tried again at once), `later` (tried again later), `permanent` (this
+	// number or text will never work), `account` (the SIM or its contract), `fault` (the modem), `unknown` (nobody can know whether it went out). Classes without an error are left out.
+	Errors []struct {
+		Class  ModemErrorsClass `json:"class"`
+		Count  int              `json:"count"`
+		LastAt time.Time        `json:"last_at"`
+
+		// LastCode Of the last one, such as `cms-38`.
+		LastCode string `json:"last_code"`
+
+		// LastTitle The same in words.
+		LastTitle string `json:"last_title"`
+	} `json:"errors"`
+	Firmware *string `json:"firmware"`
 
 	// Healing What was done to make it work again when it hung.
 	Healing struct {
@@ -1093,19 +1135,20 @@ type Modem struct {
 	Operator     *string `json:"operator"`
 	Port         *string `json:"port"`
 
+	// Rate How many SMS the network took from it lately, each part of a long text.
+	Rate struct {
+		LastHour   int `json:"last_hour"`
+		LastMinute int `json:"last_minute"`
+	} `json:"rate"`
+
 	// Reason Why, in words.
 	Reason string `json:"reason"`
 
 	// Registration home, roaming, searching, denied, emergency, none
 	Registration *string `json:"registration"`
-	Signal       *struct {
-		// Dbm RSSI in dBm.
-		Dbm     int `json:"dbm"`
-		Percent int `json:"percent"`
 
-		// Quality good, fair, poor, none
-		Quality string `json:"quality"`
-	} `json:"signal"`
+	// Signal Null while it is not known.
+	Signal  *Signal    `json:"signal"`
 	Since   *Time      `json:"since"`
 	Smsc    *string    `json:"smsc"`
 	State   ModemState `json:"state"`
@@ -1124,6 +1167,9 @@ type Modem struct {
 
 // ModemCanaryOutcome defines model for Modem.Canary.Outcome.
 type ModemCanaryOutcome string
+
+// ModemErrorsClass defines model for Modem.Errors.Class.
+type ModemErrorsClass string
 
 // ModemHealingLastOutcome defines model for Modem.Healing.Last.Outcome.
 type ModemHealingLastOutcome string
@@ -1408,8 +1454,93 @@ type Settings struct {
 	Name          Setting `json:"name"`
 }
 
+// Signal How well a modem hears its network.
+type Signal struct {
+	// At When it was measured.
+	At *Time `json:"at"`
+
+	// Dbm RSSI in dBm.
+	Dbm     int `json:"dbm"`
+	Percent int `json:"percent"`
+
+	// Quality good, fair, poor, none
+	Quality string `json:"quality"`
+
+	// Rsrp Of LTE and NR, in dBm. Null, as the two below, where the modem or the technology has none.
+	Rsrp *float32 `json:"rsrp"`
+
+	// Rsrq In dB.
+	Rsrq *float32 `json:"rsrq"`
+
+	// Sinr In dB.
+	Sinr *float32 `json:"sinr"`
+}
+
+// SignalSample Means of `step_seconds`, and the worst. What was not measured is null.
+type SignalSample struct {
+	// At The begin.
+	At   time.Time `json:"at"`
+	Dbm  *float32  `json:"dbm"`
+	Rsrp *float32  `json:"rsrp"`
+	Rsrq *float32  `json:"rsrq"`
+	Sinr *float32  `json:"sinr"`
+
+	// Technology The last.
+	Technology *string  `json:"technology"`
+	WorstDbm   *float32 `json:"worst_dbm"`
+	WorstRsrp  *float32 `json:"worst_rsrp"`
+}
+
 // Status defines model for Status.
 type Status string
+
+// System How the machine is that the gateway runs on. Null is what it does not tell.
+type System struct {
+	Clock struct {
+		// Source As in `GET /v1/clock`.
+		Source  *string `json:"source"`
+		Trusted bool    `json:"trusted"`
+	} `json:"clock"`
+	CPUCelsius *float32 `json:"cpu_celsius"`
+
+	// Disk That of `data_dir`.
+	Disk *struct {
+		FreeBytes  int64           `json:"free_bytes"`
+		State      SystemDiskState `json:"state"`
+		TotalBytes int64           `json:"total_bytes"`
+	} `json:"disk"`
+
+	// Model Of the board.
+	Model *string `json:"model"`
+
+	// Power Null unless the machine watches its supply, as a Raspberry Pi does.
+	Power *struct {
+		// Hot Its temperature limits it now.
+		Hot bool `json:"hot"`
+
+		// Throttled It works slower now.
+		Throttled     bool `json:"throttled"`
+		ThrottledSeen bool `json:"throttled_seen"`
+
+		// UnderVoltage Now.
+		UnderVoltage bool `json:"under_voltage"`
+
+		// UnderVoltageSeen Since it was switched on.
+		UnderVoltageSeen bool `json:"under_voltage_seen"`
+	} `json:"power"`
+	UptimeSeconds float32 `json:"uptime_seconds"`
+	Warnings      []struct {
+		// Code Stable, for programs, such as `under-voltage`.
+		Code string `json:"code"`
+
+		// Detail What to do about it.
+		Detail string `json:"detail"`
+		Title  string `json:"title"`
+	} `json:"warnings"`
+}
+
+// SystemDiskState defines model for System.Disk.State.
+type SystemDiskState string
 
 // Time defines model for Time.
 type Time = time.Time
@@ -1482,6 +1613,9 @@ type Webhook struct {
 
 	// Waiting Deliveries that are pending.
 	Waiting int `json:"waiting"`
+
+	// WaitingSince Since when the oldest of them waits.
+	WaitingSince *Time `json:"waiting_since"`
 }
 
 // WebhookSource Where it comes from. What stands in the configuration is changed there.
@@ -1799,6 +1933,12 @@ type GetMessageParamsUntil string
 // EnterPINJSONBody defines parameters for EnterPIN.
 type EnterPINJSONBody struct {
 	Pin string `json:"pin"`
+}
+
+// ListSignalParams defines parameters for ListSignal.
+type ListSignalParams struct {
+	// Hours How far back.
+	Hours *int `form:"hours,omitempty" json:"hours,omitempty"`
 }
 
 // TranscribeModemParams defines parameters for TranscribeModem.

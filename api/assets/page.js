@@ -1,17 +1,17 @@
-// Keeps the status page as it is now. Whatever happens, the page is asked for
+// Keeps a page as it is now. /live tells what changed; then the page is asked for
 // again and the parts that changed are taken over, node by node: the server
 // has escaped every text, and nothing is ever read as HTML with scripts in it.
+// A part is marked data-live; what it names is all that it depends on.
 
 const live = document.getElementById('live');
 const patience = 35_000; // two heartbeats missed
 let heard = performance.now();
-let beats = 0;
 
 // Times are shown as the reader's clock has them.
 function localise(root) {
   for (const t of root.querySelectorAll('time[datetime]')) {
     const at = new Date(t.dateTime);
-    const today = at.toDateString() === new Date().toDateString();
+    const today = !('whole' in t.dataset) && at.toDateString() === new Date().toDateString();
     t.textContent = at.toLocaleString([], today ? { timeStyle: 'medium' } : { dateStyle: 'medium', timeStyle: 'short' });
   }
 }
@@ -70,11 +70,12 @@ async function fetchPage() {
   timer = 0;
   busy = true;
   try {
-    const answer = await fetch(location.pathname, { headers: { Accept: 'text/html' } });
+    const answer = await fetch(location.pathname + location.search, { headers: { Accept: 'text/html' } });
     if (answer.redirected) location.reload(); // signed out
     if (!answer.ok) throw new Error(answer.status);
     const next = new DOMParser().parseFromString(await answer.text(), 'text/html');
     localise(next);
+    seq = next.body.dataset.seq ?? seq;
     for (const part of document.querySelectorAll('[data-live]')) {
       const now = next.getElementById(part.id);
       if (now) morph(part, now);
@@ -103,21 +104,16 @@ function hear() {
 
 let seq = document.body.dataset.seq;
 
+const parts = [...document.querySelectorAll('[data-live]')].map(part => part.dataset.live);
+const concerns = what => parts.some(list => list === '' || list.split(' ').includes(what));
+
 function connect() {
-  const source = new EventSource(`/v1/events?heartbeat=event&after=${seq}`);
-  const changed = event => {
-    seq = event.lastEventId || seq;
+  const source = new EventSource(`/live?after=${seq}`);
+  source.addEventListener('changed', event => {
     hear();
-    refresh();
-  };
-  const words = 'queued sending sent delivered undelivered failed expired canceled unconfirmed received';
-  for (const word of words.split(' ')) source.addEventListener(`message.${word}`, changed);
-  for (const type of ['modem.state', 'call.received', 'alarm.begin', 'alarm.end', 'reset']) source.addEventListener(type, changed);
-  source.addEventListener('heartbeat', () => {
-    hear();
-    // The signal changes without an event.
-    if (++beats % 2 === 0) refresh();
+    if (concerns(JSON.parse(event.data).what)) refresh();
   });
+  source.addEventListener('heartbeat', hear);
   let first = true;
   source.addEventListener('open', () => {
     hear();

@@ -1,14 +1,17 @@
 -- +goose Up
--- Owner: gateway.
+-- Times are Unix milliseconds. Owner: gateway.
 
--- What people set on the page Setup, where the configuration file leaves it open.
-CREATE TABLE settings (
-    name  TEXT PRIMARY KEY,
-    value TEXT NOT NULL
-) WITHOUT ROWID;
-
--- PINs that people gave, which must be entered at each start: so as they are.
-CREATE TABLE pins (
-    sim TEXT PRIMARY KEY, -- ICCID, or what stands for it where the modem tells none
-    pin TEXT NOT NULL
-) WITHOUT ROWID;
+-- How well the modems heard their networks in the last two days: means of five
+-- minutes. NULL: not measured.
+CREATE TABLE signal_history (
+    modem      TEXT NOT NULL,
+    at         INTEGER NOT NULL, -- when the five minutes began
+    dbm        REAL,
+    worst_dbm  REAL,
+    rsrp       REAL,
+    worst_rsrp REAL,
+    rsrq       REAL,
+    sinr       REAL,
+    technology TEXT NOT NULL     -- ''
+);
+CREATE INDEX signal_history_of ON signal_history (modem, at);
