@@ -33,6 +33,7 @@ var open = map[string]string{
 	"POST /sign-out":      "ends what comes with it",
 	"GET /problems/:name": "the same on every box",
 	"GET /assets/:file":   "the same on every box",
+	"GET /authority.crt":  "a certificate, which every connection shows too",
 	"POST /hooks/:token":  "the token is a credential: TestHookTokensCantBeGuessed",
 	"PUT /hooks/:token":   "as POST",
 	"GET /hooks/:token":   "as POST",

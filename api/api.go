@@ -37,8 +37,10 @@ type Options struct {
 	Deliveries Deliveries // nil: no webhooks
 	Webhooks   Webhooks   // nil: no webhooks
 	Hooks      Hooks
-	Traces     Traces // nil: none
-	Region     string // ISO country whose national numbers are accepted; "": none
+	Traces     Traces        // nil: none
+	Settings   SettingsStore // nil: nothing can be set
+	LAN        LAN           // nil: not on the local network
+	Region     func() string // ISO country whose national numbers are accepted, which may change; nil or "": none
 
 	Metrics     prometheus.Gatherer // what /metrics serves; nil: nothing
 	MetricsOpen bool                // /metrics needs no key
@@ -94,6 +96,9 @@ func New(o Options) *API {
 	}
 	if o.Clock == nil {
 		o.Clock = clock.New(clock.Options{Always: true})
+	}
+	if o.Region == nil {
+		o.Region = func() string { return "" }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -178,6 +183,9 @@ func (a *API) routes() []route {
 		{"POST", "/sign-out", "", a.signOut},
 		{"GET", "/problems/:name", "", a.problemPage},
 		{"GET", "/assets/:file", "", a.asset},
+		{"GET", "/authority.crt", "", a.authority},
+		{"GET", "/setup", auth.Admin, a.setupPage},
+		{"POST", "/setup", auth.Admin, a.changeSetup},
 	}
 }
 

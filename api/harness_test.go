@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -36,6 +37,7 @@ type box struct {
 	handler http.Handler
 	modems  *fakeModems
 	hooks   *fakeDeliveries
+	store   *fakeSettings
 	// tokens, by the scopes of their key
 	send, read, admin string
 }
@@ -75,7 +77,8 @@ func newBox(t testing.TB, s settings) *box {
 			t.Fatal(err)
 		}
 	}
-	o := Options{Queue: q, Keys: keys, Modems: b.modems, Deliveries: b.hooks, Version: "test"}
+	b.store = newSettings()
+	o := Options{Queue: q, Keys: keys, Modems: b.modems, Deliveries: b.hooks, Settings: b.store, Version: "test"}
 	if s.change != nil {
 		s.change(&o)
 	}
@@ -283,10 +286,11 @@ type fakeModems struct {
 	says  sms.USSDAnswer
 	err   error
 
-	forgotten []string
-	history   []sms.SignalSample
-	since     time.Time
-	aimed     []string
+	forgotten, pins []string
+
+	history []sms.SignalSample
+	since   time.Time
+	aimed   []string
 }
 
 func (f *fakeModems) List() []sms.Modem { return f.all }
@@ -317,6 +321,11 @@ func (f *fakeModems) Transcript(name string, masked bool, w io.Writer) error {
 	return f.err
 }
 
+func (f *fakeModems) EnterPIN(_ context.Context, name, pin string) error {
+	f.pins = append(f.pins, name+" "+pin)
+	return f.err
+}
+
 func (f *fakeModems) SignalHistory(_ context.Context, _ string, since time.Time) ([]sms.SignalSample, error) {
 	f.since = since
 	return f.history, f.err
@@ -331,6 +340,43 @@ func (f *fakeModems) Aim(name string) (sms.Modem, error) {
 func (f *fakeModems) Forget(name string) error {
 	f.forgotten = append(f.forgotten, name)
 	return f.err
+}
+
+// fakeSettings stand for the gateway's, which checks more.
+type fakeSettings struct {
+	mu    sync.Mutex
+	all   map[string]sms.Setting
+	wrong intake.Refused
+}
+
+func newSettings() *fakeSettings {
+	return &fakeSettings{all: map[string]sms.Setting{
+		sms.SettingRegion: {Source: sms.FromDefault}, sms.SettingName: {Value: "gatewayd", Source: sms.FromDefault},
+		sms.SettingAlarmSMS: {Source: sms.FromDefault}, sms.SettingAlarmMail: {Source: sms.FromDefault}, sms.SettingSetupDone: {Source: sms.FromDefault},
+	}}
+}
+
+func (f *fakeSettings) All() map[string]sms.Setting {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.all)
+}
+
+func (f *fakeSettings) Set(_ context.Context, values map[string]string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.wrong != nil {
+		return f.wrong
+	}
+	for name := range values {
+		if f.all[name].Source == sms.FromConfiguration {
+			return queue.Conflict("%s is set in the configuration file", name)
+		}
+	}
+	for name, v := range values {
+		f.all[name] = sms.Setting{Value: v, Source: sms.FromPeople}
+	}
+	return nil
 }
 
 // fakeDeliveries stand for the webhooks, which this package must not import.

@@ -207,7 +207,7 @@ type messagePage struct {
 // party normalises one side of a message to filter by. It may also be a
 // modem's name or the name that a company sends under.
 func (a *API) party(s string) string {
-	if n, err := number.Parse(s, a.o.Region); err == nil {
+	if n, err := number.Parse(s, a.o.Region()); err == nil {
 		return n
 	}
 	return s

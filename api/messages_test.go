@@ -70,7 +70,7 @@ func TestFromPinsTheModem(t *testing.T) {
 }
 
 func TestNationalNumbersNeedARegion(t *testing.T) {
-	b := newBox(t, settings{change: func(o *Options) { o.Region = "DE" }})
+	b := newBox(t, settings{change: func(o *Options) { o.Region = func() string { return "DE" } }})
 	if m := b.post("/v1/messages", b.send, `{"to":"0170 1234567","text":"x"}`).accepted(); m.To != "+491701234567" {
 		t.Errorf("to %s", m.To)
 	}

@@ -25,6 +25,8 @@ type Modems interface {
 	USSD(ctx context.Context, name string, step sms.USSD) (sms.USSDAnswer, error)
 	// Transcript writes what went over a modem's port lately.
 	Transcript(name string, masked bool, w io.Writer) error
+	// EnterPIN keeps a PIN for the SIM that asks for one, and has it entered once.
+	EnterPIN(ctx context.Context, name, pin string) error
 	// SignalHistory returns how well a modem heard its network since then, oldest
 	// first: samples of sms.SignalStep, none of a time in which it was away.
 	SignalHistory(ctx context.Context, name string, since time.Time) ([]sms.SignalSample, error)

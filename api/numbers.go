@@ -19,7 +19,7 @@ import (
 
 // numberOf reads the number in a path.
 func (a *API) numberOf(name string) (string, error) {
-	n, err := number.Parse(name, a.o.Region)
+	n, err := number.Parse(name, a.o.Region())
 	if err == nil {
 		return n, nil
 	}
@@ -39,7 +39,7 @@ func (a *API) keptOf(ctx context.Context, name string) (string, queue.Kept, erro
 		return "", queue.Kept{}, err
 	}
 	k, err := a.o.Queue.CountNumber(ctx, n)
-	if _, noNumber := number.Parse(name, a.o.Region); err == nil && noNumber != nil && k == (queue.Kept{}) {
+	if _, noNumber := number.Parse(name, a.o.Region()); err == nil && noNumber != nil && k == (queue.Kept{}) {
 		err = wrong(FieldError{Field: "number", Detail: "is no number, and nothing is kept about a sender of this name"})
 	}
 	return n, k, err

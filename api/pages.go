@@ -83,6 +83,9 @@ func (a *API) frame(c echo.Context, title string) frame {
 		link(auth.Read, p, capital(path.Base(p)))
 	}
 	link(auth.Admin, "/people", "People")
+	if a.o.Settings != nil {
+		link(auth.Admin, "/setup", "Setup")
+	}
 	link(auth.Watch, "/docs", "API")
 	return f
 }

@@ -51,6 +51,9 @@ func (r reply) VisitListSignalResponse(w http.ResponseWriter) error           { 
 func (r reply) VisitAimModemResponse(w http.ResponseWriter) error             { return r.write(w) }
 func (r reply) VisitGetSystemResponse(w http.ResponseWriter) error            { return r.write(w) }
 func (r reply) VisitResetModemResponse(w http.ResponseWriter) error           { return r.write(w) }
+func (r reply) VisitEnterPINResponse(w http.ResponseWriter) error             { return r.write(w) }
+func (r reply) VisitGetSettingsResponse(w http.ResponseWriter) error          { return r.write(w) }
+func (r reply) VisitChangeSettingsResponse(w http.ResponseWriter) error       { return r.write(w) }
 func (r reply) VisitAskNetworkResponse(w http.ResponseWriter) error           { return r.write(w) }
 func (r reply) VisitGetQueueResponse(w http.ResponseWriter) error             { return r.write(w) }
 func (r reply) VisitGetClockResponse(w http.ResponseWriter) error             { return r.write(w) }

@@ -117,6 +117,9 @@ type ServerInterface interface {
 	// AimModem Measure a modem's signal about once a second
 	// (POST /v1/modems/{name}/aim)
 	AimModem(ctx echo.Context, name ModemName) error
+	// EnterPIN Give the PIN that a SIM asks for
+	// (PUT /v1/modems/{name}/pin)
+	EnterPIN(ctx echo.Context, name ModemName) error
 	// ResetModem Restart a modem
 	// (POST /v1/modems/{name}/reset)
 	ResetModem(ctx echo.Context, name ModemName) error
@@ -159,6 +162,12 @@ type ServerInterface interface {
 	// GetQueue See both rings
 	// (GET /v1/queue)
 	GetQueue(ctx echo.Context) error
+	// GetSettings See what is set
+	// (GET /v1/settings)
+	GetSettings(ctx echo.Context) error
+	// ChangeSettings Change settings
+	// (PATCH /v1/settings)
+	ChangeSettings(ctx echo.Context) error
 	// GetSystem See how the machine is
 	// (GET /v1/system)
 	GetSystem(ctx echo.Context) error
@@ -764,6 +773,22 @@ func (w *ServerInterfaceWrapper) AimModem(ctx echo.Context) error {
 	return err
 }
 
+// EnterPIN converts echo context to params.
+func (w *ServerInterfaceWrapper) EnterPIN(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ModemName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EnterPIN(ctx, name)
+	return err
+}
+
 // ResetModem converts echo context to params.
 func (w *ServerInterfaceWrapper) ResetModem(ctx echo.Context) error {
 	var err error
@@ -982,6 +1007,24 @@ func (w *ServerInterfaceWrapper) GetQueue(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetQueue(ctx)
+	return err
+}
+
+// GetSettings converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSettings(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSettings(ctx)
+	return err
+}
+
+// ChangeSettings converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeSettings(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeSettings(ctx)
 	return err
 }
 
@@ -1313,6 +1356,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/modems/:name", wrapper.ForgetModem, options.OperationMiddlewares["forgetModem"]...)
 	router.GET(options.BaseURL+"/v1/modems/:name", wrapper.GetModem, options.OperationMiddlewares["getModem"]...)
 	router.POST(options.BaseURL+"/v1/modems/:name/aim", wrapper.AimModem, options.OperationMiddlewares["aimModem"]...)
+	router.PUT(options.BaseURL+"/v1/modems/:name/pin", wrapper.EnterPIN, options.OperationMiddlewares["enterPIN"]...)
 	router.POST(options.BaseURL+"/v1/modems/:name/reset", wrapper.ResetModem, options.OperationMiddlewares["resetModem"]...)
 	router.GET(options.BaseURL+"/v1/modems/:name/signal", wrapper.ListSignal, options.OperationMiddlewares["listSignal"]...)
 	router.GET(options.BaseURL+"/v1/modems/:name/transcript", wrapper.TranscribeModem, options.OperationMiddlewares["transcribeModem"]...)
@@ -1327,6 +1371,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/people/:id/invite", wrapper.InvitePerson, options.OperationMiddlewares["invitePerson"]...)
 	router.POST(options.BaseURL+"/v1/people/:id/sign-out", wrapper.SignOutPerson, options.OperationMiddlewares["signOutPerson"]...)
 	router.GET(options.BaseURL+"/v1/queue", wrapper.GetQueue, options.OperationMiddlewares["getQueue"]...)
+	router.GET(options.BaseURL+"/v1/settings", wrapper.GetSettings, options.OperationMiddlewares["getSettings"]...)
+	router.PATCH(options.BaseURL+"/v1/settings", wrapper.ChangeSettings, options.OperationMiddlewares["changeSettings"]...)
 	router.GET(options.BaseURL+"/v1/system", wrapper.GetSystem, options.OperationMiddlewares["getSystem"]...)
 	router.GET(options.BaseURL+"/v1/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
 	router.POST(options.BaseURL+"/v1/webhooks", wrapper.CreateWebhook, options.OperationMiddlewares["createWebhook"]...)
@@ -2185,6 +2231,29 @@ func (response AimModem200JSONResponse) VisitAimModemResponse(w http.ResponseWri
 	return err
 }
 
+type EnterPINRequestObject struct {
+	Name ModemName `json:"name"`
+	Body *EnterPINJSONRequestBody
+}
+
+type EnterPINResponseObject interface {
+	VisitEnterPINResponse(w http.ResponseWriter) error
+}
+
+type EnterPIN202JSONResponse Modem
+
+func (response EnterPIN202JSONResponse) VisitEnterPINResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ResetModemRequestObject struct {
 	Name ModemName `json:"name"`
 }
@@ -2526,6 +2595,49 @@ type GetQueue200JSONResponse struct {
 }
 
 func (response GetQueue200JSONResponse) VisitGetQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettingsRequestObject struct {
+}
+
+type GetSettingsResponseObject interface {
+	VisitGetSettingsResponse(w http.ResponseWriter) error
+}
+
+type GetSettings200JSONResponse Settings
+
+func (response GetSettings200JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSettingsRequestObject struct {
+	Body *ChangeSettingsJSONRequestBody
+}
+
+type ChangeSettingsResponseObject interface {
+	VisitChangeSettingsResponse(w http.ResponseWriter) error
+}
+
+type ChangeSettings200JSONResponse Settings
+
+func (response ChangeSettings200JSONResponse) VisitChangeSettingsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2976,6 +3088,9 @@ type StrictServerInterface interface {
 	// AimModem Measure a modem's signal about once a second
 	// (POST /v1/modems/{name}/aim)
 	AimModem(ctx context.Context, request AimModemRequestObject) (AimModemResponseObject, error)
+	// EnterPIN Give the PIN that a SIM asks for
+	// (PUT /v1/modems/{name}/pin)
+	EnterPIN(ctx context.Context, request EnterPINRequestObject) (EnterPINResponseObject, error)
 	// ResetModem Restart a modem
 	// (POST /v1/modems/{name}/reset)
 	ResetModem(ctx context.Context, request ResetModemRequestObject) (ResetModemResponseObject, error)
@@ -3018,6 +3133,12 @@ type StrictServerInterface interface {
 	// GetQueue See both rings
 	// (GET /v1/queue)
 	GetQueue(ctx context.Context, request GetQueueRequestObject) (GetQueueResponseObject, error)
+	// GetSettings See what is set
+	// (GET /v1/settings)
+	GetSettings(ctx context.Context, request GetSettingsRequestObject) (GetSettingsResponseObject, error)
+	// ChangeSettings Change settings
+	// (PATCH /v1/settings)
+	ChangeSettings(ctx context.Context, request ChangeSettingsRequestObject) (ChangeSettingsResponseObject, error)
 	// GetSystem See how the machine is
 	// (GET /v1/system)
 	GetSystem(ctx context.Context, request GetSystemRequestObject) (GetSystemResponseObject, error)
@@ -4091,6 +4212,54 @@ func (sh *strictHandler) AimModem(ctx echo.Context, name ModemName) error {
 	return nil
 }
 
+// EnterPIN operation middleware
+func (sh *strictHandler) EnterPIN(ctx echo.Context, name ModemName) error {
+	var request EnterPINRequestObject
+
+	request.Name = name
+
+	var body EnterPINJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EnterPIN(ctx.Request().Context(), request.(EnterPINRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EnterPIN")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EnterPINResponseObject); ok {
+		return validResponse.VisitEnterPINResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ResetModem operation middleware
 func (sh *strictHandler) ResetModem(ctx echo.Context, name ModemName) error {
 	var request ResetModemRequestObject
@@ -4500,6 +4669,75 @@ func (sh *strictHandler) GetQueue(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetQueueResponseObject); ok {
 		return validResponse.VisitGetQueueResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetSettings operation middleware
+func (sh *strictHandler) GetSettings(ctx echo.Context) error {
+	var request GetSettingsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSettings(ctx.Request().Context(), request.(GetSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSettings")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetSettingsResponseObject); ok {
+		return validResponse.VisitGetSettingsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangeSettings operation middleware
+func (sh *strictHandler) ChangeSettings(ctx echo.Context) error {
+	var request ChangeSettingsRequestObject
+
+	var body ChangeSettingsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeSettings(ctx.Request().Context(), request.(ChangeSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeSettings")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeSettingsResponseObject); ok {
+		return validResponse.VisitChangeSettingsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

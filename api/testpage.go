@@ -159,8 +159,15 @@ func (a *API) testText(modem string) string {
 	return fmt.Sprintf("Test of %s: sent by modem %s, %s.", a.box(), modem, when)
 }
 
-// box is the box's name.
-func (a *API) box() string { return cmp.Or(a.o.Name, "gatewayd") }
+// box is the box's name: as it was set, else the machine's.
+func (a *API) box() string {
+	if a.o.Settings != nil {
+		if s := a.o.Settings.All()[sms.SettingName]; s.Source != sms.FromDefault && s.Value != "none" {
+			return s.Value
+		}
+	}
+	return cmp.Or(a.o.Name, "gatewayd")
+}
 
 // sendTest is POST /test. It goes the way of every message, with the stop list,
 // destinations and limits of all; only the text is not the sender's to choose.

@@ -44,12 +44,23 @@ type HTTP struct {
 	Listen         string
 	TLSCertificate string // path, "" for plain HTTP
 	TLSKey         string
+	LAN            LAN
 	MetricsOpen    bool // /metrics needs no key
 	MaxConnections int
 	// AllowPrivateWebhooks lets webhooks that the API makes, and callback URLs, be
 	// plain HTTP and addresses of this host or the LAN.
 	AllowPrivateWebhooks bool
 }
+
+// LAN is how phones on the local network reach the pages: by TLS only, beside
+// HTTP.Listen.
+type LAN struct {
+	Listen string // "": they don't
+	Name   string // of the box, "": what its pages say; NoName: none
+}
+
+// NoName is the name of a box that is announced under none.
+const NoName = "none"
 
 // Twilio says where programs are answered that take the gateway for
 // api.twilio.com; "" is nowhere.

@@ -172,7 +172,7 @@ webhooks:
 
 func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	values := map[string]string{
-		"data_dir": "/tmp", "default_region": "DE", "http.listen": "0.0.0.0:1", "http.tls.certificate": "", "http.tls.key": "",
+		"data_dir": "/tmp", "default_region": "DE", "http.listen": "0.0.0.0:1", "http.tls.certificate": "", "http.tls.key": "", "http.lan.listen": ":4", "http.lan.name": "box",
 		"http.metrics_open": "true", "http.max_connections": "16", "http.allow_private_webhooks": "true", "history.keep_failed_webhooks": "8h", "destinations.premium": "true", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
 		"queue.report_wait": "4s", "queue.assembly_wait": "5s", "clock.trust": "always", "messages.unicode": "reject", "history.keep": "5h", "disk.reserve": "5MB", "disk.ballast": "6MiB", "history.keep_texts": "4h", "modems.discover": "false",
 		"mail.host": "smtp.example.org", "mail.port": "25", "mail.tls": "tls", "mail.username": "u", "mail.password": "p", "mail.password_file": "", "mail.from": "a@b.example",
@@ -192,7 +192,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	c := mustLoad(t, "http: {listen: 127.0.0.1:9}\nqueue: {report_wait: 9h}\n", append(env, "PATH=/bin", "GATEWAYD_KEY=gw_1", "GATEWAYD_SERVICE_HOST=10.0.0.1")...)
 	want := &Config{
 		DataDir: "/tmp", DefaultRegion: "DE",
-		HTTP: HTTP{Listen: "0.0.0.0:1", MetricsOpen: true, MaxConnections: 16, AllowPrivateWebhooks: true}, Destinations: numbers.Rules{Premium: true},
+		HTTP: HTTP{Listen: "0.0.0.0:1", LAN: LAN{":4", "box"}, MetricsOpen: true, MaxConnections: 16, AllowPrivateWebhooks: true}, Destinations: numbers.Rules{Premium: true},
 		Twilio: Twilio{"127.0.0.1:2", "127.0.0.1:3"},
 		Queue:  Queue{1, 2, 3 * time.Second, 4 * time.Second, 5 * time.Second},
 		Disk:   Disk{5e6, 6 << 20},
@@ -224,7 +224,7 @@ var mistakes = []struct {
 	{"unknown key, elsewhere", "listen: 127.0.0.1:8080\n", nil,
 		[]string{"listen: unknown key, did you mean http.listen? (line 1)"}},
 	{"unknown key, far from all", "http:\n  colour: red\n", nil,
-		[]string{"http.colour: unknown key; known here: listen, tls, metrics_open, max_connections, allow_private_webhooks (line 2)"}},
+		[]string{"http.colour: unknown key; known here: listen, tls, lan, metrics_open, max_connections, allow_private_webhooks (line 2)"}},
 	{"unknown key without a value", "quue:\n", nil,
 		[]string{"quue: unknown key, did you mean queue? (line 1)"}},
 	{"unknown key in a list", "modems:\n  list:\n    - name: a\n      port: /dev/a\n      prt: x\n", nil,
@@ -236,7 +236,7 @@ var mistakes = []struct {
 	{"twice", "data_dir: /a\ndata_dir: /b\n", nil,
 		[]string{"data_dir: this key stands here twice (line 2)"}},
 	{"shapes", "http: 8080\nqueue: [1]\nmodems: {list: {name: a}}\ndata_dir: {a: b}\n", nil, []string{
-		"http: a section is expected here, with the keys listen, tls, metrics_open, max_connections, allow_private_webhooks (line 1)",
+		"http: a section is expected here, with the keys listen, tls, lan, metrics_open, max_connections, allow_private_webhooks (line 1)",
 		"queue: a section is expected here, with the keys outbound_capacity, inbound_capacity, unconfirmed_wait, report_wait, assembly_wait (line 2)",
 		"modems.list: a list is expected here, each entry behind a dash (line 3)",
 		"data_dir: one value is expected here, not a list or a section (line 4)"}},

@@ -24,6 +24,8 @@ func scalarFields(c *Config) []field {
 		{path: "http.listen", def: "127.0.0.1:8080", read: address(&c.HTTP.Listen)},
 		{path: "http.tls.certificate", read: text(&c.HTTP.TLSCertificate)},
 		{path: "http.tls.key", read: text(&c.HTTP.TLSKey)},
+		{path: "http.lan.listen", read: optional(address(&c.HTTP.LAN.Listen))},
+		{path: "http.lan.name", read: boxName(&c.HTTP.LAN.Name)},
 		{path: "http.metrics_open", def: "false", read: boolean(&c.HTTP.MetricsOpen)},
 		{path: "http.max_connections", def: "4096", read: number(&c.HTTP.MaxConnections, 16, 1_000_000)},
 		{path: "http.allow_private_webhooks", def: "false", read: boolean(&c.HTTP.AllowPrivateWebhooks)},

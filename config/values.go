@@ -41,6 +41,19 @@ func text(p *string) func(string) error {
 	}
 }
 
+// boxName reads what a box is called on its network.
+func boxName(p *string) func(string) error {
+	return func(raw string) error {
+		if !boxNameForm.MatchString(raw) {
+			return errors.New("up to 63 of the letters a to z, digits and hyphens within, such as gatewayd, which is gatewayd.local then; none for no name")
+		}
+		*p = raw
+		return nil
+	}
+}
+
+var boxNameForm = regexp.MustCompile("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+
 func boolean(p *bool) func(string) error {
 	return func(raw string) error {
 		switch strings.ToLower(raw) {

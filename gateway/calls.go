@@ -14,7 +14,7 @@ const resumed = 30 * time.Second
 
 // called writes an incoming call to the event log.
 func (g *Gateway) called(c sms.Call) {
-	if from, err := numbers.Parse(c.From, g.o.Region); err == nil {
+	if from, err := numbers.Parse(c.From, g.region()); err == nil {
 		c.From = from // as messages name the same person
 	}
 	if time.Since(g.started) < resumed {

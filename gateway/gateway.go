@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -17,11 +18,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"gatewayd/api"
@@ -31,6 +32,7 @@ import (
 	"gatewayd/failpoint"
 	"gatewayd/hooks"
 	"gatewayd/intake"
+	"gatewayd/lan"
 	"gatewayd/modem"
 	"gatewayd/pulse"
 	"gatewayd/queue"
@@ -66,6 +68,12 @@ type Options struct {
 	Mail        func(ctx context.Context, to []string, subject, text, id string) error
 	Listener    net.Listener // where HTTP is served
 	Certificate *tls.Certificate
+	LAN         LAN
+	// While nobody has come in, Console gets the way in as text once, and RuntimeDir has
+	// it as a file; nil and "": nowhere. Newcomers is who lets in; nil: the gateway's keys.
+	Console    io.Writer
+	RuntimeDir string
+	Newcomers  Newcomers
 	// Where messages may go, whoever sends them.
 	Destinations numbers.Rules
 	// Connections of HTTP at once; 0: no limit.
@@ -117,6 +125,9 @@ type Gateway struct {
 	hooks      *hooks.Hooks
 	traces     *traces
 	server     *http.Server
+	country    atomic.Pointer[string] // default_region; see region
+	settings   *settings
+	network    *network         // nil: not on the local network
 	twilio     *standin.StandIn // nil: no program is told that this is api.twilio.com
 }
 
@@ -132,6 +143,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
+	g.country.Store(&o.Region)
 	g.board.root = cmp.Or(o.Root, "/")
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -152,7 +164,15 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.dispatch = newDispatcher(now)
 	g.dispatch.trusted = g.clock.Trusted
 	g.lock = pulse.NewProbe(g.dispatch.touch)
-	o.Queue.Log, o.Queue.Region = g.log, o.Region
+	if g.settings, err = openSettings(ctx, g.database, o.fixed()); err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
+	if err := g.openLAN(); err != nil {
+		return nil, errors.Join(fmt.Errorf("http.lan: %w", err), g.database.Close())
+	}
+	g.settings.apply = g.applySettings
+	g.applySettings()
+	o.Queue.Log, o.Queue.Region = g.log, g.region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
@@ -182,11 +202,11 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	registry.MustRegister(limitMeter{g.modems}, clockMeter(g.clock))
 	callback := func(url string) string { return g.webhooks.CheckCallback(url) }
-	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Destinations: o.Destinations, Clock: g.clock, Now: now, Callback: callback,
+	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: g.region, Destinations: o.Destinations, Clock: g.clock, Now: now, Callback: callback,
 		Unicode: intake.Unicode(o.Unicode), Foreseer: foresight{g.dispatch, g.queue}})
 	counters := api.NewMetrics(registry, g.queue)
 	twilioAPI := twilio.New(twilio.Options{
-		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: o.Region, Now: now, Log: g.log,
+		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: g.region, Now: now, Log: g.log,
 		Client: webhook.Client(o.PrivateWebhooks, now), Callback: callback, Count: counters.Count,
 	})
 	g.queue.OnErase(func(tx *db.Tx, e queue.Erasure) error { return twilio.Erase(tx, e, now()) })
@@ -215,9 +235,10 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{
-		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Traces: g.traces, Region: o.Region, System: g.system,
+		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Traces: g.traces, Region: g.region, System: g.system,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") }, AlarmLog: g,
 		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Name: hostname(), Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
+		Settings: g.settings, LAN: g.network,
 	})
 	g.server = a.Server()
 	g.server.Handler = mount(g.server.Handler, twilio.Prefix, twilioAPI)
@@ -294,6 +315,10 @@ func (g *Gateway) configured(k knownModem) bool {
 	}) != nil
 }
 
+// region is the ISO country whose national numbers are understood; "": none. It
+// may change while the gateway runs.
+func (g *Gateway) region() string { return *g.country.Load() }
+
 // Keys are the gateway's API keys.
 func (g *Gateway) Keys() *auth.Keys { return g.keys }
 
@@ -319,9 +344,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer stopReaders()
 	context.AfterFunc(ctx, func() { time.AfterFunc(lastCall, stopReaders) })
 
-	if g.o.Listener != nil {
+	if g.o.Listener != nil || g.network != nil {
 		group.Go(func() error { return g.serve(ctx) })
 	}
+	if n := g.network; n != nil && n.announcer != nil {
+		group.Go(func() error { n.announcer.Run(ctx); return nil })
+	}
+	group.Go(func() error { g.welcomeFirst(ctx); return nil })
 	if g.twilio != nil {
 		group.Go(func() error { return wrap("twilio", g.twilio.Run(ctx)) })
 	}
@@ -416,22 +445,30 @@ func wrap(what string, err error) error {
 }
 
 func (g *Gateway) serve(ctx context.Context) error {
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	// Event streams and long requests end with the base context.
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	g.server.BaseContext = func(net.Listener) context.Context { return base }
-	listener := g.o.Listener
+	limit := func(l net.Listener) net.Listener { return l }
 	if g.o.MaxConnections > 0 {
-		listener = netutil.LimitListener(listener, g.o.MaxConnections)
+		limit = lan.NewLimit(g.o.MaxConnections).Listener
 	}
-	go func() {
-		if g.server.TLSConfig != nil {
-			failed <- g.server.ServeTLS(listener, "", "")
-			return
-		}
-		failed <- g.server.Serve(listener)
-	}()
+	doors, encrypted := 0, g.server.TLSConfig != nil // Serve writes there
+	if l := g.o.Listener; l != nil {
+		doors++
+		go func() {
+			if encrypted {
+				failed <- g.server.ServeTLS(limit(l), "", "")
+				return
+			}
+			failed <- g.server.Serve(limit(l))
+		}()
+	}
+	if n := g.network; n != nil {
+		doors++
+		go func() { failed <- g.server.Serve(n.door(limit(n.listener), &g.o)) }()
+	}
 	select {
 	case err := <-failed:
 		return fmt.Errorf("HTTP: %w", err)
@@ -443,6 +480,8 @@ func (g *Gateway) serve(ctx context.Context) error {
 	if err := g.server.Shutdown(stop); err != nil {
 		g.server.Close()
 	}
-	<-failed
+	for range doors {
+		<-failed
+	}
 	return nil
 }

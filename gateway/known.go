@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
+	"errors"
 	"time"
 
 	"gatewayd/db"
@@ -72,12 +74,35 @@ func (k known) forget(name, sim string) error {
 		if _, err := tx.Exec(`DELETE FROM known_modems WHERE name = ?`, name); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(`DELETE FROM pins WHERE sim = ?`, sim); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(`DELETE FROM signal_history WHERE modem = ?`, name); err != nil {
 			return err
 		}
 		_, err := tx.Exec(`DELETE FROM tried_pins WHERE sim = ?`, sim)
 		return err
 	})
+}
+
+// give keeps a PIN that a person gave for a SIM.
+func (k known) give(sim, pin string) error {
+	return k.db.Write(func(tx *db.Tx) error {
+		_, err := tx.Exec(`INSERT OR REPLACE INTO pins (sim, pin) VALUES (?,?)`, sim, pin)
+		return err
+	})
+}
+
+// Given is the PIN that a person gave for a SIM, "" if nobody did.
+func (k known) Given(sim string) (pin string, err error) {
+	err = k.db.Read(context.Background(), func(r db.Querier) error {
+		err := r.QueryRow(`SELECT pin FROM pins WHERE sim = ?`, sim).Scan(&pin)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return pin, err
 }
 
 func pinHash(sim, pin string) []byte {

@@ -34,6 +34,9 @@ func Restore(ctx context.Context, dir string, backup io.ReadSeeker, verdict queu
 		return r, fmt.Errorf("the backup can't be used, and nothing was changed: %w", err)
 	}
 	defer func() { os.RemoveAll(stage) }()
+	if err := remove(filepath.Join(dir, firstRunFile)); err != nil { // it is of the database that goes
+		return r, err
+	}
 	there := filepath.Join(dir, db.FileName)
 	if info, err := os.Stat(there); err != nil || info.Size() == 0 {
 		there = ""
@@ -99,6 +102,9 @@ func (r *Restored) merge(ctx context.Context, stage, replaced string, verdict qu
 		}
 		if err == nil && attached {
 			err = restoreKnown(tx)
+		}
+		if err == nil && attached {
+			err = restoreSettings(tx)
 		}
 		if err == nil && attached {
 			err = hooks.Restore(tx)

@@ -16,7 +16,7 @@ import (
 
 // with makes the rig's hooks anew, at a desk with these rules.
 func (r *rig) with(o intake.Options) {
-	o.Queue, o.Region = r.queue, "DE"
+	o.Queue, o.Region = r.queue, func() string { return "DE" }
 	r.Hooks = New(Options{DB: r.db, Desk: intake.New(o), Now: func() time.Time { return r.now }})
 }
 

@@ -41,7 +41,7 @@ func rigIn(t testing.TB, dir string) *rig {
 	}
 	r := &rig{t: t, db: d, queue: q, now: time.Now()}
 	now := func() time.Time { return r.now }
-	r.Hooks = New(Options{DB: d, Desk: intake.New(intake.Options{Queue: q, Region: "DE"}), Now: now})
+	r.Hooks = New(Options{DB: d, Desk: intake.New(intake.Options{Queue: q, Region: func() string { return "DE" }}), Now: now})
 	return r
 }
 

@@ -89,7 +89,7 @@ func (r *reading) recipient() {
 		r.wrong("to", "is missing")
 		return
 	}
-	n, err := number.Parse(r.m.To, r.o.Region)
+	n, err := number.Parse(r.m.To, r.o.Region())
 	if err != nil {
 		r.wrong("to", "%s", err)
 	} else if why := r.Refuses(r.who, n); why != "" {
@@ -208,7 +208,7 @@ func (d *Desk) modem(nameOrNumber string) (sms.Modem, bool) {
 	if m, ok := d.o.Modems.Get(nameOrNumber); ok && !m.Unidentified {
 		return m, true
 	}
-	n, err := number.Parse(nameOrNumber, d.o.Region)
+	n, err := number.Parse(nameOrNumber, d.o.Region())
 	if err != nil {
 		return sms.Modem{}, false
 	}

@@ -30,11 +30,11 @@ type Modems interface {
 // Options are what New needs. Queue must be given.
 type Options struct {
 	Queue    *queue.Queue
-	Modems   Modems   // nil: none
-	Region   string   // ISO country whose national numbers are accepted; "": none
-	MaxParts int      // of a message; 0: pdu.MaxParts
-	Unicode  Unicode  // of messages that don't say; "": Allow
-	Foreseer Foreseer // nil: nothing is foreseen
+	Modems   Modems        // nil: none
+	Region   func() string // ISO country whose national numbers are accepted, which may change; nil or "": none
+	MaxParts int           // of a message; 0: pdu.MaxParts
+	Unicode  Unicode       // of messages that don't say; "": Allow
+	Foreseer Foreseer      // nil: nothing is foreseen
 	// Destinations are where the gateway sends at all: what a caller may narrows it.
 	Destinations number.Rules
 	Clock        *clock.Clock
@@ -68,6 +68,9 @@ func New(o Options) *Desk {
 	if o.Clock == nil {
 		o.Clock = clock.New(clock.Options{Always: true})
 	}
+	if o.Region == nil {
+		o.Region = func() string { return "" }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -97,7 +100,7 @@ func (d *Desk) Destinations() number.Rules { return d.o.Destinations }
 // Refuses tells in words why a caller may not send to a normalised number; "":
 // he may.
 func (d *Desk) Refuses(who Caller, normalised string) string {
-	t := number.Look(normalised, d.o.Region)
+	t := number.Look(normalised, d.o.Region())
 	return cmp.Or(d.o.Destinations.Refuses(t, "this gateway"), who.Rules.Refuses(t, "this API key"))
 }
 

@@ -25,12 +25,15 @@ type PINs interface {
 	// Try is called before the PIN is entered: a crash must not cost a second try.
 	Try(sim, pin string) error
 	Accepted(sim, pin string) error
+	// Given is the PIN that a person gave for the SIM while the gateway ran, "" none.
+	Given(sim string) (pin string, err error)
 }
 
 type pinsInMemory map[string]bool
 
 func (p pinsInMemory) Tried(sim, pin string) (bool, error) { return p[sim+" "+pin], nil }
 func (p pinsInMemory) Try(sim, pin string) error           { p[sim+" "+pin] = true; return nil }
+func (p pinsInMemory) Given(string) (string, error)        { return "", nil }
 func (p pinsInMemory) Accepted(sim, pin string) error      { delete(p, sim+" "+pin); return nil }
 
 // unlock sees to it that the SIM is there and open.
@@ -131,42 +134,75 @@ func pinTrouble(reason, advice string) *trouble {
 	return &trouble{state: sms.PINRequired, reason: reason, advice: advice, retry: retryPIN}
 }
 
-const pinAdvice = "Correct pin in the configuration and restart gatewayd, or switch the PIN off with a phone."
+const pinAdvice = "Correct it on the page Setup, or pin in the configuration with a restart of gatewayd, or switch the PIN off with a phone."
 
-// enterPIN enters the configured PIN, if it has not failed on this SIM before.
-func (m *Modem) enterPIN(ctx context.Context) (*trouble, error) {
-	if m.o.PIN == "" {
-		return pinTrouble("The SIM asks for its PIN.", "Set pin or pin_file of this modem in the configuration, or switch the PIN off with a phone."), nil
+// choosePIN returns the PIN to enter: that of the configuration, or the one that a
+// person gave for this SIM, whichever has not been refused.
+func (m *Modem) choosePIN(sim string) (pin string, byPerson bool, t *trouble) {
+	unread := func(err error) *trouble {
+		return pinTrouble("Whether the PIN was tried before can't be read, so it is not entered: "+err.Error()+".", "Check the disk.")
 	}
-	if n, err := strconv.ParseUint(m.o.PIN, 10, 32); err != nil || len(m.o.PIN) < 4 || len(m.o.PIN) > 8 || n > 99999999 {
-		return pinTrouble("The configured PIN is not four to eight digits.", "Correct pin in the configuration."), nil
-	}
-	sim := m.sim()
-	tried, err := m.o.PINs.Tried(sim, m.o.PIN)
+	given, err := m.o.PINs.Given(sim)
 	if err != nil {
-		return pinTrouble("Whether the PIN was tried before can't be read, so it is not entered: "+err.Error()+".", "Check the disk."), nil
+		return "", false, unread(err)
 	}
-	if tried {
-		return pinTrouble("The configured PIN was refused by this SIM; it is not tried again.",
-			pinAdvice), nil
+	for _, c := range []struct {
+		pin      string
+		byPerson bool
+	}{{m.o.PIN, false}, {given, true}} {
+		if c.pin == "" {
+			continue
+		}
+		if n, err := strconv.ParseUint(c.pin, 10, 32); err != nil || len(c.pin) < 4 || len(c.pin) > 8 || n > 99999999 {
+			t = pinTrouble("The configured PIN is not four to eight digits.", "Correct pin in the configuration.")
+			continue
+		}
+		tried, err := m.o.PINs.Tried(sim, c.pin)
+		if err != nil {
+			return "", false, unread(err)
+		}
+		if !tried {
+			return c.pin, c.byPerson, nil
+		}
+		t = pinTrouble("The configured PIN was refused by this SIM; it is not tried again.", pinAdvice)
+	}
+	return "", false, t
+}
+
+// enterPIN enters the PIN that is known, if it has not failed on this SIM before.
+func (m *Modem) enterPIN(ctx context.Context) (*trouble, error) {
+	sim := m.sim()
+	pin, byPerson, t := m.choosePIN(sim)
+	if t != nil {
+		t.reason += m.triesWords(sim)
+		return t, nil
+	}
+	if pin == "" { // it is not asked for its tries: some modems hang at what they don't know
+		return pinTrouble("The SIM asks for its PIN."+m.triesWords(sim), "Enter it on the page Setup. Set pin or pin_file in the configuration instead where a file is kept for each box, or switch the PIN off with a phone."), nil
 	}
 	left, err := m.triesLeft(ctx)
 	if err != nil {
 		return nil, err
 	}
 	switch {
+	case byPerson && (left < 0 || left > 1):
+		// Who types it in now knows what it costs. The last try is left to a phone,
+		// where the PUK can be entered too.
 	case left < 0:
 		return pinTrouble("The SIM asks for its PIN, and the modem does not say how many tries are left.",
-			"Switch the SIM's PIN off with a phone."), nil
+			"Switch the SIM's PIN off with a phone, or enter it on the page Setup."), nil
+	case byPerson:
+		return pinTrouble("The SIM asks for its PIN and has only its last try left, which is not used up.",
+			"Enter the right PIN in a phone, which brings all tries back; then enter it here."), nil
 	case left < pinTries:
 		return pinTrouble(fmt.Sprintf("The SIM asks for its PIN and has only %d of %d tries left, so none is used up.", left, pinTries),
-			"Enter the right PIN in a phone, which brings all tries back, and check pin in the configuration."), nil
+			"Enter the right PIN in a phone, which brings all tries back, and check pin in the configuration; or enter it on the page Setup."), nil
 	}
-	if err := m.o.PINs.Try(sim, m.o.PIN); err != nil {
+	if err := m.o.PINs.Try(sim, pin); err != nil {
 		return pinTrouble("That the PIN is tried can't be stored, so it is not entered: "+err.Error()+".", "Check the disk."), nil
 	}
-	m.entered = sim
-	_, err = m.port.Do(ctx, at.Command{Line: `AT+CPIN="` + m.o.PIN + `"`, Name: "AT+CPIN=…", Timeout: 30 * time.Second})
+	m.entered, m.enteredPIN = sim, pin
+	_, err = m.port.Do(ctx, at.Command{Line: `AT+CPIN="` + pin + `"`, Name: "AT+CPIN=…", Timeout: 30 * time.Second})
 	switch {
 	case err == nil:
 		m.settlePIN()
@@ -178,13 +214,25 @@ func (m *Modem) enterPIN(ctx context.Context) (*trouble, error) {
 	case 14, 256, 515:
 		return nil, nil // busy: likewise
 	case 12:
-		m.entered = ""
+		m.entered, m.enteredPIN = "", ""
 		return m.pukTrouble(), nil
 	}
-	m.entered = ""
-	m.log.Warn("the SIM refused the configured PIN", "error", err)
-	return pinTrouble("The SIM refused the configured PIN; it is not tried again.",
-		pinAdvice), nil
+	m.entered, m.enteredPIN = "", ""
+	m.log.Warn("the SIM refused the PIN", "error", err)
+	if left, err = m.triesLeft(ctx); err != nil {
+		return nil, err
+	}
+	m.refusedSIM, m.triesKnown = sim, left
+	return pinTrouble("The SIM refused the configured PIN; it is not tried again."+m.triesWords(sim), pinAdvice), nil
+}
+
+// triesWords tells how many tries the SIM has left since it refused a PIN, if the
+// modem said.
+func (m *Modem) triesWords(sim string) string {
+	if m.refusedSIM != sim || m.triesKnown < 0 {
+		return ""
+	}
+	return fmt.Sprintf(" It has %d of %d tries left.", m.triesKnown, pinTries)
 }
 
 // settlePIN notes that the PIN which was entered last was right. Its answer may
@@ -193,10 +241,10 @@ func (m *Modem) settlePIN() {
 	if m.entered == "" {
 		return
 	}
-	if err := m.o.PINs.Accepted(m.entered, m.o.PIN); err != nil {
+	if err := m.o.PINs.Accepted(m.entered, m.enteredPIN); err != nil {
 		m.log.Error("that the PIN was accepted can't be stored; it will not be entered again", "error", err)
 	}
-	m.entered = ""
+	m.entered, m.enteredPIN = "", ""
 }
 
 // pinCounters ask how many tries the PIN has without using one up: the standard's

@@ -97,7 +97,10 @@ type Modem struct {
 	upSince    time.Time
 	sessions   int    // of the port so far
 	losses     int    // sessions in a row that ended badly
-	entered    string // the SIM that got a PIN and has not said yet what it thinks of it
+	entered    string // the SIM that got enteredPIN and has not said yet what it thinks of it
+	enteredPIN string
+	refusedSIM string // the SIM that refused a PIN last
+	triesKnown int    // it had left then; -1: not known
 	calling    calling
 	details    *measure // how the signal is told in full; nil: not at all
 	unmeasured string   // the IMEI of a modem that left such a question unanswered

@@ -47,7 +47,7 @@ type Options struct {
 	AssemblyWait     time.Duration // for missing parts of a received message; 0: 24 hours
 	MaxParts         int           // of an outbound message; 0: 10
 	BatchSlice       int           // messages of a batch that one transaction writes; 0: 24
-	Region           string        // default_region: of senders told in national form; "": as they are
+	Region           func() string // default_region, which may change: of senders told in national form; nil or "": as they are
 	// Canary tells whether a received text is a test message of the gateway's
 	// own, which is kept as a PDU and handed on to nobody. It must not wait.
 	Canary func(text string) bool
@@ -90,6 +90,9 @@ func (o *Options) defaults() {
 	orDuration(&o.UnconfirmedWait, 2*time.Minute)
 	orDuration(&o.ReportWait, 24*time.Hour)
 	orDuration(&o.AssemblyWait, 24*time.Hour)
+	if o.Region == nil {
+		o.Region = func() string { return "" }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

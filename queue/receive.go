@@ -181,7 +181,7 @@ func (q *Queue) deliver(tx *db.Tx, held []*received, parts []*pdu.Deliver, incom
 // it in its national form.
 func (q *Queue) sender(d *pdu.Deliver) string {
 	if !d.Alphanumeric {
-		if n, err := number.Parse(d.From, q.o.Region); err == nil {
+		if n, err := number.Parse(d.From, q.o.Region()); err == nil {
 			return n
 		}
 	}

@@ -174,7 +174,7 @@ func TestStop(t *testing.T) {
 // A network that tells senders in their national form changes nothing: STOP
 // holds, and the sender is the number that texts to it are sent to.
 func TestNationalSender(t *testing.T) {
-	b := open(t, queue.Options{Region: "DE"})
+	b := open(t, queue.Options{Region: func() string { return "DE" }})
 	b.receive("SM", 1, b.texts("0"+phone[3:], "STOP", 0)[0])
 	b.want(b.submit(phone, "x").ID, sms.Failed)
 	if got := b.inbound(); len(got) != 1 || got[0].From != phone {

@@ -102,7 +102,7 @@ func (a *API) refuse(who intake.Caller, wrong []intake.FieldError, m *intake.Mes
 
 // forbids tells whether a number is one, and refused for where it is.
 func (a *API) forbids(who intake.Caller, to string) bool {
-	n, err := number.Parse(to, a.o.Region)
+	n, err := number.Parse(to, a.o.Region())
 	return err == nil && a.o.Desk.Refuses(who, n) != ""
 }
 

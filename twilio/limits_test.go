@@ -26,7 +26,7 @@ func (r *rig) limit(change func(*auth.Limits)) {
 
 // with puts the API at another desk.
 func (r *rig) with(o intake.Options) {
-	o.Queue, o.Region, o.Modems = r.o.Queue, "DE", modems{{Name: "office", Number: ownNumber}}
+	o.Queue, o.Region, o.Modems = r.o.Queue, func() string { return "DE" }, modems{{Name: "office", Number: ownNumber}}
 	r.o.Desk = intake.New(o)
 }
 

@@ -116,7 +116,7 @@ func count(s string, otherwise int) int {
 // party normalises one side of a message to filter by.
 func (a *API) party(s string) string {
 	s = strings.TrimSpace(s)
-	if n, err := number.Parse(s, a.o.Region); err == nil {
+	if n, err := number.Parse(s, a.o.Region()); err == nil {
 		return n
 	}
 	return s

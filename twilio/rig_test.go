@@ -64,8 +64,8 @@ func newRig(t testing.TB, scopes []auth.Scope, s Settings) *rig {
 		t.Fatal(err)
 	}
 	keys := auth.New(d)
-	desk := intake.New(intake.Options{Queue: q, Modems: modems{{Name: "office", Number: ownNumber}, {Name: "spare"}}, Region: "DE", Now: now})
-	r.API = New(Options{Queue: q, Desk: desk, Keys: keys, DB: d, Region: "DE", Now: now})
+	desk := intake.New(intake.Options{Queue: q, Modems: modems{{Name: "office", Number: ownNumber}, {Name: "spare"}}, Region: func() string { return "DE" }, Now: now})
+	r.API = New(Options{Queue: q, Desk: desk, Keys: keys, DB: d, Region: func() string { return "DE" }, Now: now})
 	if r.sid, r.token, err = r.accounts.Create(t.Context(), auth.Key{Name: "test", Scopes: scopes}, s); err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ type Options struct {
 	Desk   *intake.Desk
 	Keys   *auth.Keys
 	DB     *db.DB
-	Region string           // ISO country whose national numbers are accepted; "": none
+	Region func() string    // ISO country whose national numbers are accepted, which may change; nil or "": none
 	Now    func() time.Time // nil: time.Now
 	Client *http.Client     // fetches what a Redirect names; nil: none is followed
 	// Callback says what is wrong with the address of a status callback, "" if
@@ -61,6 +61,9 @@ type API struct {
 func New(o Options) *API {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Region == nil {
+		o.Region = func() string { return "" }
 	}
 	if o.Callback == nil {
 		o.Callback = func(string) string { return "" }

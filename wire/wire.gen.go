@@ -311,6 +311,13 @@ const (
 	PreviewEncodingUcs2  PreviewEncoding = "ucs2"
 )
 
+// Defines values for SettingSource.
+const (
+	SettingSourceConfiguration SettingSource = "configuration"
+	SettingSourceDefault       SettingSource = "default"
+	SettingSourceSettings      SettingSource = "settings"
+)
+
 // Defines values for Status.
 const (
 	StatusCanceled    Status = "canceled"
@@ -1593,6 +1600,26 @@ type SecretRotation struct {
 	Overlap *Overlap `json:"overlap,omitempty"`
 }
 
+// Setting defines model for Setting.
+type Setting struct {
+	// Source Who says so: the configuration file, which wins; people; nobody.
+	Source SettingSource `json:"source"`
+
+	// Value Empty: nothing.
+	Value string `json:"value"`
+}
+
+// SettingSource Who says so: the configuration file, which wins; people; nobody.
+type SettingSource string
+
+// Settings defines model for Settings.
+type Settings struct {
+	AlarmsMailTo  Setting `json:"alarms_mail_to"`
+	AlarmsSmsTo   Setting `json:"alarms_sms_to"`
+	DefaultRegion Setting `json:"default_region"`
+	Name          Setting `json:"name"`
+}
+
 // Signal How well a modem hears its network.
 type Signal struct {
 	// At When it was measured.
@@ -2156,6 +2183,11 @@ type TraceMessageParams struct {
 	Masked *bool `form:"masked,omitempty" json:"masked,omitempty"`
 }
 
+// EnterPINJSONBody defines parameters for EnterPIN.
+type EnterPINJSONBody struct {
+	Pin string `json:"pin"`
+}
+
 // ListSignalParams defines parameters for ListSignal.
 type ListSignalParams struct {
 	// Hours How far back.
@@ -2191,6 +2223,21 @@ type ChangePersonJSONBody struct {
 
 	// SeesTexts Of a technician: numbers and texts too.
 	SeesTexts *bool `json:"sees_texts,omitempty"`
+}
+
+// ChangeSettingsJSONBody defines parameters for ChangeSettings.
+type ChangeSettingsJSONBody struct {
+	// AlarmsMailTo E-mail addresses that are told of alarms, separated by a comma.
+	AlarmsMailTo *string `json:"alarms_mail_to,omitempty"`
+
+	// AlarmsSmsTo Numbers that are told of alarms by SMS, separated by a comma.
+	AlarmsSmsTo *string `json:"alarms_sms_to,omitempty"`
+
+	// DefaultRegion A country (ISO 3166, two letters): numbers may also be written as they are dialled there.
+	DefaultRegion *string `json:"default_region,omitempty"`
+
+	// Name Of the box on its network: gatewayd is gatewayd.local.
+	Name *string `json:"name,omitempty"`
 }
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
@@ -2271,6 +2318,9 @@ type SendBatchJSONRequestBody SendBatchJSONBody
 // PreviewMessageJSONRequestBody defines body for PreviewMessage for application/json ContentType.
 type PreviewMessageJSONRequestBody = NewMessage
 
+// EnterPINJSONRequestBody defines body for EnterPIN for application/json ContentType.
+type EnterPINJSONRequestBody EnterPINJSONBody
+
 // AskNetworkJSONRequestBody defines body for AskNetwork for application/json ContentType.
 type AskNetworkJSONRequestBody AskNetworkJSONBody
 
@@ -2279,6 +2329,9 @@ type AddPersonJSONRequestBody = PersonWanted
 
 // ChangePersonJSONRequestBody defines body for ChangePerson for application/json ContentType.
 type ChangePersonJSONRequestBody ChangePersonJSONBody
+
+// ChangeSettingsJSONRequestBody defines body for ChangeSettings for application/json ContentType.
+type ChangeSettingsJSONRequestBody ChangeSettingsJSONBody
 
 // CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
 type CreateWebhookJSONRequestBody = NewWebhook

@@ -19,6 +19,7 @@ import (
 
 	"gatewayd/auth"
 	"gatewayd/gateway"
+	"gatewayd/lan"
 	"gatewayd/queue"
 	"gatewayd/sim"
 	"gatewayd/twilio"
@@ -171,7 +172,11 @@ func demo(ctx context.Context, out io.Writer, o demoOptions, profiles []sim.Prof
 		}
 		defer os.Remove(o.env)
 	}
-	welcome(out, base, token, account, accountToken, secret, o)
+	code, err := g.FirstRun(ctx)
+	if err != nil {
+		return err
+	}
+	welcome(out, base, token, code, account, accountToken, secret, o)
 	return g.Run(ctx)
 }
 
@@ -228,7 +233,7 @@ func webhookSecret() (string, error) {
 	return "whsec_" + base64.StdEncoding.EncodeToString(b), nil
 }
 
-func welcome(out io.Writer, base, token, account, accountToken, secret string, o demoOptions) {
+func welcome(out io.Writer, base, token, code, account, accountToken, secret string, o demoOptions) {
 	fmt.Fprintf(out, `
 gatewayd demo: simulated modems on a simulated network. Nothing goes on the air.
 
@@ -247,6 +252,9 @@ Send a text to the simulated phone %s:
 
 Then open the phone under Handsets, read it, and answer from there.
 `, base, base, base, token, base, account, accountToken, demoHandset, base, token, demoHandset)
+	if code != "" {
+		fmt.Fprintf(out, "As the first person at a new box, set it up at %s\n\n", lan.Welcome(base, code))
+	}
 	if o.env != "" {
 		fmt.Fprintf(out, "Another terminal knows address and key after this line:\n\n  . %s\n\n", sourced(o.env))
 	}

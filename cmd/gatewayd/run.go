@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,6 +62,8 @@ func runCommand() *cobra.Command {
 			if len(o.Modems) == 0 && !c.Modems.Discover {
 				log.Warn("no modem is configured and none is looked for; messages are accepted and wait: set modems.discover, or name one under modems.list")
 			}
+			o.Console = os.Stderr
+			o.RuntimeDir, _, _ = strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
 			return serve(cmd.Context(), o)
 		},
 	}
@@ -144,6 +147,12 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 	var err error
 	if o.Listener, err = listen(c.HTTP.Listen); err != nil {
 		return o, fmt.Errorf("http.listen: %w", err)
+	}
+	o.LAN.Name = c.HTTP.LAN.Name
+	if c.HTTP.LAN.Listen != "" {
+		if o.LAN.Listener, err = listen(c.HTTP.LAN.Listen); err != nil {
+			return o, fmt.Errorf("http.lan.listen: %w", err)
+		}
 	}
 	if c.Twilio.ProxyListen != "" {
 		if o.TwilioProxy, err = listen(c.Twilio.ProxyListen); err != nil {
