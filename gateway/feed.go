@@ -43,6 +43,7 @@ type feed struct {
 	stalled bool   // the part on the air has had no answer for stallAfter
 	stall   *time.Timer
 	begun   time.Time // when the part on the air was
+	leaving bool      // the modem goes and the daemon stays: nothing more is given out
 	ending  bool      // the daemon ends: what is unknown now is settled at the next start
 }
 
@@ -177,7 +178,7 @@ func (f *feed) Next() *modem.Part {
 	if under != nil {
 		above = under.entry.Priority
 	}
-	for !f.ending {
+	for !f.ending && !f.leaving {
 		e := f.take(above)
 		if e == nil {
 			break
@@ -293,7 +294,7 @@ func (f *feed) Begin(previous *modem.Outcome, next *modem.Part, expectedMR int) 
 	defer f.mu.Unlock()
 	f.note(-1)
 	j := f.find(next.Row)
-	if j == nil || f.ending || previous != nil && previous.Result != modem.Confirmed && previous.Part.To == next.To {
+	if j == nil || f.ending || f.leaving || previous != nil && previous.Result != modem.Confirmed && previous.Part.To == next.To {
 		// It was taken back meanwhile, or its turn depended on the part before.
 		if previous != nil {
 			if err := f.book(*previous); err != nil {
@@ -427,6 +428,24 @@ func (f *feed) end() {
 	f.ending = true
 	f.stall.Stop()
 	f.alarm.Stop()
+}
+
+// retire makes the feed give out nothing more; what is in hand is booked as ever.
+func (f *feed) retire() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.leaving = true
+}
+
+// settle settles what a modem loop that was ended has left in hand, and takes the
+// modem out of the choice for good.
+func (f *feed) settle() {
+	f.abandon()
+	f.mu.Lock()
+	f.stall.Stop()
+	f.alarm.Stop()
+	f.mu.Unlock()
+	f.leave()
 }
 
 // leave takes the modem out of the choice for good.

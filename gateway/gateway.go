@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,7 +83,9 @@ type Options struct {
 
 // Gateway is one daemon.
 type Gateway struct {
-	o        Options
+	o        Options                 // as it was started
+	set      atomic.Pointer[Options] // as it was loaded last: of this goes what Reload can apply
+	reload   reload
 	log      *slog.Logger
 	database *db.DB
 	queue    *queue.Queue
@@ -100,6 +103,7 @@ type Gateway struct {
 	due        sync.Mutex    // what is due is not looked at while the clock is set
 	clockSet   chan struct{} // holds one: look again at what is due
 	canaries   *canaries
+	relook     chan struct{} // holds one: other modems are to be looked for
 	metrics    *modem.Metrics
 	webhooks   *webhook.Webhooks
 	desk       *intake.Desk
@@ -116,7 +120,8 @@ const (
 
 // New opens the database and builds the daemon. It starts nothing.
 func New(ctx context.Context, o Options) (*Gateway, error) {
-	g := &Gateway{o: o, log: o.Log, clockSet: make(chan struct{}, 1)}
+	g := &Gateway{o: o, log: o.Log, clockSet: make(chan struct{}, 1), relook: make(chan struct{}, 1)}
+	g.set.Store(&o)
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -132,10 +137,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	now := o.Queue.Now
-	if o.Canary.Every > 0 {
-		g.canaries = newCanaries(g, o.Canary, registry)
-		o.Queue.Canary = g.canaries.takes
-	}
+	g.canaries = newCanaries(g, o.Canary, registry)
+	o.Queue.Canary = g.canaries.takes
 	g.dispatch = newDispatcher(now)
 	g.dispatch.trusted = g.clock.Trusted
 	o.Queue.Log, o.Queue.Region = g.log, o.Region
@@ -202,7 +205,10 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.server = a.Server()
 	g.server.Handler = mount(g.server.Handler, twilio.Prefix, twilioAPI)
 	if o.Certificate != nil {
-		g.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.Certificate}, MinVersion: tls.VersionTLS12}
+		g.UseCertificate(o.Certificate)
+		g.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return g.reload.certificate.Load(), nil
+		}}
 	}
 	failpoint.Hit("gateway.built")
 	return g, nil
@@ -253,12 +259,24 @@ func (g *Gateway) listModems(ctx context.Context) error {
 	for _, m := range g.o.Modems {
 		g.modems.add(g.newModem(m, true))
 	}
+	g.addKnown(before)
+	return nil
+}
+
+// addKnown makes those of the modems that were here before which the
+// configuration has no other name for.
+func (g *Gateway) addKnown(before []knownModem) {
 	for _, k := range before {
-		if g.o.Discovery != nil && g.o.Discovery.Use && g.modems.named(k.Name) == nil && !g.configured(k) {
-			g.modems.add(g.newModem(ModemOptions{Name: k.Name, Limits: g.o.Limits}, false))
+		if g.discovers() && g.modems.named(k.Name) == nil && !g.configured(k) {
+			g.modems.add(g.newModem(ModemOptions{Name: k.Name, Limits: g.set.Load().Limits}, false))
 		}
 	}
-	return nil
+}
+
+// discovers tells whether modems are used too that the configuration does not list.
+func (g *Gateway) discovers() bool {
+	d := g.set.Load().Discovery
+	return d != nil && d.Use
 }
 
 // configured tells whether a modem that was here goes by another name now.
@@ -308,24 +326,27 @@ func (g *Gateway) Run(ctx context.Context) error {
 		group.Go(func() error { g.watchDisk(ctx); return nil })
 	}
 	group.Go(func() error { g.watchClock(ctx); return nil })
-	g.watchAccounts(ctx, group)
+	g.endAlarmsOfNobody()
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 
-	if g.canaries != nil {
-		group.Go(func() error { g.canaries.run(ctx); return nil })
-	}
+	group.Go(func() error { g.canaries.run(ctx); return nil })
 	sending := sync.WaitGroup{}
 	g.modems.run(func(a *attached) {
 		ctx, stop := context.WithCancel(ctx)
-		a.stop = stop
-		sending.Go(func() { a.supervise(ctx, g.log) })
+		a.stop, a.ended = stop, make(chan struct{})
+		sending.Go(func() {
+			defer close(a.ended)
+			a.work(ctx, g.log)
+		})
 	})
+	g.reload.begin(ctx)
 	if g.o.Discovery != nil {
 		sending.Go(func() { g.find(ctx) })
 	}
 	group.Go(func() error {
 		<-ctx.Done()
 		failpoint.Hit("gateway.stopping")
+		g.reload.end() // so that no modem is started any more
 		sending.Wait()
 		failpoint.Hit("gateway.stopped")
 		stopReaders()
@@ -356,17 +377,13 @@ func (g *Gateway) sayNoModem(ctx context.Context) {
 	g.log.Warn("no modem is there; messages are accepted and wait", "advice", "plug one in; gatewayd modems tells what this machine sees")
 }
 
-// watchAccounts watches the SIMs that the configuration says something of, and
-// ends the alarms that nobody watches any more.
-func (g *Gateway) watchAccounts(ctx context.Context, group *errgroup.Group) {
+// endAlarmsOfNobody ends the alarms of modems and SIMs that nobody watches any more.
+func (g *Gateway) endAlarmsOfNobody() {
 	present, watched, dated := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	g.modems.mu.Lock()
-	defer g.modems.mu.Unlock()
-	for _, a := range g.modems.all {
+	for _, a := range g.modems.attached() {
 		present[a.o.Name] = true
 		if w := a.account; w != nil {
 			watched[a.o.Name], dated[a.o.Name] = w.Code != "", !w.TopUpBy.IsZero()
-			group.Go(func() error { w.run(ctx); return nil })
 		}
 	}
 	g.alarms.endOthers([]string{balanceLow, balanceUnknown}, watched)

@@ -41,6 +41,7 @@ type endpoint struct {
 	now      func() time.Time
 	settings atomic.Pointer[settings]
 	disabled atomic.Bool            // by itself
+	removed  atomic.Bool            // from the configuration while it runs: what waits for it is left where it is
 	words    atomic.Pointer[string] // why
 	failing  atomic.Int64           // since when, Unix milliseconds; 0: it is well
 	doomed   atomic.Int64           // when an event was given up after three days, 0: none since the last success
@@ -96,12 +97,12 @@ func (e *endpoint) name() string { return e.is().shown }
 func (e *endpoint) log() *slog.Logger { return e.is().log }
 
 // configured makes an endpoint of the configuration.
-func (w *Webhooks) configured(c Endpoint) (*endpoint, error) {
+func (w *Webhooks) configured(c Endpoint, mail bool) (*endpoint, error) {
 	name := c.Name
 	if name == "" {
 		name = hostOf(c.URL)
 	}
-	if err := w.checkURL(c.URL, c.AllowPrivate, "allow_private: true"); err != nil {
+	if err := checkURL(c.URL, mail, c.AllowPrivate, "allow_private: true"); err != nil {
 		return nil, fmt.Errorf("webhook %s: its url %w", name, err)
 	}
 	s := settings{Endpoint: c}
@@ -143,7 +144,7 @@ func (e *endpoint) reason() string {
 func (e *endpoint) poke() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.over {
+	if e.over || e.removed.Load() {
 		return false
 	}
 	if e.works {
@@ -231,6 +232,9 @@ func (e *endpoint) finish(abort func()) {
 // round starts what is due and returns how long there is nothing else to do, and
 // whether nothing waits at all.
 func (e *endpoint) round(ctx, attempts context.Context) (wait time.Duration, idle bool, err error) {
+	if e.removed.Load() {
+		return lookIdle, false, nil
+	}
 	if e.isOff() {
 		return lookIdle, true, e.failAll(ctx)
 	}
