@@ -73,7 +73,7 @@ func (g *Gateway) find(ctx context.Context) {
 	watch := func() <-chan ports.Snapshot {
 		var watching context.Context
 		watching, stop = context.WithCancel(ctx)
-		return ports.Watch(watching, ports.WatchOptions{Sys: d.Machine.Sys, Dev: d.Machine.Dev, Named: named, Wake: d.Wake, Log: g.log})
+		return ports.Watch(watching, ports.WatchOptions{Sys: d.Machine.Sys, Dev: d.Machine.Dev, Named: named, Wake: d.Wake, Log: g.logOf("ports")})
 	}
 	snapshots, first := watch(), false
 	defer func() { stop() }()

@@ -111,7 +111,7 @@ func (f *feed) giveBack() {
 		case j.air == 0:
 			// Its started parts are confirmed, the rest waits again.
 			if _, err := f.q.Advance(&queue.Verdict{Row: j.entry.Row, Part: j.chosen, Fate: queue.PartRetry}, nil); err != nil {
-				f.log.Error("a message in hand could not be queued again; the next start does it", "modem", f.name, "error", err)
+				f.log.Error("a message in hand could not be queued again; the next start does it", "modem", f.name, "msg_id", j.id, "error", err)
 				continue
 			}
 			f.remove(j)
@@ -411,7 +411,7 @@ func (f *feed) abandon() {
 		}
 		lost := modem.Outcome{Part: &modem.Part{Row: j.entry.Row, MessageID: j.id, Number: j.air, Total: len(j.parts), To: j.entry.To}, Result: modem.Unknown, ExpectedMR: -1}
 		if err := f.book(lost); err != nil {
-			f.log.Error("an unfinished part could not be booked; the next start settles it", "modem", f.name, "error", err)
+			f.log.Error("an unfinished part could not be booked; the next start settles it", "modem", f.name, "msg_id", j.id, "error", err)
 		}
 	}
 	f.giveBack()

@@ -31,6 +31,7 @@ import (
 	"gatewayd/failpoint"
 	"gatewayd/hooks"
 	"gatewayd/intake"
+	"gatewayd/logs"
 	"gatewayd/modem"
 	"gatewayd/queue"
 	"gatewayd/sms"
@@ -120,11 +121,11 @@ const (
 
 // New opens the database and builds the daemon. It starts nothing.
 func New(ctx context.Context, o Options) (*Gateway, error) {
-	g := &Gateway{o: o, log: o.Log, clockSet: make(chan struct{}, 1), relook: make(chan struct{}, 1)}
-	g.set.Store(&o)
-	if g.log == nil {
-		g.log = slog.New(slog.DiscardHandler)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
+	g := &Gateway{o: o, log: o.Log.With(logs.Package, "gateway"), clockSet: make(chan struct{}, 1), relook: make(chan struct{}, 1)}
+	g.set.Store(&o)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -141,7 +142,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	o.Queue.Canary = g.canaries.takes
 	g.dispatch = newDispatcher(now)
 	g.dispatch.trusted = g.clock.Trusted
-	o.Queue.Log, o.Queue.Region = g.log, o.Region
+	o.Queue.Log, o.Queue.Region = g.logOf("queue"), o.Region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
@@ -164,19 +165,21 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	registry.MustRegister(limitMeter{g.modems}, clockMeter(g.clock))
+	g.reload.register(registry)
+	g.Loaded(true)
 	callback := func(url string) string { return g.webhooks.CheckCallback(url) }
 	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: o.Region, Destinations: o.Destinations, Clock: g.clock, Now: now, Callback: callback,
 		Unicode: intake.Unicode(o.Unicode), Foreseer: foresight{g.dispatch, g.queue}})
 	counters := api.NewMetrics(registry, g.queue)
 	twilioAPI := twilio.New(twilio.Options{
-		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: o.Region, Now: now, Log: g.log,
+		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: o.Region, Now: now, Log: g.logOf("twilio"),
 		Client: webhook.Client(o.PrivateWebhooks, now), Callback: callback, Count: counters.Count,
 	})
 	g.queue.OnErase(func(tx *db.Tx, e queue.Erasure) error { return twilio.Erase(tx, e, now()) })
 	formats := map[string]webhook.Format{twilio.FormatName: twilioAPI.Callbacks()}
 	maps.Copy(formats, o.Formats)
 	g.webhooks, err = webhook.New(webhook.Options{
-		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Trusted: g.clock.Trusted, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
+		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.logOf("webhook"), Now: now, Trusted: g.clock.Trusted, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
 		Callbacks: true, AllowPrivate: o.PrivateWebhooks, KeepFailed: o.KeepFailedWebhooks, Mail: o.Mail,
 		Formats: formats, Sources: append(slices.Clone(o.Sources), twilioAPI.Callbacks()), Alarm: g.webhookAlarm,
 	})
@@ -200,7 +203,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	a := api.New(api.Options{
 		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
-		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
+		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.logOf("api"), Now: now, Clock: g.clock,
 	})
 	g.server = a.Server()
 	g.server.Handler = mount(g.server.Handler, twilio.Prefix, twilioAPI)
@@ -213,6 +216,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	failpoint.Hit("gateway.built")
 	return g, nil
 }
+
+// logOf is the logger of a package.
+func (g *Gateway) logOf(name string) *slog.Logger { return g.o.Log.With(logs.Package, name) }
 
 // mount serves what is below a path by a door of its own, and the rest as before.
 func mount(rest http.Handler, below string, door http.Handler) http.Handler {
@@ -231,7 +237,7 @@ func (g *Gateway) standIn() (err error) {
 		return nil
 	}
 	g.twilio, err = standin.New(standin.Options{
-		Dir: g.o.DataDir, Proxy: g.o.TwilioProxy, TLS: g.o.TwilioTLS, Now: g.clock.Now, Log: g.log,
+		Dir: g.o.DataDir, Proxy: g.o.TwilioProxy, TLS: g.o.TwilioTLS, Now: g.clock.Now, Log: g.logOf("twilio"),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.server.Handler.ServeHTTP(w, r) }),
 	})
 	if err != nil {

@@ -74,7 +74,7 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 		Name: o.Name, Port: o.Port, Where: func() string { return *a.port.Load() }, Open: o.Open, PIN: o.PIN, PINs: g.known, Number: o.Number,
 		SMSC: o.SMSC, NoRoaming: o.NoRoaming, PollEvery: g.o.PollEvery,
 		Known: !listed || g.modems.knows(o.Name), LastSIM: g.modems.lastSIM(o.Name), PowerCycle: g.powerCycle(a),
-		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics, Record: a.dialogue.Add,
+		Outbox: a.feed, Inbox: g.queue, Log: g.logOf("modem"), Metrics: g.metrics, Record: a.dialogue.Add,
 		OnCall: g.called, Ring: func() bool { return g.set.Load().CallsRing },
 		Limit: a.feed.limited,
 		OnState: func(m sms.Modem) {

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"gatewayd/intake"
 	"gatewayd/sms"
 	"gatewayd/webhook"
@@ -28,6 +30,29 @@ type reload struct {
 	mu          sync.Mutex      // one reload at a time, and none while the daemon ends
 	running     context.Context // nil: Run has not begun, or has ended
 	certificate atomic.Pointer[tls.Certificate]
+	successful  prometheus.Gauge // as Prometheus names its own
+	loadedAt    prometheus.Gauge
+}
+
+func (r *reload) register(to prometheus.Registerer) {
+	r.successful = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "gatewayd_config_last_reload_successful", Help: "1 if the configuration that was read last is the one that holds, 0 if it was refused.",
+	})
+	r.loadedAt = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "gatewayd_config_last_reload_success_timestamp_seconds", Help: "When the configuration that holds was read.",
+	})
+	to.MustRegister(r.successful, r.loadedAt)
+}
+
+// Loaded tells, for whoever watches, whether the configuration that was read last
+// is the one that holds.
+func (g *Gateway) Loaded(ok bool) {
+	if !ok {
+		g.reload.successful.Set(0)
+		return
+	}
+	g.reload.successful.Set(1)
+	g.reload.loadedAt.Set(float64(g.clock.Now().UnixMilli()) / 1000)
 }
 
 func (r *reload) begin(ctx context.Context) {
@@ -45,7 +70,8 @@ func (r *reload) end() {
 // UseCertificate has TLS connections from now on be answered with it.
 func (g *Gateway) UseCertificate(c *tls.Certificate) { g.reload.certificate.Store(c) }
 
-var errNotRunning = errors.New("the gateway is starting or stopping; nothing was changed")
+// ErrNotRunning is told of a gateway that has not begun to run, or has ended.
+var ErrNotRunning = errors.New("the gateway is starting or stopping; nothing was changed")
 
 // Reload has other options hold while the gateway runs, as far as that can be:
 // all of that, or on an error nothing. A modem that is described otherwise is
@@ -57,7 +83,7 @@ func (g *Gateway) Reload(o Options) (Changes, error) {
 	defer g.reload.mu.Unlock()
 	ctx := g.reload.running
 	if ctx == nil || ctx.Err() != nil {
-		return Changes{}, errNotRunning
+		return Changes{}, ErrNotRunning
 	}
 	was := g.set.Load()
 	if err := checkModems(o.Modems); err != nil {

@@ -343,6 +343,7 @@ func (e *endpoint) deliver(ctx context.Context, j job) {
 		}
 		return // it stays due
 	}
+	j.message = event.Message
 	failpoint.Hit("webhook.before-post")
 	r := e.attempt(ctx, Delivery{ID: j.id, Event: event, URL: j.url, Account: j.account, Attempt: j.attempts + 1}, j.format)
 	failpoint.Hit("webhook.answered")
@@ -424,7 +425,7 @@ func (e *endpoint) tell(j job, r result, next time.Time) {
 		e.count("failed")
 		e.failed.begin(now, func(n int, since time.Time) {
 			e.log().Error("a webhook delivery is given up and kept; retry it once the receiver is mended",
-				logDelivery, j.id, "answer", r.words, "given_up", n, "since", since)
+				logDelivery, j.id, logMessage, j.message, "answer", r.words, "given_up", n, "since", since)
 		})
 	default:
 		e.count("retry")
@@ -434,7 +435,7 @@ func (e *endpoint) tell(j job, r result, next time.Time) {
 		e.resume.Store(&at)
 	}
 	e.trouble.begin(now, func(n int, since time.Time) {
-		e.log().Warn("a webhook delivery failed", logDelivery, j.id, "answer", r.words, "next_try", next, "failures", n, "since", since)
+		e.log().Warn("a webhook delivery failed", logDelivery, j.id, logMessage, j.message, "answer", r.words, "next_try", next, "failures", n, "since", since)
 	})
-	e.log().Debug("webhook attempt failed", logDelivery, j.id, logSeq, j.seq, "answer", r.words, "next_try", next)
+	e.log().Debug("webhook attempt failed", logDelivery, j.id, logSeq, j.seq, logMessage, j.message, "answer", r.words, "next_try", next)
 }

@@ -192,6 +192,7 @@ type job struct {
 	url      string // "": the endpoint's
 	format   string
 	account  string
+	message  string // known once the event was read
 	attempts int
 	tries    int
 	refusals int

@@ -121,6 +121,7 @@ const (
 	logEndpoint = "endpoint"
 	logDelivery = "delivery"
 	logSeq      = "seq"
+	logMessage  = "msg_id"
 )
 
 // New checks the endpoints and books them in the database. It starts nothing.
