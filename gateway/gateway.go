@@ -130,7 +130,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	var err error
-	if g.database, err = db.Open(ctx, db.Options{Dir: o.DataDir, SingleConn: o.SingleConn, Reserve: o.Disk.Reserve, Ballast: o.Disk.Ballast}); err != nil {
+	meters := newMeters(registry, o.Version)
+	if g.database, err = db.Open(ctx, db.Options{Committed: meters.committed, Dir: o.DataDir, SingleConn: o.SingleConn, Reserve: o.Disk.Reserve, Ballast: o.Disk.Ballast}); err != nil {
 		return nil, err
 	}
 	shift, err := g.startClock(ctx, &o.Queue)
@@ -142,6 +143,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	o.Queue.Canary = g.canaries.takes
 	g.dispatch = newDispatcher(now)
 	g.dispatch.trusted = g.clock.Trusted
+	registry.MustRegister(queueAge(g.dispatch))
+	o.Queue.Stepped = meters.stepped
 	o.Queue.Log, o.Queue.Region = g.logOf("queue"), o.Region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
 		return nil, errors.Join(err, g.database.Close())
