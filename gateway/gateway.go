@@ -36,6 +36,7 @@ import (
 	"gatewayd/queue"
 	"gatewayd/sms"
 	numbers "gatewayd/sms/number"
+	"gatewayd/support"
 	"gatewayd/twilio"
 	"gatewayd/twilio/standin"
 	"gatewayd/webhook"
@@ -73,6 +74,7 @@ type Options struct {
 	TwilioProxy, TwilioTLS net.Listener
 	MetricsOpen            bool                    // /metrics without a key
 	Pages                  map[string]http.Handler // further pages behind the sign-in
+	Support                []support.Part          // of a support bundle, about what is around the daemon
 	Version                string
 	Log                    *slog.Logger
 	Clock                  *clock.Clock // nil: the machine's clock is right
@@ -106,6 +108,7 @@ type Gateway struct {
 	canaries   *canaries
 	relook     chan struct{} // holds one: other modems are to be looked for
 	metrics    *modem.Metrics
+	registry   *prometheus.Registry
 	webhooks   *webhook.Webhooks
 	desk       *intake.Desk
 	hooks      *hooks.Hooks
@@ -127,6 +130,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g := &Gateway{o: o, log: o.Log.With(logs.Package, "gateway"), clockSet: make(chan struct{}, 1), relook: make(chan struct{}, 1)}
 	g.set.Store(&o)
 	registry := prometheus.NewRegistry()
+	g.registry = registry
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	var err error
@@ -206,7 +210,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	a := api.New(api.Options{
 		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
-		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.logOf("api"), Now: now, Clock: g.clock,
+		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Support: g.Support, Log: g.logOf("api"), Now: now, Clock: g.clock,
 	})
 	g.server = a.Server()
 	g.server.Handler = mount(g.server.Handler, twilio.Prefix, twilioAPI)

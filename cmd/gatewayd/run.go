@@ -70,6 +70,7 @@ func runCommand() *cobra.Command {
 				return err
 			}
 			r.started, r.loaded, r.clock = c, c, o.Clock
+			o.Support = surroundings(path, c.DataDir)
 			if len(o.Modems) == 0 && !c.Modems.Discover {
 				log.Warn("no modem is configured and none is looked for; messages are accepted and wait: set modems.discover, or name one under modems.list")
 			}
