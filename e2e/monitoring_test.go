@@ -108,6 +108,15 @@ webhooks:
 			there[name] = true
 		}
 	}
+	docs, err := os.ReadFile("../docs/monitoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, alert := range regexp.MustCompile(`alert: (\S+)`).FindAllStringSubmatch(string(rules), -1) {
+		if !strings.Contains(string(docs), "### "+alert[1]+"\n") || !strings.Contains(string(rules), "#"+strings.ToLower(alert[1])+"\n") {
+			t.Errorf("docs/monitoring.md does not say what to do about %s, or the rule does not lead there", alert[1])
+		}
+	}
 	s.alerts(string(rules))
 }
 
