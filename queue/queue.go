@@ -63,7 +63,7 @@ type Options struct {
 	// and how long after it could go, or for a report after it was sent; below 0:
 	// that is not known. nil: nobody does.
 	Stepped func(to sms.Status, after time.Duration)
-	Log   *slog.Logger
+	Log     *slog.Logger
 }
 
 // conflictError is an ErrConflict in words of its own.
