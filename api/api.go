@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -42,9 +43,11 @@ type Options struct {
 	LAN        LAN           // nil: not on the local network
 	Region     func() string // ISO country whose national numbers are accepted, which may change; nil or "": none
 
-	Metrics     prometheus.Gatherer // what /metrics serves; nil: nothing
-	MetricsOpen bool                // /metrics needs no key
-	Counters    *Metrics            // counts the requests; nil: not counted
+	Metrics prometheus.Gatherer // what /metrics serves; nil: nothing
+	// Support writes a support bundle; nil: there is none.
+	Support     func(context.Context, io.Writer) error
+	MetricsOpen bool     // /metrics needs no key
+	Counters    *Metrics // counts the requests; nil: not counted
 
 	// Pages are further pages, by the path that they live under, such as
 	// "/handsets/". They are asked with the whole path and need a sign-in: the
@@ -160,6 +163,7 @@ func (a *API) routes() []route {
 		{"GET", "/openapi.json", "", a.openAPI},
 		{"GET", "/docs", "", a.docsPage},
 		{"GET", "/metrics", metrics, a.metrics},
+		{"GET", "/v1/support-bundle", auth.Admin, a.supportBundle},
 		{"GET", "/", auth.Watch, a.statusPage},
 		{"GET", "/live", auth.Watch, a.streamChanges},
 		{"GET", "/acceptance", auth.Watch, a.acceptancePage},

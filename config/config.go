@@ -9,6 +9,7 @@ package config
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -34,6 +35,7 @@ type Config struct {
 	Mail          Mail
 	Alarms        Alarms
 	Heartbeat     Heartbeat
+	Log           Log
 	Webhooks      []Webhook
 	// Warnings tell what is allowed and unwise, a line each.
 	Warnings []string
@@ -94,6 +96,12 @@ const (
 	TrustAuto   = "auto"   // when the kernel or the phone network says that it is right
 	TrustAlways = "always" // it is right by itself
 )
+
+// Log is what is logged.
+type Log struct {
+	Level  slog.Level
+	Levels map[string]slog.Level // by package, where it differs
+}
 
 // History is how long messages and their texts are kept.
 type History struct {

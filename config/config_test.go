@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -180,6 +181,8 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		"alarms.min_severity": "critical", "alarms.repeat": "0", "alarms.max_per_hour": "3", "alarms.queue_age": "4m", "alarms.webhook_failing": "5m", "alarms.failure_rate": "6",
 		"heartbeat_url": "http://10.0.0.1/x", "heartbeat_method": "POST", "heartbeat_allow_private": "true",
 		"twilio.proxy_listen": "127.0.0.1:2", "twilio.tls_listen": "127.0.0.1:3",
+		"log.level": "warn", "log.levels.api": "debug", "log.levels.gateway": "", "log.levels.mail": "", "log.levels.modem": "ERROR", "log.levels.ports": "", "log.levels.queue": "",
+		"log.levels.twilio": "", "log.levels.webhook": "info",
 	}
 	var env []string
 	for _, f := range scalarFields(&Config{}) {
@@ -191,6 +194,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	}
 	c := mustLoad(t, "http: {listen: 127.0.0.1:9}\nqueue: {report_wait: 9h}\n", append(env, "PATH=/bin", "GATEWAYD_KEY=gw_1", "GATEWAYD_SERVICE_HOST=10.0.0.1")...)
 	want := &Config{
+		Log:     Log{Level: slog.LevelWarn, Levels: map[string]slog.Level{"api": slog.LevelDebug, "modem": slog.LevelError, "webhook": slog.LevelInfo}},
 		DataDir: "/tmp", DefaultRegion: "DE",
 		HTTP: HTTP{Listen: "0.0.0.0:1", LAN: LAN{":4", "box"}, MetricsOpen: true, MaxConnections: 16, AllowPrivateWebhooks: true}, Destinations: numbers.Rules{Premium: true},
 		Twilio: Twilio{"127.0.0.1:2", "127.0.0.1:3"},
@@ -232,7 +236,7 @@ var mistakes = []struct {
 	{"upper case", "HTTP:\n  listen: 127.0.0.1:1\n", nil,
 		[]string{"HTTP: unknown key, did you mean http? (line 1)"}},
 	{"a flat key", "http.listen: 127.0.0.1:1\n", nil,
-		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, mail, alarms, heartbeat_url, heartbeat_method, heartbeat_allow_private, webhooks, hub (line 1)"}},
+		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, mail, alarms, heartbeat_url, heartbeat_method, heartbeat_allow_private, log, webhooks, hub (line 1)"}},
 	{"twice", "data_dir: /a\ndata_dir: /b\n", nil,
 		[]string{"data_dir: this key stands here twice (line 2)"}},
 	{"shapes", "http: 8080\nqueue: [1]\nmodems: {list: {name: a}}\ndata_dir: {a: b}\n", nil, []string{
@@ -241,7 +245,7 @@ var mistakes = []struct {
 		"modems.list: a list is expected here, each entry behind a dash (line 3)",
 		"data_dir: one value is expected here, not a list or a section (line 4)"}},
 	{"not a mapping", "- a\n", nil,
-		[]string{"a section is expected here, with the keys data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, mail, alarms, heartbeat_url, heartbeat_method, heartbeat_allow_private, webhooks, hub"}},
+		[]string{"a section is expected here, with the keys data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, mail, alarms, heartbeat_url, heartbeat_method, heartbeat_allow_private, log, webhooks, hub"}},
 	{"every mistake at once", "http:\n  listen: \"8080\"\nqueue:\n  outbound_capacity: many\n  report_wait: 60\ndefault_region: UK\nmodems:\n  discover: perhaps\n", nil, []string{
 		`http.listen: "8080" is not allowed: an address and a port from 0 to 65535, such as 127.0.0.1:8080, [::1]:8080 or :8080 (line 2)`,
 		`queue.outbound_capacity: "many" is not allowed: a whole number from 1 to 10000000 (line 4)`,

@@ -1,6 +1,9 @@
 package config
 
 import (
+	"errors"
+	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +52,40 @@ func scalarFields(c *Config) []field {
 		{path: "modems.calls", def: "hang-up", read: oneOf(&c.Modems.Calls, HangUp, Ring)},
 		{path: "modems.canary.every", def: "0", read: durationOrNone(&c.Modems.CanaryEvery, minCanary, maxWait)},
 		{path: "modems.canary.wait", def: "5m", read: duration(&c.Modems.CanaryWait, time.Minute, 24*time.Hour)},
-	}, append(mailFields(&c.Mail), alarmFields(c)...)...)
+	}, slices.Concat(mailFields(&c.Mail), alarmFields(c), logFields(&c.Log))...)
+}
+
+// Logging are the packages whose level can be set apart.
+var Logging = []string{"api", "gateway", "mail", "modem", "ports", "queue", "twilio", "webhook"}
+
+func logFields(l *Log) []field {
+	all := []field{{path: "log.level", def: "info", read: level(&l.Level)}}
+	for _, name := range Logging {
+		all = append(all, field{path: "log.levels." + name, read: func(raw string) error {
+			var is slog.Level
+			err := level(&is)(raw)
+			if err == nil {
+				if l.Levels == nil {
+					l.Levels = map[string]slog.Level{}
+				}
+				l.Levels[name] = is
+			}
+			return err
+		}})
+	}
+	return all
+}
+
+func level(to *slog.Level) func(string) error {
+	return func(raw string) error {
+		for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+			if strings.EqualFold(raw, l.String()) {
+				*to = l
+				return nil
+			}
+		}
+		return errors.New("one of debug, info, warn, error")
+	}
 }
 
 // Limits of SIMs whose modem's entry sets none, or that have no entry: what

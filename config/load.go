@@ -68,7 +68,7 @@ func (l *loader) unknownVariable(name string, known map[string]string) {
 	case strings.HasPrefix(name, "GATEWAYD_MODEMS_LIST"), strings.HasPrefix(name, "GATEWAYD_WEBHOOKS"):
 		l.errs = append(l.errs, Error{Key: printable(name), Allowed: "lists are set in the file, not in the environment"})
 	default:
-		for _, top := range []string{"HTTP", "QUEUE", "DESTINATIONS", "HISTORY", "MODEMS", "MAIL"} {
+		for _, top := range []string{"HTTP", "QUEUE", "DESTINATIONS", "HISTORY", "MODEMS", "MAIL", "LOG"} {
 			if strings.HasPrefix(name, "GATEWAYD_"+top+"_") {
 				l.errs = append(l.errs, Error{Key: printable(name), Allowed: "unknown variable; they are named like the keys: GATEWAYD_HTTP_LISTEN is http.listen"})
 			}

@@ -66,15 +66,26 @@ type AlarmOptions struct {
 	Heartbeat      Heartbeat
 }
 
+// withoutReceivers is what can be compared of them.
+func (o AlarmOptions) withoutReceivers() AlarmOptions {
+	o.Notices.Receivers = nil
+	return o
+}
+
 const (
 	lookAtAlarms = 30 * time.Second
 	someAge      = 15 * time.Minute
 	someFailures = 50
 )
 
+// endHeartbeatAlarm ends the alarm of a dead-man signal that there is no more.
+func (g *Gateway) endHeartbeatAlarm() {
+	g.alarms.endOthers([]string{heartbeatFails}, map[string]bool{"": g.set.Load().Alarms.Heartbeat.URL != ""})
+}
+
 // watchAlarms looks now and then at what nothing tells of by itself.
 func (g *Gateway) watchAlarms(ctx context.Context) {
-	g.alarms.endOthers([]string{heartbeatFails}, map[string]bool{"": g.o.Alarms.Heartbeat.URL != ""})
+	g.endHeartbeatAlarm()
 	for {
 		g.lookAtLimits()
 		g.lookAtAge()
@@ -124,7 +135,7 @@ func (g *Gateway) lookAtLimits() {
 
 // lookAtAge tells of messages that wait too long.
 func (g *Gateway) lookAtAge() {
-	limit := cmp.Or(g.o.Alarms.QueueAge, someAge)
+	limit := cmp.Or(g.set.Load().Alarms.QueueAge, someAge)
 	since, waits := g.dispatch.oldest()
 	if !waits || g.dispatch.now().Sub(since) < limit {
 		g.alarms.end(queueOld, "")
@@ -164,7 +175,7 @@ func (d *dispatcher) oldest() (since time.Time, waits bool) {
 
 // lookAtFailures tells of modems, or of all, whose parts fail.
 func (g *Gateway) lookAtFailures() {
-	limit := cmp.Or(g.o.Alarms.FailureRate, someFailures)
+	limit := cmp.Or(g.set.Load().Alarms.FailureRate, someFailures)
 	var all outcomes
 	seen := map[string]bool{"": true}
 	judge := func(modem string, o outcomes) {
@@ -201,7 +212,7 @@ func (g *Gateway) lookAtFailures() {
 
 // lookAtWebhooks tells of endpoints that take nothing.
 func (g *Gateway) lookAtWebhooks() {
-	limit := cmp.Or(g.o.Alarms.WebhookFailing, someAge)
+	limit := cmp.Or(g.set.Load().Alarms.WebhookFailing, someAge)
 	var names []string
 	for _, f := range g.webhooks.Failing() {
 		if g.dispatch.now().Sub(f.Since) >= limit {

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,7 +35,8 @@ const canaryRest = 10 * time.Minute
 // canaries sends test messages and watches for their arrival.
 type canaries struct {
 	g       *Gateway
-	o       Canary
+	o       atomic.Pointer[Canary]
+	ever    atomic.Bool // there was one since the start
 	seconds *prometheus.GaugeVec
 	total   *prometheus.CounterVec
 
@@ -57,7 +60,7 @@ type flight struct {
 }
 
 func newCanaries(g *Gateway, o Canary, r prometheus.Registerer) *canaries {
-	c := &canaries{g: g, o: o, flying: map[string]*flight{}, arrived: make(chan struct{}, 1),
+	c := &canaries{g: g, flying: map[string]*flight{}, arrived: make(chan struct{}, 1),
 		next: map[*attached]time.Time{}, numbers: map[*attached]bool{},
 		seconds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gatewayd_canary_seconds", Help: "End-to-end time of the last test message to a modem that arrived.",
@@ -67,24 +70,38 @@ func newCanaries(g *Gateway, o Canary, r prometheus.Registerer) *canaries {
 		}, []string{"modem", "outcome"}),
 	}
 	r.MustRegister(c.seconds, c.total)
+	c.turnTo(o)
 	return c
+}
+
+// turnTo has other intervals count.
+func (c *canaries) turnTo(o Canary) {
+	c.o.Store(&o)
+	if o.Every > 0 {
+		c.ever.Store(true)
+	}
+	c.lookNow()
+}
+
+func (c *canaries) lookNow() {
+	select {
+	case c.arrived <- struct{}{}:
+	default:
+	}
 }
 
 // takes tells whether a received text is a test message. The queue asks it on
 // the database's writer, so it only notes the arrival.
 func (c *canaries) takes(text string) bool {
 	token, ok := strings.CutPrefix(text, canaryText)
-	if !ok || len(token) != canaryToken || strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" {
+	if !ok || !c.ever.Load() || len(token) != canaryToken || strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f := c.flying[token]; f != nil && f.at.IsZero() {
 		f.at = c.g.dispatch.now()
-		select {
-		case c.arrived <- struct{}{}:
-		default:
-		}
+		c.lookNow()
 	}
 	return true
 }
@@ -103,15 +120,26 @@ func (c *canaries) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		if !c.ever.Load() {
+			continue
+		}
 		now := c.g.dispatch.now()
 		next := now.Add(time.Minute)
+		all := c.g.modems.attached()
 		for token, f := range c.flights() {
+			if !slices.Contains(all, f.to) { // it was taken away meanwhile
+				c.drop(token)
+				continue
+			}
 			c.judge(ctx, token, f, now)
 		}
-		if time.Since(start) >= canaryRest && c.g.clock.Trusted() {
-			for _, a := range c.g.modems.attached() {
+		gone := func(a *attached) bool { return !slices.Contains(all, a) }
+		maps.DeleteFunc(c.next, func(a *attached, _ time.Time) bool { return gone(a) })
+		maps.DeleteFunc(c.numbers, func(a *attached, _ bool) bool { return gone(a) })
+		if o := c.o.Load(); o.Every > 0 && time.Since(start) >= canaryRest && c.g.clock.Trusted() {
+			for _, a := range all {
 				at := c.next[a] // one that is further away than any: the clock was set back
-				if (!now.Before(at) || at.Sub(now) > max(c.o.Every, c.o.Wait, time.Minute)) && c.flightTo(a) == nil {
+				if (!now.Before(at) || at.Sub(now) > max(o.Every, o.Wait, time.Minute)) && c.flightTo(a) == nil {
 					c.send(ctx, a, nil, false)
 				}
 				if at := c.next[a]; at.Before(next) {
@@ -147,7 +175,7 @@ func (c *canaries) flightTo(a *attached) *flight {
 // works that is not the one to be avoided, else from itself.
 func (c *canaries) send(ctx context.Context, to, avoid *attached, again bool) {
 	now := c.g.dispatch.now()
-	c.next[to] = now.Add(c.o.Every)
+	c.next[to] = now.Add(c.o.Load().Every)
 	m := to.modem.Snapshot()
 	if !hears(m) {
 		c.next[to] = now.Add(time.Minute) // its trouble is known
@@ -169,9 +197,9 @@ func (c *canaries) send(ctx context.Context, to, avoid *attached, again bool) {
 	}
 	token := rand.Text()[:canaryToken]
 	d := queue.Draft{Pin: from.o.Name, Message: sms.Message{To: m.Number, Text: canaryText + token, Priority: sms.DefaultPriority,
-		OnUnconfirmed: sms.Fail, ExpiresAt: now.Add(c.o.Wait), Metadata: map[string]string{"purpose": "canary"}}}
+		OnUnconfirmed: sms.Fail, ExpiresAt: now.Add(c.o.Load().Wait), Metadata: map[string]string{"purpose": "canary"}}}
 	// On the air it may take less time than this call.
-	f := &flight{to: to, from: from, due: now.Add(c.o.Wait), again: again, before: to.canary.Load()}
+	f := &flight{to: to, from: from, due: now.Add(c.o.Load().Wait), again: again, before: to.canary.Load()}
 	c.mu.Lock()
 	c.flying[token] = f
 	c.mu.Unlock()
@@ -226,8 +254,8 @@ func (c *canaries) judge(ctx context.Context, token string, f *flight, now time.
 	case sent.Status != sms.Sent:
 		c.drop(token) // it never left, and says nothing of the one that it was for
 		f.to.canary.Store(f.before)
-	case now.Before(sent.SentAt.Add(c.o.Wait)):
-		f.due = sent.SentAt.Add(c.o.Wait)
+	case now.Before(sent.SentAt.Add(c.o.Load().Wait)):
+		f.due = sent.SentAt.Add(c.o.Load().Wait)
 	default:
 		c.drop(token)
 		c.lost(ctx, f, sent.SentAt)
@@ -248,8 +276,8 @@ func (c *canaries) lost(ctx context.Context, f *flight, sentAt time.Time) {
 		c.send(ctx, f.to, f.from, true)
 		return
 	}
-	c.next[f.to] = c.g.dispatch.now().Add(c.o.Wait) // proves whether the healing has helped
-	f.to.modem.Deaf(fmt.Sprintf("It is registered, and a test message from %s has not arrived within %s.", f.from.o.Name, c.o.Wait))
+	c.next[f.to] = c.g.dispatch.now().Add(c.o.Load().Wait) // proves whether the healing has helped
+	f.to.modem.Deaf(fmt.Sprintf("It is registered, and a test message from %s has not arrived within %s.", f.from.o.Name, c.o.Load().Wait))
 }
 
 func (c *canaries) show(f *flight, outcome string, at time.Time, seconds *float64) {

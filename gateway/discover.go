@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,18 +68,37 @@ func (g *Gateway) find(ctx context.Context) {
 		f.open = d.Machine.Polite(os.Getpid(), modem.OpenSerial)
 	}
 	defer f.cycles.Wait()
-	var named []string
-	for _, m := range g.o.Modems {
-		if m.Port != "" && m.Open == nil {
-			named = append(named, m.Port)
-		}
+	named := g.namedPorts()
+	var stop context.CancelFunc
+	watch := func() <-chan ports.Snapshot {
+		var watching context.Context
+		watching, stop = context.WithCancel(ctx)
+		return ports.Watch(watching, ports.WatchOptions{Sys: d.Machine.Sys, Dev: d.Machine.Dev, Named: named, Wake: d.Wake, Log: g.logOf("ports")})
 	}
-	snapshots := ports.Watch(ctx, ports.WatchOptions{Sys: d.Machine.Sys, Dev: d.Machine.Dev, Named: named, Wake: d.Wake, Log: g.log})
+	snapshots, first := watch(), false
+	defer func() { stop() }()
 	for {
 		select {
+		case <-g.relook:
+			if now := g.namedPorts(); !slices.Equal(now, named) {
+				stop()
+				for range snapshots { // it ends
+				}
+				named, first = now, true
+				snapshots = watch()
+			}
+			f.lookAgain(ctx)
 		case s, ok := <-snapshots:
 			if !ok {
 				return
+			}
+			if first { // of another watch, which does not know what the one before has told
+				first = false
+				for _, at := range f.sights {
+					if !slices.ContainsFunc(s.Devices, func(d ports.Device) bool { return d.Key == at.device.Key }) {
+						f.gone(at.device)
+					}
+				}
 			}
 			for _, d := range s.Gone {
 				f.gone(d)
@@ -88,6 +108,31 @@ func (g *Gateway) find(ctx context.Context) {
 			}
 		case got := <-f.asked:
 			f.identified(ctx, got)
+		}
+	}
+}
+
+// namedPorts are the ports that the configuration names.
+func (g *Gateway) namedPorts() (named []string) {
+	for _, m := range g.set.Load().Modems {
+		if m.Port != "" && m.Open == nil {
+			named = append(named, m.Port)
+		}
+	}
+	return named
+}
+
+// lookAgain looks at all that is plugged in after the configuration has changed.
+func (f *finder) lookAgain(ctx context.Context) {
+	attached := f.g.modems.attached()
+	for _, s := range f.sights {
+		wanted := f.configuredAt(s.device)
+		if s.modem != nil && (!slices.Contains(attached, s.modem) || wanted != nil && wanted != s.modem) {
+			s.leave()
+		}
+		if s.modem == nil && s.stop == nil {
+			f.hide(s.device.Key)
+			f.look(ctx, s)
 		}
 	}
 }
@@ -151,7 +196,7 @@ func (f *finder) look(ctx context.Context, s *sight) {
 		f.show(s, sms.ModemFailed, reason, advice)
 		return
 	}
-	if f.g.o.Discovery.Use || f.wanted() {
+	if f.g.discovers() || f.wanted() {
 		f.show(s, sms.Probing, "It is asked who it is.", "")
 		f.ask(ctx, s, 0)
 	}
@@ -292,7 +337,7 @@ func (f *finder) owner(got finding) *attached {
 	if a := ms.named(name); a != nil && got.IMEI != "" && (!a.listed || a.o.Port != "" && f.sightOf(a) == nil) {
 		return a // a modem that has moved
 	}
-	if !f.g.o.Discovery.Use {
+	if !f.g.discovers() {
 		return nil
 	}
 	taken := func(name string) bool { return ms.named(name) != nil }
@@ -300,7 +345,7 @@ func (f *finder) owner(got finding) *attached {
 	if a := ms.named(name); a != nil {
 		return a // it tells no IMEI, and was in this socket before
 	}
-	a := f.g.newModem(ModemOptions{Name: name, Limits: f.g.o.Limits}, false)
+	a := f.g.newModem(ModemOptions{Name: name, Limits: f.g.set.Load().Limits}, false)
 	ms.add(a)
 	return a
 }
@@ -338,7 +383,7 @@ func (g *Gateway) powerCycle(a *attached) func(context.Context) error {
 
 // show has a device be seen that is no modem, or not yet.
 func (f *finder) show(s *sight, state sms.ModemState, reason, advice string) {
-	if !f.g.o.Discovery.Use {
+	if !f.g.discovers() {
 		return
 	}
 	d := s.device

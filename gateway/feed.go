@@ -44,6 +44,7 @@ type feed struct {
 	stalled bool   // the part on the air has had no answer for stallAfter
 	stall   *time.Timer
 	begun   time.Time // when the part on the air was
+	leaving bool      // the modem goes and the daemon stays: nothing more is given out
 	ending  bool      // the daemon ends: what is unknown now is settled at the next start
 }
 
@@ -111,7 +112,7 @@ func (f *feed) giveBack() {
 		case j.air == 0:
 			// Its started parts are confirmed, the rest waits again.
 			if _, err := f.q.Advance(&queue.Verdict{Row: j.entry.Row, Part: j.chosen, Fate: queue.PartRetry}, nil); err != nil {
-				f.log.Error("a message in hand could not be queued again; the next start does it", "modem", f.name, "error", err)
+				f.log.Error("a message in hand could not be queued again; the next start does it", "modem", f.name, "msg_id", j.id, "error", err)
 				continue
 			}
 			f.remove(j)
@@ -178,7 +179,7 @@ func (f *feed) Next() *modem.Part {
 	if under != nil {
 		above = under.entry.Priority
 	}
-	for !f.ending {
+	for !f.ending && !f.leaving {
 		e := f.take(above)
 		if e == nil {
 			break
@@ -294,7 +295,7 @@ func (f *feed) Begin(previous *modem.Outcome, next *modem.Part, expectedMR int) 
 	defer f.mu.Unlock()
 	f.note(-1)
 	j := f.find(next.Row)
-	if j == nil || f.ending || previous != nil && previous.Result != modem.Confirmed && previous.Part.To == next.To {
+	if j == nil || f.ending || f.leaving || previous != nil && previous.Result != modem.Confirmed && previous.Part.To == next.To {
 		// It was taken back meanwhile, or its turn depended on the part before.
 		if previous != nil {
 			if err := f.book(*previous); err != nil {
@@ -415,7 +416,7 @@ func (f *feed) abandon() {
 		}
 		lost := modem.Outcome{Part: &modem.Part{Row: j.entry.Row, MessageID: j.id, Number: j.air, Total: len(j.parts), To: j.entry.To}, Result: modem.Unknown, ExpectedMR: -1}
 		if err := f.book(lost); err != nil {
-			f.log.Error("an unfinished part could not be booked; the next start settles it", "modem", f.name, "error", err)
+			f.log.Error("an unfinished part could not be booked; the next start settles it", "modem", f.name, "msg_id", j.id, "error", err)
 		}
 	}
 	f.giveBack()
@@ -432,6 +433,24 @@ func (f *feed) end() {
 	f.ending = true
 	f.stall.Stop()
 	f.alarm.Stop()
+}
+
+// retire makes the feed give out nothing more; what is in hand is booked as ever.
+func (f *feed) retire() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.leaving = true
+}
+
+// settle settles what a modem loop that was ended has left in hand, and takes the
+// modem out of the choice for good.
+func (f *feed) settle() {
+	f.abandon()
+	f.mu.Lock()
+	f.stall.Stop()
+	f.alarm.Stop()
+	f.mu.Unlock()
+	f.leave()
 }
 
 // leave takes the modem out of the choice for good.

@@ -33,11 +33,13 @@ import (
 	"gatewayd/hooks"
 	"gatewayd/intake"
 	"gatewayd/lan"
+	"gatewayd/logs"
 	"gatewayd/modem"
 	"gatewayd/pulse"
 	"gatewayd/queue"
 	"gatewayd/sms"
 	numbers "gatewayd/sms/number"
+	"gatewayd/support"
 	"gatewayd/twilio"
 	"gatewayd/twilio/standin"
 	"gatewayd/webhook"
@@ -82,6 +84,7 @@ type Options struct {
 	TwilioProxy, TwilioTLS net.Listener
 	MetricsOpen            bool                    // /metrics without a key
 	Pages                  map[string]http.Handler // further pages behind the sign-in
+	Support                []support.Part          // of a support bundle, about what is around the daemon
 	Version                string
 	Log                    *slog.Logger
 	Clock                  *clock.Clock // nil: the machine's clock is right
@@ -94,7 +97,9 @@ type Options struct {
 
 // Gateway is one daemon.
 type Gateway struct {
-	o        Options
+	o        Options                 // as it was started
+	set      atomic.Pointer[Options] // as it was loaded last: of this goes what Reload can apply
+	reload   reload
 	log      *slog.Logger
 	database *db.DB
 	queue    *queue.Queue
@@ -119,7 +124,9 @@ type Gateway struct {
 	lock       *pulse.Probe // of the dispatcher's lock
 	house      pulse.Pulse  // of keepHouse
 	canaries   *canaries
+	relook     chan struct{} // holds one: other modems are to be looked for
 	metrics    *modem.Metrics
+	registry   *prometheus.Registry
 	webhooks   *webhook.Webhooks
 	desk       *intake.Desk
 	hooks      *hooks.Hooks
@@ -139,17 +146,20 @@ const (
 
 // New opens the database and builds the daemon. It starts nothing.
 func New(ctx context.Context, o Options) (*Gateway, error) {
-	g := &Gateway{o: o, log: o.Log, clockSet: make(chan struct{}, 1)}
-	if g.log == nil {
-		g.log = slog.New(slog.DiscardHandler)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
+	g := &Gateway{o: o, log: o.Log.With(logs.Package, "gateway"), clockSet: make(chan struct{}, 1), relook: make(chan struct{}, 1)}
+	g.set.Store(&o)
 	g.country.Store(&o.Region)
 	g.board.root = cmp.Or(o.Root, "/")
 	registry := prometheus.NewRegistry()
+	g.registry = registry
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	var err error
-	if g.database, err = db.Open(ctx, db.Options{Dir: o.DataDir, SingleConn: o.SingleConn, Reserve: o.Disk.Reserve, Ballast: o.Disk.Ballast}); err != nil {
+	meters := newMeters(registry, o.Version)
+	if g.database, err = db.Open(ctx, db.Options{Committed: meters.committed, Dir: o.DataDir, SingleConn: o.SingleConn, Reserve: o.Disk.Reserve, Ballast: o.Disk.Ballast}); err != nil {
 		return nil, err
 	}
 	shift, err := g.startClock(ctx, &o.Queue)
@@ -157,10 +167,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	now := o.Queue.Now
-	if o.Canary.Every > 0 {
-		g.canaries = newCanaries(g, o.Canary, registry)
-		o.Queue.Canary = g.canaries.takes
-	}
+	g.canaries = newCanaries(g, o.Canary, registry)
+	o.Queue.Canary = g.canaries.takes
 	g.dispatch = newDispatcher(now)
 	g.dispatch.trusted = g.clock.Trusted
 	g.lock = pulse.NewProbe(g.dispatch.touch)
@@ -172,7 +180,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	g.settings.apply = g.applySettings
 	g.applySettings()
-	o.Queue.Log, o.Queue.Region = g.log, g.region
+	registry.MustRegister(queueAge(g.dispatch))
+	o.Queue.Stepped = meters.stepped
+	o.Queue.Log, o.Queue.Region = g.logOf("queue"), g.region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
@@ -201,19 +211,21 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	registry.MustRegister(limitMeter{g.modems}, clockMeter(g.clock))
+	g.reload.register(registry)
+	g.Loaded(true)
 	callback := func(url string) string { return g.webhooks.CheckCallback(url) }
 	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: g.region, Destinations: o.Destinations, Clock: g.clock, Now: now, Callback: callback,
 		Unicode: intake.Unicode(o.Unicode), Foreseer: foresight{g.dispatch, g.queue}})
 	counters := api.NewMetrics(registry, g.queue)
 	twilioAPI := twilio.New(twilio.Options{
-		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: g.region, Now: now, Log: g.log,
+		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: g.region, Now: now, Log: g.logOf("twilio"),
 		Client: webhook.Client(o.PrivateWebhooks, now), Callback: callback, Count: counters.Count,
 	})
 	g.queue.OnErase(func(tx *db.Tx, e queue.Erasure) error { return twilio.Erase(tx, e, now()) })
 	formats := map[string]webhook.Format{twilio.FormatName: twilioAPI.Callbacks()}
 	maps.Copy(formats, o.Formats)
 	g.webhooks, err = webhook.New(webhook.Options{
-		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.log, Now: now, Trusted: g.clock.Trusted, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
+		Queue: g.queue, DB: g.database, Endpoints: o.Webhooks, Log: g.logOf("webhook"), Now: now, Trusted: g.clock.Trusted, Metrics: webhook.NewMetrics(registry), Transport: o.Transport,
 		Callbacks: true, AllowPrivate: o.PrivateWebhooks, KeepFailed: o.KeepFailedWebhooks, Mail: o.Mail,
 		Formats: formats, Sources: append(slices.Clone(o.Sources), twilioAPI.Callbacks()), Alarm: g.webhookAlarm,
 	})
@@ -237,13 +249,16 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	a := api.New(api.Options{
 		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Traces: g.traces, Region: g.region, System: g.system,
 		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") }, AlarmLog: g,
-		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Name: hostname(), Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
+		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Name: hostname(), Version: o.Version, Support: g.Support, Log: g.logOf("api"), Now: now, Clock: g.clock,
 		Settings: g.settings, LAN: g.network,
 	})
 	g.server = a.Server()
 	g.server.Handler = mount(g.server.Handler, twilio.Prefix, twilioAPI)
 	if o.Certificate != nil {
-		g.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.Certificate}, MinVersion: tls.VersionTLS12}
+		g.UseCertificate(o.Certificate)
+		g.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return g.reload.certificate.Load(), nil
+		}}
 	}
 	failpoint.Hit("gateway.built")
 	return g, nil
@@ -254,6 +269,9 @@ func hostname() string {
 	name, _ := os.Hostname()
 	return name
 }
+
+// logOf is the logger of a package.
+func (g *Gateway) logOf(name string) *slog.Logger { return g.o.Log.With(logs.Package, name) }
 
 // mount serves what is below a path by a door of its own, and the rest as before.
 func mount(rest http.Handler, below string, door http.Handler) http.Handler {
@@ -272,7 +290,7 @@ func (g *Gateway) standIn() (err error) {
 		return nil
 	}
 	g.twilio, err = standin.New(standin.Options{
-		Dir: g.o.DataDir, Proxy: g.o.TwilioProxy, TLS: g.o.TwilioTLS, Now: g.clock.Now, Log: g.log,
+		Dir: g.o.DataDir, Proxy: g.o.TwilioProxy, TLS: g.o.TwilioTLS, Now: g.clock.Now, Log: g.logOf("twilio"),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.server.Handler.ServeHTTP(w, r) }),
 	})
 	if err != nil {
@@ -300,12 +318,24 @@ func (g *Gateway) listModems(ctx context.Context) error {
 	for _, m := range g.o.Modems {
 		g.modems.add(g.newModem(m, true))
 	}
+	g.addKnown(before)
+	return nil
+}
+
+// addKnown makes those of the modems that were here before which the
+// configuration has no other name for.
+func (g *Gateway) addKnown(before []knownModem) {
 	for _, k := range before {
-		if g.o.Discovery != nil && g.o.Discovery.Use && g.modems.named(k.Name) == nil && !g.configured(k) {
-			g.modems.add(g.newModem(ModemOptions{Name: k.Name, Limits: g.o.Limits}, false))
+		if g.discovers() && g.modems.named(k.Name) == nil && !g.configured(k) {
+			g.modems.add(g.newModem(ModemOptions{Name: k.Name, Limits: g.set.Load().Limits}, false))
 		}
 	}
-	return nil
+}
+
+// discovers tells whether modems are used too that the configuration does not list.
+func (g *Gateway) discovers() bool {
+	d := g.set.Load().Discovery
+	return d != nil && d.Use
 }
 
 // configured tells whether a modem that was here goes by another name now.
@@ -370,25 +400,28 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { g.watchClock(ctx); return nil })
 	group.Go(func() error { g.watchPower(ctx); return nil })
-	g.watchAccounts(ctx, group)
+	g.endAlarmsOfNobody()
 	group.Go(func() error { g.traces.follow(readers); return nil })
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
 
-	if g.canaries != nil {
-		group.Go(func() error { g.canaries.run(ctx); return nil })
-	}
+	group.Go(func() error { g.canaries.run(ctx); return nil })
 	sending := sync.WaitGroup{}
 	g.modems.run(func(a *attached) {
 		ctx, stop := context.WithCancel(ctx)
-		a.stop = stop
-		sending.Go(func() { a.supervise(ctx, g.log) })
+		a.stop, a.ended = stop, make(chan struct{})
+		sending.Go(func() {
+			defer close(a.ended)
+			a.work(ctx, g.log)
+		})
 	})
+	g.reload.begin(ctx)
 	if g.o.Discovery != nil {
 		sending.Go(func() { g.find(ctx) })
 	}
 	group.Go(func() error {
 		<-ctx.Done()
 		failpoint.Hit("gateway.stopping")
+		g.reload.end() // so that no modem is started any more
 		sending.Wait()
 		failpoint.Hit("gateway.stopped")
 		stopReaders()
@@ -419,17 +452,13 @@ func (g *Gateway) sayNoModem(ctx context.Context) {
 	g.log.Warn("no modem is there; messages are accepted and wait", "advice", "plug one in; gatewayd modems tells what this machine sees")
 }
 
-// watchAccounts watches the SIMs that the configuration says something of, and
-// ends the alarms that nobody watches any more.
-func (g *Gateway) watchAccounts(ctx context.Context, group *errgroup.Group) {
+// endAlarmsOfNobody ends the alarms of modems and SIMs that nobody watches any more.
+func (g *Gateway) endAlarmsOfNobody() {
 	present, watched, dated := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	g.modems.mu.Lock()
-	defer g.modems.mu.Unlock()
-	for _, a := range g.modems.all {
+	for _, a := range g.modems.attached() {
 		present[a.o.Name] = true
 		if w := a.account; w != nil {
 			watched[a.o.Name], dated[a.o.Name] = w.Code != "", !w.TopUpBy.IsZero()
-			group.Go(func() error { w.run(ctx); return nil })
 		}
 	}
 	g.alarms.endOthers([]string{balanceLow, balanceUnknown}, watched)
@@ -467,7 +496,7 @@ func (g *Gateway) serve(ctx context.Context) error {
 	}
 	if n := g.network; n != nil {
 		doors++
-		go func() { failed <- g.server.Serve(n.door(limit(n.listener), &g.o)) }()
+		go func() { failed <- g.server.Serve(n.door(limit(n.listener), &g.reload.certificate)) }()
 	}
 	select {
 	case err := <-failed:

@@ -32,38 +32,41 @@ const (
 
 type heart struct {
 	g      *Gateway
-	o      Heartbeat
+	o      Heartbeat // that client was made for
 	client *http.Client
 	last   atomic.Int64 // Unix seconds of the last success
 	misses int
 }
 
 func newHeart(g *Gateway, r prometheus.Registerer) *heart {
-	h := &heart{g: g, o: g.o.Alarms.Heartbeat}
-	if h.o.URL == "" {
-		return h
-	}
-	h.client = webhook.Client(h.o.Private, g.dispatch.now)
-	h.client.Timeout = beatTimeout
-	if g.o.Transport != nil {
-		h.client.Transport = g.o.Transport
-	}
+	h := &heart{g: g}
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "gatewayd_heartbeat_last_success_timestamp_seconds", Help: "When the dead-man signal got through last; 0: not since the start.",
+		Name: "gatewayd_heartbeat_last_success_timestamp_seconds", Help: "When the dead-man signal got through last; 0: not since the start, or there is none.",
 	}, func() float64 { return float64(h.last.Load()) }))
 	return h
 }
 
-// run asks every minute, until ctx ends.
+// run asks every minute, until ctx ends, whoever is to be asked by then.
 func (h *heart) run(ctx context.Context) {
-	if h.o.URL == "" {
-		return
-	}
 	for {
-		h.beat(ctx)
+		if o := h.g.set.Load().Alarms.Heartbeat; o != h.o {
+			h.turnTo(o)
+		}
+		if h.o.URL != "" {
+			h.beat(ctx)
+		}
 		if !sleep(ctx, beatEvery) {
 			return
 		}
+	}
+}
+
+func (h *heart) turnTo(o Heartbeat) {
+	h.o, h.misses = o, 0
+	h.client = webhook.Client(o.Private, h.g.dispatch.now)
+	h.client.Timeout = beatTimeout
+	if h.g.o.Transport != nil {
+		h.client.Transport = h.g.o.Transport
 	}
 }
 

@@ -86,7 +86,7 @@ func (g *Gateway) prune(ctx context.Context) {
 		if !g.clock.Trusted() { // asked before the time is
 			continue
 		}
-		if err := g.queue.Prune(ctx, g.dispatch.now(), g.o.Retention); err != nil && ctx.Err() == nil {
+		if err := g.queue.Prune(ctx, g.dispatch.now(), g.set.Load().Retention); err != nil && ctx.Err() == nil {
 			g.log.Error("old messages could not be erased; tried again in an hour", "error", err)
 		}
 		if err := g.alarms.prune(ctx); err != nil && ctx.Err() == nil {

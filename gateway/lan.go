@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"gatewayd/lan"
@@ -73,12 +74,12 @@ func (n *network) port() int {
 }
 
 // door is the listener with its TLS.
-func (n *network) door(l net.Listener, o *Options) net.Listener {
+func (n *network) door(l net.Listener, current *atomic.Pointer[tls.Certificate]) net.Listener {
 	c := &tls.Config{}
 	if n.certificates != nil {
 		c.GetCertificate = n.certificates.Get
 	} else {
-		c.Certificates = []tls.Certificate{*o.Certificate}
+		c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return current.Load(), nil }
 	}
 	return lan.Listener(l, c)
 }
@@ -94,7 +95,10 @@ func (g *Gateway) applySettings() {
 
 // fixed are the settings that the configuration file decides.
 func (o *Options) fixed() map[string]string {
-	return map[string]string{sms.SettingRegion: o.Region, sms.SettingName: o.LAN.Name}
+	return map[string]string{
+		sms.SettingRegion: o.Region, sms.SettingName: o.LAN.Name,
+		sms.SettingAlarmSMS: strings.Join(o.Alarms.Notices.SMS, ","), sms.SettingAlarmMail: strings.Join(o.Alarms.Notices.Mail, ","),
+	}
 }
 
 // Addresses is where phones on the local network find the box, its name first;

@@ -27,6 +27,25 @@ type Limits struct {
 	RecipientsPerMonth int // different numbers
 }
 
+// limitsNow are those that hold now, for whoever holds neither of f's locks.
+func (f *feed) limitsNow() Limits {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	return f.limits
+}
+
+// turnTo has other limits hold from now on.
+func (f *feed) turnTo(l Limits) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.limits = l
+	f.idle = true
+	f.d.watch(f, f.d.now())
+	f.d.wake()
+}
+
 // walls tells whether there is any.
 func (l Limits) walls() bool { return l.PerDay > 0 || l.PerMonth > 0 || l.RecipientsPerMonth > 0 }
 
@@ -217,8 +236,11 @@ func nextMonth(now time.Time) time.Time {
 // limited says, for whoever looks at the modem, at which wall its SIM is.
 func (f *feed) limited(m sms.Modem) (reason, advice string) {
 	now := f.d.now()
-	r := f.roomOf(modem.SIMOf(m), now)
-	l, u := r.limits, r.used
+	l := f.limitsNow()
+	if !l.walls() {
+		return "", ""
+	}
+	u := f.q.Used(modem.SIMOf(m), now)
 	const others = " Until then it receives, and other modems send what may go through them."
 	switch {
 	case l.PerMonth > 0 && u.Month >= l.PerMonth:
@@ -249,7 +271,7 @@ func (f *feed) show(m sms.Modem) sms.Modem {
 		return m // it has not said yet which SIM it has
 	}
 	now, sim := f.d.now(), modem.SIMOf(m)
-	u, l := f.q.Used(sim, now), f.limits
+	u, l := f.q.Used(sim, now), f.limitsNow()
 	quota := func(limit, used int, resets time.Time) sms.Quota {
 		q := sms.Quota{Used: used}
 		if limit > 0 {

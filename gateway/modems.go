@@ -50,6 +50,8 @@ type attached struct {
 	dialogue *transcript.Ring
 	canary   atomic.Pointer[sms.Canary] // the last test message to it; nil: none
 	stop     context.CancelFunc         // ends its loop; nil: it does not run
+	ended    chan struct{}              // closed when it has ended
+	retired  atomic.Bool                // it ends for good, while the daemon goes on
 	noted    knownModem                 // what is remembered of it; its own goroutine's
 	at       time.Time                  // since when
 }
@@ -72,8 +74,8 @@ func (g *Gateway) newModem(o ModemOptions, listed bool) *attached {
 		Name: o.Name, Port: o.Port, Where: func() string { return *a.port.Load() }, Open: o.Open, PIN: o.PIN, PINs: g.known, Number: o.Number,
 		SMSC: o.SMSC, NoRoaming: o.NoRoaming, PollEvery: g.o.PollEvery,
 		Known: !listed || g.modems.knows(o.Name), LastSIM: g.modems.lastSIM(o.Name), PowerCycle: g.powerCycle(a),
-		Outbox: a.feed, Inbox: g.queue, Log: g.log, Metrics: g.metrics, Record: a.dialogue.Add,
-		OnCall: g.called, Ring: g.o.CallsRing,
+		Outbox: a.feed, Inbox: g.queue, Log: g.logOf("modem"), Metrics: g.metrics, Record: a.dialogue.Add,
+		OnCall: g.called, Ring: func() bool { return g.set.Load().CallsRing },
 		Limit: a.feed.limited, OnSignal: g.signals.measured,
 		OnState: func(m sms.Modem) {
 			a.feed.update(m)
@@ -163,10 +165,24 @@ func (g *Gateway) remember(a *attached, m sms.Modem) {
 	g.modems.know(k)
 }
 
+// work does all that is done with a modem until ctx ends.
+func (a *attached) work(ctx context.Context, log *slog.Logger) {
+	var watch sync.WaitGroup
+	if a.account != nil {
+		watch.Go(func() { a.account.run(ctx) })
+	}
+	a.supervise(ctx, log)
+	watch.Wait()
+}
+
 // supervise runs the modem's loop and restarts it should it ever fail, so that
 // one modem's trouble stays its own.
 func (a *attached) supervise(ctx context.Context, log *slog.Logger) {
-	stop := context.AfterFunc(ctx, a.feed.end)
+	stop := context.AfterFunc(ctx, func() {
+		if !a.retired.Load() {
+			a.feed.end()
+		}
+	})
 	defer stop()
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
 		err := a.runOnce(ctx)

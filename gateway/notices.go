@@ -54,21 +54,19 @@ const (
 // into letters, each letter is kept until it was handed over.
 type notifier struct {
 	g     *Gateway
-	o     Notices
 	wakes map[string]chan struct{} // by channel
 	count *prometheus.CounterVec
 }
 
 func newNotifier(g *Gateway, r prometheus.Registerer) *notifier {
-	n := &notifier{g: g, o: g.o.Alarms.Notices, wakes: map[string]chan struct{}{bySMS: make(chan struct{}, 1), byMail: make(chan struct{}, 1)},
+	n := &notifier{g: g, wakes: map[string]chan struct{}{bySMS: make(chan struct{}, 1), byMail: make(chan struct{}, 1)},
 		count: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatewayd_alarm_notices_total", Help: "Messages that tell people of alarms by their end: sent (an SMS: queued), failed (given up).",
 		}, []string{"channel", "result"})}
 	r.MustRegister(n.count)
-	n.o.Collect, n.o.PerHour = cmp.Or(n.o.Collect, someCollect), cmp.Or(n.o.PerHour, somePerHour)
 	g.alarms.notice = func(s sms.Severity) bool {
 		texts, mails := n.receivers()
-		return len(texts)+len(mails) > 0 && s.AtLeast(n.o.Least)
+		return len(texts)+len(mails) > 0 && s.AtLeast(n.options().Least)
 	}
 	g.queue.OnErase(func(tx *db.Tx, e queue.Erasure) error {
 		if e.Number == "" || len(e.Messages) > 0 {
@@ -80,13 +78,25 @@ func newNotifier(g *Gateway, r prometheus.Registerer) *notifier {
 	return n
 }
 
-// receivers are who is told now.
-func (n *notifier) receivers() (texts, mails []string) {
-	texts, mails = n.o.SMS, n.o.Mail
-	if n.o.Receivers != nil {
-		texts, mails = n.o.Receivers()
+// options are those that hold now.
+func (n *notifier) options() Notices {
+	o := n.g.set.Load().Alarms.Notices
+	o.Collect, o.PerHour = cmp.Or(o.Collect, someCollect), cmp.Or(o.PerHour, somePerHour)
+	return o
+}
+
+// named are who is to be told, by the configuration or by the people who set the box up.
+func (n *notifier) named() (texts, mails []string) {
+	if receivers := n.options().Receivers; receivers != nil {
+		return receivers()
 	}
-	if n.g.o.Mail == nil {
+	return n.g.settings.list(sms.SettingAlarmSMS), n.g.settings.list(sms.SettingAlarmMail)
+}
+
+// receivers are who can be told now.
+func (n *notifier) receivers() (texts, mails []string) {
+	texts, mails = n.named()
+	if n.g.set.Load().Mail == nil {
 		mails = nil
 	}
 	return texts, mails
@@ -137,10 +147,10 @@ func (n *notifier) collectDue(ctx context.Context) (time.Duration, error) {
 	if err != nil || !first.Valid {
 		return lookIdly, err
 	}
-	if wait := time.UnixMilli(first.Int64).Add(n.o.Collect).Sub(now); wait > 0 && wait <= n.o.Collect {
+	if wait := time.UnixMilli(first.Int64).Add(n.options().Collect).Sub(now); wait > 0 && wait <= n.options().Collect {
 		return wait, nil
 	}
-	if made >= n.o.PerHour {
+	if made >= n.options().PerHour {
 		return lookAtPost, nil // what comes meanwhile is told together
 	}
 	texts, mails := n.receivers()
@@ -182,13 +192,13 @@ func (n *notifier) collectDue(ctx context.Context) (time.Duration, error) {
 
 // remind has alarms told again that go on for long.
 func (n *notifier) remind(ctx context.Context) error {
-	if n.o.Repeat <= 0 {
+	if n.options().Repeat <= 0 {
 		return nil
 	}
 	now := n.g.dispatch.now()
 	var due []sms.Alarm
 	err := n.g.database.Read(ctx, func(r db.Querier) error {
-		rows, err := r.Query(`SELECT code, modem, severity, title, detail FROM alarms WHERE told_at <= ?`, now.Add(-n.o.Repeat).UnixMilli())
+		rows, err := r.Query(`SELECT code, modem, severity, title, detail FROM alarms WHERE told_at <= ?`, now.Add(-n.options().Repeat).UnixMilli())
 		if err != nil {
 			return err
 		}
@@ -405,12 +415,12 @@ func (n *notifier) hand(ctx context.Context, channel string, l letter) (final bo
 
 // mail hands over an e-mail.
 func (n *notifier) mail(ctx context.Context, to, subject, body, id string) (final bool, err error) {
-	if n.g.o.Mail == nil {
+	if n.g.set.Load().Mail == nil {
 		return true, errors.New("no mail server is set up in the configuration")
 	}
 	ctx, cancel := context.WithTimeout(ctx, mailLimit)
 	defer cancel()
-	if err = n.g.o.Mail(ctx, []string{to}, subject, body, id); err == nil {
+	if err = n.g.set.Load().Mail(ctx, []string{to}, subject, body, id); err == nil {
 		return false, nil
 	}
 	var refused interface{ Permanent() bool }
@@ -449,10 +459,7 @@ func (n *notifier) text(ctx context.Context, to, text, id string, life time.Dura
 func (g *Gateway) TestAlarms(ctx context.Context) []sms.AlarmTest {
 	n := g.notifier
 	all := []sms.AlarmTest{}
-	texts, mails := n.o.SMS, n.o.Mail
-	if n.o.Receivers != nil {
-		texts, mails = n.o.Receivers()
-	}
+	texts, mails := n.named()
 	const words = "gatewayd: a test. So you are told of alarms."
 	ctx, cancel := context.WithTimeout(ctx, mailLimit) // the answer must come in time
 	defer cancel()

@@ -195,7 +195,7 @@ func TestMailIsTriedAgain(t *testing.T) {
 			t.Errorf("%q %q", got, p.ids)
 		}
 		p.set(refusal{errors.New("550 no such user")})
-		w.g.alarms.begin(underVoltage, "", "The power supply is too weak", "")
+		w.g.alarms.begin(topUpDue, "", "The power supply is too weak", "")
 		w.pass(5 * time.Minute)
 		p.set(nil)
 		w.pass(2 * time.Hour)

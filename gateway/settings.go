@@ -131,6 +131,16 @@ func (s *settings) configure(fixed map[string]string) {
 // get is the value that holds now.
 func (s *settings) get(name string) string { return s.look(name).Value }
 
+// list is a setting that names several, separated by commas.
+func (s *settings) list(name string) (all []string) {
+	for one := range strings.SplitSeq(s.get(name), ",") {
+		if one != "" {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
 func (s *settings) look(name string) sms.Setting {
 	s.mu.Lock()
 	defer s.mu.Unlock()

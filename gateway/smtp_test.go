@@ -68,7 +68,7 @@ func TestAlarmsThroughARealMailServer(t *testing.T) {
 	if raw := <-box; !strings.Contains(raw, "To: <on-call@example.org>") || !strings.Contains(raw, "Subject: gatewayd: a test") {
 		t.Error(raw)
 	}
-	g.alarms.begin(underVoltage, "", "The power supply is too weak", "Use another.")
+	g.alarms.begin(topUpDue, "", "The power supply is too weak", "Use another.")
 	if raw := <-box; !strings.Contains(raw, "Subject: gatewayd: Alarm: The power supply is too weak") || !strings.Contains(raw, "Use another.") || !strings.Contains(raw, "Message-ID: <alarm-") {
 		t.Error(raw)
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatewayd/clock"
@@ -45,7 +46,8 @@ type Options struct {
 
 // Desk takes messages in.
 type Desk struct {
-	o Options
+	o     Options
+	rules atomic.Pointer[rules]
 
 	mu       sync.Mutex
 	underWay map[request]chan struct{} // requests with an Idempotency-Key; closed when they are over
@@ -74,7 +76,20 @@ func New(o Options) *Desk {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Desk{o: o, underWay: map[request]chan struct{}{}}
+	d := &Desk{o: o, underWay: map[request]chan struct{}{}}
+	d.TurnTo(o.Unicode, o.Destinations)
+	return d
+}
+
+// rules are what may change while the desk is open.
+type rules struct {
+	unicode      Unicode
+	destinations number.Rules
+}
+
+// TurnTo has other rules hold for what is handed in from now on.
+func (d *Desk) TurnTo(u Unicode, destinations number.Rules) {
+	d.rules.Store(&rules{cmp.Or(u, Allow), destinations})
 }
 
 // Caller is who hands messages in.
@@ -85,7 +100,7 @@ type Caller struct {
 }
 
 // Unicode is what becomes of texts of which nothing is said.
-func (d *Desk) Unicode() Unicode { return cmp.Or(d.o.Unicode, Allow) }
+func (d *Desk) Unicode() Unicode { return d.rules.Load().unicode }
 
 // RefusesUnicode tells whether a text of which nothing is said is refused for its
 // characters, rather than its length.
@@ -95,13 +110,13 @@ func (d *Desk) RefusesUnicode(text string) bool {
 }
 
 // Destinations are where the gateway sends at all.
-func (d *Desk) Destinations() number.Rules { return d.o.Destinations }
+func (d *Desk) Destinations() number.Rules { return d.rules.Load().destinations }
 
 // Refuses tells in words why a caller may not send to a normalised number; "":
 // he may.
 func (d *Desk) Refuses(who Caller, normalised string) string {
 	t := number.Look(normalised, d.o.Region())
-	return cmp.Or(d.o.Destinations.Refuses(t, "this gateway"), who.Rules.Refuses(t, "this API key"))
+	return cmp.Or(d.Destinations().Refuses(t, "this gateway"), who.Rules.Refuses(t, "this API key"))
 }
 
 // Unicode says what becomes of a text that the GSM 7-bit alphabet lacks characters for.

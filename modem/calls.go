@@ -111,7 +111,7 @@ func (m *Modem) tellCall() {
 		return
 	}
 	c.told = true
-	m.log.Info("incoming call", "number_shown", c.from != "", "hung_up", !m.o.Ring)
+	m.log.Info("incoming call", "number_shown", c.from != "", "hung_up", !m.o.Ring())
 	if m.o.OnCall == nil {
 		return
 	}
@@ -119,7 +119,7 @@ func (m *Modem) tellCall() {
 	if to == "" {
 		to = m.o.Name
 	}
-	m.o.OnCall(sms.Call{Modem: m.o.Name, SIM: m.sim(), To: to, From: c.from, HungUp: !m.o.Ring, At: c.first})
+	m.o.OnCall(sms.Call{Modem: m.o.Name, SIM: m.sim(), To: to, From: c.from, HungUp: !m.o.Ring(), At: c.first})
 }
 
 // nextDue is when something is to be done if nothing comes; zero: never.

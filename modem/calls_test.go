@@ -16,7 +16,7 @@ func withCalls(t *testing.T, ring bool, f func(r *rig, calls func(n int) []sms.C
 	t.Helper()
 	var told []sms.Call
 	with(t, map[string]string{"AT+CHUP": "OK", "ATH": "OK"}, func(o *modem.Options) {
-		o.Ring = ring
+		o.Ring = func() bool { return ring }
 		o.OnCall = func(c sms.Call) { told = append(told, c) }
 	}, func(r *rig) {
 		r.state(sms.Ready)

@@ -63,6 +63,23 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
+// Stopped ends what is told of a modem that is driven no more, as it was.
+func (m *Metrics) Stopped(modem string) {
+	of := prometheus.Labels{"modem": modem}
+	m.state.DeletePartialMatch(of)
+	m.signal.DeletePartialMatch(of)
+}
+
+// Forget ends all that is told of a modem that nobody knows any more.
+func (m *Metrics) Forget(modem string) {
+	m.Stopped(modem)
+	of := prometheus.Labels{"modem": modem}
+	for _, counter := range []*prometheus.CounterVec{m.parts, m.received, m.late, m.restarts, m.healings} {
+		counter.DeletePartialMatch(of)
+	}
+	m.seconds.DeletePartialMatch(of)
+}
+
 // meters are one modem's, found once.
 type meters struct {
 	parts             [4]prometheus.Counter // by Result

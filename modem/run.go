@@ -28,7 +28,7 @@ type Options struct {
 	// OnSignal is called by Run's goroutine whenever the signal was measured; may be nil.
 	OnSignal func(sms.Modem)
 	OnCall   func(sms.Call) // called by Run's goroutine, once for each incoming call; may be nil
-	Ring     bool           // incoming calls are left to ring; else they are hung up
+	Ring     func() bool    // whether incoming calls are left to ring; else, and if nil, they are hung up
 	// Limit says why the SIM may not send for now, "" if it may; nil: it always
 	// may. It is only for the state: what is sent, Outbox decides.
 	Limit     func(sms.Modem) (reason, advice string)
@@ -135,6 +135,9 @@ func New(o Options) *Modem {
 	}
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
+	}
+	if o.Ring == nil {
+		o.Ring = func() bool { return false }
 	}
 	if o.PINs == nil {
 		o.PINs = pinsInMemory{}
@@ -416,7 +419,7 @@ func resetTrouble() *trouble {
 
 func (m *Modem) nextDue() time.Time {
 	next := m.pollAt
-	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.stillEnd, m.retryAt, m.tidyDue(), m.ussd.nextDue(), m.calling.nextDue(m.o.Ring), m.aim.due()} {
+	for _, t := range [...]time.Time{m.checkAt, m.sweepAt, m.parkEnd, m.holdEnd, m.stillEnd, m.retryAt, m.tidyDue(), m.ussd.nextDue(), m.calling.nextDue(m.o.Ring()), m.aim.due()} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -504,7 +507,7 @@ func (m *Modem) duty(ctx context.Context, busy bool) (more bool, err error) {
 		return true, m.sweep(ctx, !m.sweepDue)
 	case len(m.announced) > 0 && m.retryAt.IsZero():
 		return true, m.fetch(ctx)
-	case m.calling.due(now, m.o.Ring):
+	case m.calling.due(now, m.o.Ring()):
 		return true, m.attendCall(ctx)
 	case m.ussd.due(now):
 		return true, m.stepUSSD(ctx)

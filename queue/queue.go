@@ -59,7 +59,11 @@ type Options struct {
 	// was sent since Began, or at least, of a text that may have waited. nil: nobody.
 	Heard func(from string, ahead time.Duration, atLeast bool)
 	Began func() time.Time // what was sent before it tells nothing of the clock
-	Log   *slog.Logger
+	// Stepped hears, on the database's writer, that a message has come to a status,
+	// and how long after it could go, or for a report after it was sent; below 0:
+	// that is not known. nil: nobody does.
+	Stepped func(to sms.Status, after time.Duration)
+	Log     *slog.Logger
 }
 
 // conflictError is an ErrConflict in words of its own.
@@ -274,6 +278,10 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 	q.remind(tx, r)
 	q.count(tx, was, -1)
 	q.count(tx, next, 1)
+	if q.o.Stepped != nil {
+		after := r.waited(next, now)
+		tx.OnCommit(func() { q.o.Stepped(next, after) })
+	}
 	if slot >= 0 {
 		var err error
 		switch {
@@ -292,6 +300,22 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 	}
 	_, err := q.appendMessage(tx, r, told, now)
 	return err
+}
+
+// waited is how long it took a message to come to its next status, below 0: that
+// can't be told by a clock that was not set.
+func (r *record) waited(next sms.Status, now time.Time) time.Duration {
+	from := r.CreatedAt
+	if r.SendAt.After(from) {
+		from = r.SendAt
+	}
+	if next == sms.Delivered || next == sms.Undelivered {
+		from = r.SentAt
+	}
+	if r.ClockUncertain || from.IsZero() {
+		return -1
+	}
+	return now.Sub(from)
 }
 
 // isDone reports whether an outbound message needs its slot no longer.

@@ -26,15 +26,15 @@ const (
 )
 
 // checkURL says what is wrong with a receiver's address; permit is what would
-// allow plain HTTP and private ones. It reads on from "its url".
-func (w *Webhooks) checkURL(raw string, private bool, permit string) error {
+// allow plain HTTP and private ones, and mail says whether there is a mail server. It reads on from "its url".
+func checkURL(raw string, mail, private bool, permit string) error {
 	if isMail(raw) {
 		switch to := recipients(raw); {
 		case to == nil:
 			return errors.New("must be mailto: and e-mail addresses with commas between them, such as mailto:on-call@example.org")
 		case len(to) > maxRecipients:
 			return fmt.Errorf("names more than %d e-mail addresses", maxRecipients)
-		case w.o.Mail == nil:
+		case !mail:
 			return errors.New("can't be an e-mail address: no mail server is set up in the configuration")
 		}
 		return nil
@@ -105,7 +105,7 @@ func (w *Webhooks) checkSettings(s *settings) (all sms.WebhookMistakes) {
 	if utf8.RuneCountInString(s.Description) > maxDescription {
 		wrong("description", "is longer than %d characters", maxDescription)
 	}
-	if err := w.checkURL(s.URL, w.o.AllowPrivate, PrivateSwitch+": true in the configuration"); err != nil {
+	if err := checkURL(s.URL, w.variable.Load().mail != nil, w.o.AllowPrivate, PrivateSwitch+": true in the configuration"); err != nil {
 		wrong("url", "%s", err)
 	}
 	known := sms.EventTypes()

@@ -42,6 +42,7 @@ type endpoint struct {
 	now      func() time.Time
 	settings atomic.Pointer[settings]
 	disabled atomic.Bool            // by itself
+	removed  atomic.Bool            // from the configuration while it runs: what waits for it is left where it is
 	words    atomic.Pointer[string] // why
 	failing  atomic.Int64           // since when, Unix milliseconds; 0: it is well
 	doomed   atomic.Int64           // when an event was given up after three days, 0: none since the last success
@@ -98,12 +99,12 @@ func (e *endpoint) name() string { return e.is().shown }
 func (e *endpoint) log() *slog.Logger { return e.is().log }
 
 // configured makes an endpoint of the configuration.
-func (w *Webhooks) configured(c Endpoint) (*endpoint, error) {
+func (w *Webhooks) configured(c Endpoint, mail bool) (*endpoint, error) {
 	name := c.Name
 	if name == "" {
 		name = hostOf(c.URL)
 	}
-	if err := w.checkURL(c.URL, c.AllowPrivate, "allow_private: true"); err != nil {
+	if err := checkURL(c.URL, mail, c.AllowPrivate, "allow_private: true"); err != nil {
 		return nil, fmt.Errorf("webhook %s: its url %w", name, err)
 	}
 	s := settings{Endpoint: c}
@@ -145,7 +146,7 @@ func (e *endpoint) reason() string {
 func (e *endpoint) poke() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.over {
+	if e.over || e.removed.Load() {
 		return false
 	}
 	if e.works {
@@ -237,6 +238,9 @@ func (e *endpoint) finish(abort func()) {
 // round starts what is due and returns how long there is nothing else to do, and
 // whether nothing waits at all.
 func (e *endpoint) round(ctx, attempts context.Context) (wait time.Duration, idle bool, err error) {
+	if e.removed.Load() {
+		return lookIdle, false, nil
+	}
 	if e.isOff() {
 		return lookIdle, true, e.failAll(ctx)
 	}
@@ -348,6 +352,7 @@ func (e *endpoint) deliver(ctx context.Context, j job) {
 		}
 		return // it stays due
 	}
+	j.message = event.Message
 	failpoint.Hit("webhook.before-post")
 	r := e.attempt(ctx, Delivery{ID: j.id, Event: event, URL: j.url, Account: j.account, Attempt: j.attempts + 1}, j.format)
 	failpoint.Hit("webhook.answered")
@@ -429,7 +434,7 @@ func (e *endpoint) tell(j job, r result, next time.Time) {
 		e.count("failed")
 		e.failed.begin(now, func(n int, since time.Time) {
 			e.log().Error("a webhook delivery is given up and kept; retry it once the receiver is mended",
-				logDelivery, j.id, "answer", r.words, "given_up", n, "since", since)
+				logDelivery, j.id, logMessage, j.message, "answer", r.words, "given_up", n, "since", since)
 		})
 	default:
 		e.count("retry")
@@ -439,7 +444,7 @@ func (e *endpoint) tell(j job, r result, next time.Time) {
 		e.resume.Store(&at)
 	}
 	e.trouble.begin(now, func(n int, since time.Time) {
-		e.log().Warn("a webhook delivery failed", logDelivery, j.id, "answer", r.words, "next_try", next, "failures", n, "since", since)
+		e.log().Warn("a webhook delivery failed", logDelivery, j.id, logMessage, j.message, "answer", r.words, "next_try", next, "failures", n, "since", since)
 	})
-	e.log().Debug("webhook attempt failed", logDelivery, j.id, logSeq, j.seq, "answer", r.words, "next_try", next)
+	e.log().Debug("webhook attempt failed", logDelivery, j.id, logSeq, j.seq, logMessage, j.message, "answer", r.words, "next_try", next)
 }

@@ -41,13 +41,14 @@ const mailTimeout = time.Minute
 
 // mail tells an event by e-mail.
 func (w *Webhooks) mail(ctx context.Context, d Delivery) result {
-	if w.o.Mail == nil {
+	send := w.variable.Load().mail
+	if send == nil {
 		return result{verdict: again, words: "no mail server is set up in the configuration"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, mailTimeout)
 	defer cancel()
 	subject, text := letter(d.Event)
-	err := w.o.Mail(ctx, recipients(d.URL), subject, text, d.ID)
+	err := send(ctx, recipients(d.URL), subject, text, d.ID)
 	if err == nil {
 		return result{verdict: delivered}
 	}

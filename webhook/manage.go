@@ -204,7 +204,7 @@ func (f Match) show() sms.WebhookMatch {
 
 // Why an endpoint is left as it is.
 var (
-	errReadOnly = queue.Conflict("the webhook stands in the configuration file; change it there and restart")
+	errReadOnly = queue.Conflict("the webhook stands in the configuration file; change it there and have it read with systemctl reload gatewayd")
 	errOff      = queue.Conflict("the webhook is disabled or paused; enable it first")
 	errPaused   = queue.Conflict("its webhook is paused; enable that first")
 )

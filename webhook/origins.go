@@ -71,7 +71,7 @@ func (w *Webhooks) CheckCallback(raw string) string {
 	if isMail(raw) {
 		return "must be an http or https URL"
 	}
-	if err := w.checkURL(raw, w.o.AllowPrivate, PrivateSwitch+": true in the configuration"); err != nil {
+	if err := checkURL(raw, w.variable.Load().mail != nil, w.o.AllowPrivate, PrivateSwitch+": true in the configuration"); err != nil {
 		return err.Error()
 	}
 	return ""

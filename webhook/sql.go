@@ -36,20 +36,10 @@ func openStore(d *db.DB, now func() time.Time, trusted func() bool, endpoints []
 		if err := s.loadKey(tx); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(`UPDATE webhook_endpoints SET removed_at = coalesce(removed_at, ?) WHERE kind = ?`, ms(now()), ofConfig); err != nil {
+		if err := s.book(tx, endpoints); err != nil {
 			return err
 		}
 		for _, e := range endpoints {
-			// A new address is a new start for an endpoint that was disabled.
-			_, err := tx.Exec(`INSERT INTO webhook_endpoints (identity, name, url_hash) VALUES (?, ?, ?)
-				ON CONFLICT (identity) DO UPDATE SET name = excluded.name, removed_at = NULL, url_hash = excluded.url_hash,
-					disabled_at = CASE WHEN url_hash = excluded.url_hash THEN disabled_at END,
-					failing_since = CASE WHEN url_hash = excluded.url_hash THEN failing_since END,
-					exhausted_at = CASE WHEN url_hash = excluded.url_hash THEN exhausted_at END`,
-				e.identity, e.name(), e.urlHash)
-			if err != nil {
-				return err
-			}
 			if err := s.loadState(tx, e, newest, `identity = ?`, e.identity); err != nil {
 				return err
 			}
@@ -57,6 +47,26 @@ func openStore(d *db.DB, now func() time.Time, trusted func() bool, endpoints []
 		return nil
 	})
 	return s, err
+}
+
+// book writes down which endpoints the configuration has.
+func (s *store) book(tx *db.Tx, endpoints []*endpoint) error {
+	if _, err := tx.Exec(`UPDATE webhook_endpoints SET removed_at = coalesce(removed_at, ?) WHERE kind = ?`, ms(s.now()), ofConfig); err != nil {
+		return err
+	}
+	for _, e := range endpoints {
+		// A new address is a new start for an endpoint that was disabled.
+		_, err := tx.Exec(`INSERT INTO webhook_endpoints (identity, name, url_hash) VALUES (?, ?, ?)
+			ON CONFLICT (identity) DO UPDATE SET name = excluded.name, removed_at = NULL, url_hash = excluded.url_hash,
+				disabled_at = CASE WHEN url_hash = excluded.url_hash THEN disabled_at END,
+				failing_since = CASE WHEN url_hash = excluded.url_hash THEN failing_since END,
+				exhausted_at = CASE WHEN url_hash = excluded.url_hash THEN exhausted_at END`,
+			e.identity, e.name(), e.urlHash)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // loadState reads what is known of an endpoint beside its settings, and gives it
@@ -182,6 +192,7 @@ type job struct {
 	url      string // "": the endpoint's
 	format   string
 	account  string
+	message  string // known once the event was read
 	attempts int
 	tries    int
 	refusals int

@@ -30,7 +30,7 @@ func (w *Webhooks) tidy(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		err := w.store.prune(ctx, w.o.KeepFailed)
+		err := w.store.prune(ctx, w.variable.Load().keepFailed)
 		if err == nil && time.Since(swept) >= 24*time.Hour {
 			swept = time.Now()
 			if err = w.dropGone(ctx); err == nil {

@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,6 +103,8 @@ type Webhooks struct {
 	slots     [2]chan struct{} // attempts at origins: that are well, that fail
 	alarmed   sync.Mutex
 	managing  sync.Mutex // one change of endpoints or secrets at a time
+	variable  atomic.Pointer[variable]
+	removed   map[string]*endpoint // of the configuration, by identity, that may come back; managing guards it
 
 	// endpoints are replaced as a whole, in the commit that changes them.
 	endpoints atomic.Pointer[[]*endpoint]
@@ -122,6 +123,7 @@ const (
 	logEndpoint = "endpoint"
 	logDelivery = "delivery"
 	logSeq      = "seq"
+	logMessage  = "msg_id"
 )
 
 // New checks the endpoints and books them in the database. It starts nothing.
@@ -138,7 +140,7 @@ func New(o Options) (*Webhooks, error) {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
-	w := &Webhooks{o: o, log: o.Log, wanted: make(chan struct{}), origins: map[int64]*endpoint{},
+	w := &Webhooks{o: o, log: o.Log, wanted: make(chan struct{}), origins: map[int64]*endpoint{}, removed: map[string]*endpoint{},
 		slots: [2]chan struct{}{make(chan struct{}, healthyCallbacks), make(chan struct{}, failingCallbacks)}}
 	if o.Callbacks {
 		w.o.Sources = append([]Source{callbacks{}}, o.Sources...)
@@ -146,21 +148,10 @@ func New(o Options) (*Webhooks, error) {
 	for reach := range w.client {
 		w.client[reach] = newClient(cmp.Or(o.Transport, http.RoundTripper(newTransport(reach == anywhere, o.Now, permits[reach]))))
 	}
-	var configured []*endpoint
-	names := map[string]int{}
-	for _, c := range o.Endpoints {
-		e, err := w.configured(c)
-		if err != nil {
-			return nil, err
-		}
-		if slices.ContainsFunc(configured, func(o *endpoint) bool { return o.identity == e.identity }) {
-			return nil, fmt.Errorf("webhook %s is there twice; give each its own name", e.name())
-		}
-		name := e.name()
-		if names[name]++; names[name] > 1 { // two addresses on one host, both without a name
-			e.use(*e.is(), fmt.Sprintf("%s-%d", name, names[name]))
-		}
-		configured = append(configured, e)
+	w.variable.Store(&variable{o.Mail, o.KeepFailed})
+	configured, err := w.fromConfig(o.Endpoints, o.Mail != nil)
+	if err != nil {
+		return nil, err
 	}
 	if err := w.open(configured); err != nil {
 		return nil, fmt.Errorf("webhooks: %w", err)

@@ -771,6 +771,15 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/settings (the `ChangeSettings` operationId).
 	ChangeSettings(ctx context.Context, body ChangeSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// SupportBundle Download what helps somebody to help
+	//
+	// Scope: `admin`. A `tar.gz` of the configuration without its secrets, versions, states, metrics, the last log lines
+	// and masked AT traces; a README in it says what is there and what was left out. Numbers are masked and texts left
+	// out. It takes some seconds.
+	//
+	// Corresponds with GET /v1/support-bundle (the `SupportBundle` operationId).
+	SupportBundle(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetSystem See how the machine is
 	//
 	// Scope: `watch`. Its disk, its clock, its power supply and its temperature.
@@ -2386,6 +2395,25 @@ func (c *Client) ChangeSettingsWithBody(ctx context.Context, contentType string,
 // Corresponds with PATCH /v1/settings (the `ChangeSettings` operationId).
 func (c *Client) ChangeSettings(ctx context.Context, body ChangeSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewChangeSettingsRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SupportBundle Download what helps somebody to help
+//
+// Scope: `admin`. A `tar.gz` of the configuration without its secrets, versions, states, metrics, the last log lines
+// and masked AT traces; a README in it says what is there and what was left out. Numbers are masked and texts left
+// out. It takes some seconds.
+//
+// Corresponds with GET /v1/support-bundle (the `SupportBundle` operationId).
+func (c *Client) SupportBundle(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSupportBundleRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -5227,6 +5255,33 @@ func NewChangeSettingsRequestWithBody(server string, contentType string, body io
 	return req, nil
 }
 
+// NewSupportBundleRequest constructs an http.Request for the SupportBundle method
+func NewSupportBundleRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/support-bundle")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetSystemRequest constructs an http.Request for the GetSystem method
 func NewGetSystemRequest(server string) (*http.Request, error) {
 	var err error
@@ -6669,6 +6724,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /v1/settings (the `ChangeSettings` operationId).
 	ChangeSettingsWithResponse(ctx context.Context, body ChangeSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeSettingsResponse, error)
+
+	// SupportBundleWithResponse Download what helps somebody to help
+	//
+	// Scope: `admin`. A `tar.gz` of the configuration without its secrets, versions, states, metrics, the last log lines
+	// and masked AT traces; a README in it says what is there and what was left out. Numbers are masked and texts left
+	// out. It takes some seconds.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/support-bundle (the `SupportBundle` operationId).
+	SupportBundleWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*SupportBundleResponse, error)
 
 	// GetSystemWithResponse See how the machine is
 	//
@@ -13517,6 +13583,96 @@ func (r ChangeSettingsResponse) ContentType() string {
 	return ""
 }
 
+// SupportBundleResponse200Headers the declared response headers of an HTTP 200 response for SupportBundle
+type SupportBundleResponse200Headers struct {
+	ContentDisposition *string
+}
+
+// SupportBundleResponse401Headers the declared response headers of an HTTP 401 response for SupportBundle
+type SupportBundleResponse401Headers struct {
+	WWWAuthenticate string
+}
+
+// SupportBundleResponse429Headers the declared response headers of an HTTP 429 response for SupportBundle
+type SupportBundleResponse429Headers struct {
+	RetryAfter int
+}
+
+type SupportBundleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SupportBundleResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *SupportBundleResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SupportBundleResponse429Headers
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r SupportBundleResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r SupportBundleResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r SupportBundleResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r SupportBundleResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r SupportBundleResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r SupportBundleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SupportBundleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SupportBundleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SupportBundleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetSystemResponse401Headers the declared response headers of an HTTP 401 response for GetSystem
 type GetSystemResponse401Headers struct {
 	WWWAuthenticate string
@@ -16384,6 +16540,23 @@ func (c *ClientWithResponses) ChangeSettingsWithResponse(ctx context.Context, bo
 		return nil, err
 	}
 	return ParseChangeSettingsResponse(rsp)
+}
+
+// SupportBundleWithResponse Download what helps somebody to help
+//
+// Scope: `admin`. A `tar.gz` of the configuration without its secrets, versions, states, metrics, the last log lines
+// and masked AT traces; a README in it says what is there and what was left out. Numbers are masked and texts left
+// out. It takes some seconds.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/support-bundle (the `SupportBundle` operationId).
+func (c *ClientWithResponses) SupportBundleWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*SupportBundleResponse, error) {
+	rsp, err := c.SupportBundle(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSupportBundleResponse(rsp)
 }
 
 // GetSystemWithResponse See how the machine is
@@ -23882,6 +24055,105 @@ func ParseChangeSettingsResponse(rsp *http.Response) (*ChangeSettingsResponse, e
 			headers.RetryAfter = value
 		}
 		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSupportBundleResponse parses an HTTP response from a SupportBundleWithResponse call
+func ParseSupportBundleResponse(rsp *http.Response) (*SupportBundleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SupportBundleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case rsp.StatusCode == 403:
+	// Content-type (text/html) unsupported
+
+	case rsp.StatusCode == 404:
+	// Content-type (text/html) unsupported
+
+	case rsp.StatusCode == 429:
+	// Content-type (text/html) unsupported
+
+	case rsp.StatusCode == 500:
+		// Content-type (text/html) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers SupportBundleResponse200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers SupportBundleResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers SupportBundleResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
 	}
 
 	return response, nil

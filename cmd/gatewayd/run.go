@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"regexp"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +21,7 @@ import (
 	"gatewayd/config"
 	"gatewayd/db"
 	"gatewayd/gateway"
+	"gatewayd/logs"
 	"gatewayd/mail"
 	"gatewayd/modem/ports"
 	"gatewayd/queue"
@@ -44,31 +48,42 @@ func runCommand() *cobra.Command {
 		Short: "Run the daemon on real serial ports",
 		Args:  exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			log, err := logger(level)
-			if err != nil {
-				return err
-			}
+			r := reloader{path: path, level: level, signals: make(chan os.Signal, 1)}
+			signal.Notify(r.signals, syscall.SIGHUP) // one that comes early must not end us
+			defer signal.Stop(r.signals)
 			c, err := config.Load(path, os.Environ())
 			if err != nil {
 				return err
 			}
+			levels, err := r.levels(c)
+			if err != nil {
+				return err
+			}
+			var log *slog.Logger
+			log, r.logs = logs.New(os.Stderr, logs.ToJournal(os.Stderr, os.Getenv("JOURNAL_STREAM")), levels)
 			for _, w := range c.Warnings {
 				log.Warn(w)
 			}
 			o, err := options(c, log)
+			if err == nil {
+				err = listeners(&o, c)
+			}
 			if err != nil {
 				return err
 			}
+			r.started, r.loaded, r.clock = c, c, o.Clock
+			o.Support = surroundings(path, c.DataDir)
 			if len(o.Modems) == 0 && !c.Modems.Discover {
 				log.Warn("no modem is configured and none is looked for; messages are accepted and wait: set modems.discover, or name one under modems.list")
 			}
 			o.Console = os.Stderr
 			o.RuntimeDir, _, _ = strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
-			return serve(cmd.Context(), o)
+			return serve(cmd.Context(), o, r.run)
 		},
 	}
 	configFlag(cmd, &path)
 	logFlag(cmd, &level)
+	cmd.Flags().Lookup("log").DefValue, level = "what log.level says", ""
 	return cmd
 }
 
@@ -77,15 +92,20 @@ func logFlag(cmd *cobra.Command, level *string) {
 }
 
 func logger(level string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, usageError{fmt.Errorf("--log %q: must be debug, info, warn or error", level)}
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
+	l, err := levelOf(level)
+	log, _ := logs.New(os.Stderr, false, logs.Levels{Least: l})
+	return log, err
 }
 
-// options maps a configuration to what a gateway is made of, and opens the
-// address that it listens on.
+func levelOf(level string) (l slog.Level, err error) {
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return l, usageError{fmt.Errorf("--log %q: must be debug, info, warn or error", level)}
+	}
+	return l, nil
+}
+
+// options maps a configuration to what a gateway is made of, but for where it
+// listens.
 func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 	o := gateway.Options{
 		DataDir: c.DataDir, Region: c.DefaultRegion,
@@ -102,6 +122,7 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		Version:      version, Log: log,
 		Clock: clock.New(clock.Options{Always: c.Clock.Trust == config.TrustAlways}),
 	}
+	o.LAN.Name = c.HTTP.LAN.Name
 	o.Canary = gateway.Canary{Every: c.Modems.CanaryEvery, Wait: c.Modems.CanaryWait}
 	o.Limits = gateway.Limits{PerMinute: config.DefaultMaxPerMinute, PerDay: config.DefaultMaxPerDay}
 	o.Discovery = &gateway.Discovery{Machine: ports.Local(), Use: c.Modems.Discover, PowerCycle: powerCycle()}
@@ -123,7 +144,7 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 	if c.Mail.Host != "" {
 		sender, err := mail.New(mail.Options{
 			Host: c.Mail.Host, Port: c.Mail.Port, TLS: c.Mail.TLS, Username: c.Mail.Username, Password: c.Mail.Password.Reveal(), From: c.Mail.From,
-			Now: o.Clock.Now, Log: log,
+			Now: o.Clock.Now, Log: log.With(logs.Package, "mail"),
 		})
 		if err != nil {
 			return o, usageError{err}
@@ -144,27 +165,30 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		}
 		o.Certificate = &pair
 	}
-	var err error
+	return o, nil
+}
+
+// listeners opens the addresses that a gateway listens on.
+func listeners(o *gateway.Options, c *config.Config) (err error) {
 	if o.Listener, err = listen(c.HTTP.Listen); err != nil {
-		return o, fmt.Errorf("http.listen: %w", err)
+		return fmt.Errorf("http.listen: %w", err)
 	}
-	o.LAN.Name = c.HTTP.LAN.Name
 	if c.HTTP.LAN.Listen != "" {
 		if o.LAN.Listener, err = listen(c.HTTP.LAN.Listen); err != nil {
-			return o, fmt.Errorf("http.lan.listen: %w", err)
+			return fmt.Errorf("http.lan.listen: %w", err)
 		}
 	}
 	if c.Twilio.ProxyListen != "" {
 		if o.TwilioProxy, err = listen(c.Twilio.ProxyListen); err != nil {
-			return o, fmt.Errorf("twilio.proxy_listen: %w", err)
+			return fmt.Errorf("twilio.proxy_listen: %w", err)
 		}
 	}
 	if c.Twilio.TLSListen != "" {
 		if o.TwilioTLS, err = listen(c.Twilio.TLSListen); err != nil {
-			return o, fmt.Errorf("twilio.tls_listen: %w", err)
+			return fmt.Errorf("twilio.tls_listen: %w", err)
 		}
 	}
-	return o, nil
+	return nil
 }
 
 func headers(secret map[string]config.Secret) map[string]string {
@@ -201,8 +225,8 @@ func listen(address string) (net.Listener, error) {
 // disk by then, and the next start finds the rest.
 const lastMoment = 9800 * time.Millisecond
 
-// serve runs a gateway until the context ends.
-func serve(ctx context.Context, o gateway.Options) error {
+// serve runs a gateway, and what goes along with it, until the context ends.
+func serve(ctx context.Context, o gateway.Options, along func(context.Context, *gateway.Gateway, *slog.Logger)) error {
 	defer endInTime(ctx, o.Log)()
 	unlock, err := lockDataDir(o.DataDir)
 	if err != nil {
@@ -219,6 +243,11 @@ func serve(ctx context.Context, o gateway.Options) error {
 		}
 		return err
 	}
+	ctx, stop := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { along(ctx, g, o.Log) })
+	defer beside.Wait()
+	defer stop()
 	return g.Run(ctx)
 }
 
