@@ -81,6 +81,7 @@ var outside = map[string]string{
 	"github.com/nyaruka/phonenumbers": "sms/number",
 	"github.com/creack/pty":           "sim",
 	"github.com/wneessen/go-mail":     "mail",
+	"github.com/coreos/go-systemd":    "cmd/gatewayd",
 }
 
 // file is one Go file of the module.

@@ -50,12 +50,17 @@ type Options struct {
 	// Attach is another database of the same schema, whose tables the writer's
 	// transactions see as replaced.NAME; "": none.
 	Attach string
+	// Copied: the file is a copy already, so none is kept of it from before a
+	// migration.
+	Copied bool
 }
 
 // DB is an open database.
 type DB struct {
 	path    string
 	vfs     string
+	upgrade Upgrade
+	copied  bool
 	users   *os.File // its lock tells others that the database is open
 	damage  atomic.Pointer[error]
 	damaged chan struct{} // closed once damage is set
@@ -105,7 +110,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	defer opened()
 
 	d := &DB{
-		path: path, users: users, vfs: cmp.Or(o.VFS, everywhere), damaged: make(chan struct{}),
+		path: path, users: users, copied: o.Copied, vfs: cmp.Or(o.VFS, everywhere), damaged: make(chan struct{}),
 		urgent: make(chan *job), normal: make(chan *job), scrubs: make(chan chan error),
 		quit: make(chan struct{}), done: make(chan struct{}),
 		group:   o.Group,
@@ -140,7 +145,7 @@ func (d *DB) connect(ctx context.Context, single bool) (err error) {
 		return err
 	}
 	d.pool.SetMaxOpenConns(1)
-	if err := migrate(ctx, d.pool); err != nil {
+	if err := d.migrate(ctx); err != nil {
 		return err
 	}
 	if d.writer, err = connection(ctx, d.pool); err != nil || single {

@@ -127,6 +127,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.database, err = db.Open(ctx, db.Options{Dir: o.DataDir, SingleConn: o.SingleConn, Reserve: o.Disk.Reserve, Ballast: o.Disk.Ballast}); err != nil {
 		return nil, err
 	}
+	g.sayUpgraded()
 	shift, err := g.startClock(ctx, &o.Queue)
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
@@ -196,7 +197,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	a := api.New(api.Options{
 		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Region: o.Region,
-		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") },
+		Ready: g.acceptsMore, Alarms: func() []sms.Alarm { return g.alarms.of("") },
 		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Version: o.Version, Log: g.log, Now: now, Clock: g.clock,
 	})
 	g.server = a.Server()

@@ -202,6 +202,12 @@ func serve(ctx context.Context, o gateway.Options) error {
 		}
 		return err
 	}
+	m := newManager(o.Log)
+	m.ready, m.standing = g.Ready, g.Standing
+	m.alive = func() error {
+		return answers(m.watchdog/8, func(ctx context.Context) error { return unlessFull(g.Ready(ctx)) })
+	}
+	defer m.during(ctx)()
 	return g.Run(ctx)
 }
 
