@@ -11,7 +11,7 @@ export CGO_ENABLED = 1
 # journalling file system a transaction of its own; no count of its memory.
 export CGO_CFLAGS ?= -O2 -g -DHAVE_FDATASYNC=1 -DSQLITE_DEFAULT_MEMSTATUS=0
 
-.PHONY: help build run test bench crash fmt vet clean
+.PHONY: help build deb run test bench crash fmt vet clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -20,6 +20,9 @@ help: ## show this list
 build: ## leave bin/gatewayd; installs a C compiler if there is none
 	@scripts/ensure compiler
 	go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o bin/gatewayd ./cmd/gatewayd
+
+deb: ## dist/*.deb for amd64, arm64 and armhf, with SBOMs and SHA256SUMS
+	@scripts/deb
 
 run: build ## start gatewayd demo: simulated modems, no hardware needed
 	bin/gatewayd demo --env demo.env

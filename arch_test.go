@@ -89,6 +89,7 @@ var outside = map[string]string{
 	"github.com/wneessen/go-mail":     "mail",
 	"golang.org/x/crypto":             "auth",
 	"golang.org/x/term":               "cmd/gatewayd",
+	"github.com/coreos/go-systemd":    "cmd/gatewayd",
 }
 
 // file is one Go file of the module.

@@ -17,7 +17,7 @@ import (
 // a daemon has it open: one moment of it, without what was erased. The copy has
 // its name only once all of it is on disk. An existing file is overwritten only
 // with force.
-func Backup(ctx context.Context, dir, path string, force bool) (err error) {
+func Backup(ctx context.Context, dir, path string, force bool) error {
 	if _, err := os.Lstat(path); err == nil && !force {
 		return fmt.Errorf("%s is there already; give another name, or --force", path)
 	}
@@ -25,20 +25,6 @@ func Backup(ctx context.Context, dir, path string, force bool) (err error) {
 	if _, err := os.Stat(from); err != nil {
 		return fmt.Errorf("there is no database to copy: %w", err)
 	}
-	part, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part") // mode 0600
-	if err != nil {
-		return err
-	}
-	part.Close()
-	defer func() {
-		if err != nil {
-			os.Remove(part.Name())
-			os.Remove(part.Name() + "-journal")
-			if isFull(err) {
-				err = fmt.Errorf("no room for the copy in %s; nothing is left of it: %w", filepath.Dir(path), err)
-			}
-		}
-	}()
 	// Not through Open: a copy must not change the schema that it copies. The
 	// snapshot that is read holds up nobody; the daemon's log gets longer meanwhile.
 	pool, err := sql.Open("sqlite3", plain(from, "rw"))
@@ -50,16 +36,7 @@ func Backup(ctx context.Context, dir, path string, force bool) (err error) {
 	if _, err := schemaOf(ctx, pool); err != nil {
 		return fmt.Errorf("database %s: %w", from, err)
 	}
-	if _, err := pool.ExecContext(ctx, `VACUUM INTO ?`, part.Name()); err != nil {
-		return fmt.Errorf("copying %s: %w", from, err)
-	}
-	if err := flush(part.Name()); err != nil {
-		return err
-	}
-	if err := os.Rename(part.Name(), path); err != nil {
-		return err
-	}
-	return flush(filepath.Dir(path))
+	return copyInto(ctx, pool, path)
 }
 
 // plain is a database for database/sql without what the daemon sets. With

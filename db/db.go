@@ -54,12 +54,17 @@ type Options struct {
 	// Committed hears, on the writer's goroutine, of each transaction that is on
 	// disk: how many functions it took, and how long it was. nil: nobody does.
 	Committed func(functions int, took time.Duration)
+	// Copied: the file is a copy already, so none is kept of it from before a
+	// migration.
+	Copied bool
 }
 
 // DB is an open database.
 type DB struct {
 	path    string
 	vfs     string
+	upgrade Upgrade
+	copied  bool
 	users   *os.File // its lock tells others that the database is open
 	damage  atomic.Pointer[error]
 	damaged chan struct{} // closed once damage is set
@@ -111,7 +116,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	defer opened()
 
 	d := &DB{
-		path: path, users: users, vfs: cmp.Or(o.VFS, everywhere), damaged: make(chan struct{}),
+		path: path, users: users, copied: o.Copied, vfs: cmp.Or(o.VFS, everywhere), damaged: make(chan struct{}),
 		urgent: make(chan *job), normal: make(chan *job), scrubs: make(chan chan error),
 		quit: make(chan struct{}), done: make(chan struct{}),
 		group:   o.Group,
@@ -147,7 +152,7 @@ func (d *DB) connect(ctx context.Context, single bool) (err error) {
 		return err
 	}
 	d.pool.SetMaxOpenConns(1)
-	if err := migrate(ctx, d.pool); err != nil {
+	if err := d.migrate(ctx); err != nil {
 		return err
 	}
 	if d.writer, err = connection(ctx, d.pool); err != nil || single {

@@ -205,6 +205,9 @@ func inspectTables(ctx context.Context, pool *sql.DB) error {
 // ErrNewer means that a database was written by a newer gatewayd.
 var ErrNewer = errors.New("a newer gatewayd wrote this database")
 
+// newerAdvice is what to do about it.
+const newerAdvice = "install the newer gatewayd again, or go back to a database from before it with gatewayd restore --back FILE"
+
 // ErrForeign means that a file is no database of gatewayd's.
 var ErrForeign = errors.New("this is the database of another program: it has none of gatewayd's tables")
 
@@ -226,7 +229,7 @@ func schemaOf(ctx context.Context, pool *sql.DB) (version int64, err error) {
 	case version > 0 && ours < 2:
 		return version, ErrForeign
 	case version > newestSchema():
-		return version, fmt.Errorf("%w: its schema is version %d, this one knows %d: install the newer gatewayd again", ErrNewer, version, newestSchema())
+		return version, fmt.Errorf("%w: its schema is version %d, this one knows %d: %s", ErrNewer, version, newestSchema(), newerAdvice)
 	}
 	return version, nil
 }

@@ -64,8 +64,10 @@ func enter(ctx context.Context, path string) (user *os.File, opened func(), err 
 }
 
 // migrate brings the schema up to date; each migration is one transaction, so
-// a power cut leaves the old schema or the new one.
-func migrate(ctx context.Context, pool *sql.DB) error {
+// a power cut leaves the old schema or the new one. A database that was in use is
+// copied before.
+func (d *DB) migrate(ctx context.Context) error {
+	pool := d.pool
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -79,7 +81,15 @@ func migrate(ctx context.Context, pool *sql.DB) error {
 		return err
 	}
 	if current > target {
-		return fmt.Errorf("its schema is version %d, this gatewayd knows %d: install the newer gatewayd again", current, target)
+		return fmt.Errorf("%w: its schema is version %d, this one knows %d: %s", ErrNewer, current, target, newerAdvice)
+	}
+	d.upgrade = Upgrade{From: current, To: target}
+	// A disk of a test's own is not copied from.
+	if current > 0 && current < target && !d.copied && d.vfs == "" {
+		d.upgrade.Copy, d.upgrade.Why = d.copyBefore(ctx, current, target)
+		if isDamage(d.upgrade.Why) || ctx.Err() != nil {
+			return d.upgrade.Why
+		}
 	}
 	if _, err = p.Up(ctx); err != nil {
 		return err

@@ -91,7 +91,7 @@ func (s *space) free() (bytes, inodes int64, err error) {
 	if f.Files == 0 { // a file system that has no fixed number of them
 		inodes = fewInodes
 	}
-	return int64(f.Bavail) * f.Bsize, inodes, nil
+	return int64(f.Bavail) * int64(f.Bsize), inodes, nil // an int32 on 32-bit ARM
 }
 
 // fill makes the ballast and reports whether there was room for it, which only

@@ -162,6 +162,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.database, err = db.Open(ctx, db.Options{Committed: meters.committed, Dir: o.DataDir, SingleConn: o.SingleConn, Reserve: o.Disk.Reserve, Ballast: o.Disk.Ballast}); err != nil {
 		return nil, err
 	}
+	g.sayUpgraded()
 	shift, err := g.startClock(ctx, &o.Queue)
 	if err != nil {
 		return nil, errors.Join(err, g.database.Close())
@@ -248,7 +249,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	a := api.New(api.Options{
 		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Traces: g.traces, Region: g.region, System: g.system,
-		Ready: func(context.Context) error { return cmp.Or(g.database.Damage(), g.database.Room()) }, Alarms: func() []sms.Alarm { return g.alarms.of("") }, AlarmLog: g,
+		Ready: g.acceptsMore, Alarms: func() []sms.Alarm { return g.alarms.of("") }, AlarmLog: g,
 		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Name: hostname(), Version: o.Version, Support: g.Support, Log: g.logOf("api"), Now: now, Clock: g.clock,
 		Settings: g.settings, LAN: g.network,
 	})

@@ -79,6 +79,24 @@ func (g *Gateway) watchFile(ctx context.Context) {
 	}
 }
 
+// copiesKept is how long a copy of the database from before an upgrade is kept:
+// texts that were erased since are in it still, and who goes back does so sooner.
+const copiesKept = 30 * 24 * time.Hour
+
+// sayUpgraded tells of the way back to the gatewayd that was before.
+func (g *Gateway) sayUpgraded() {
+	u := g.database.Upgraded()
+	switch {
+	case u.From == 0 || u.From == u.To:
+	case u.Copy == "":
+		g.log.Warn("the database was brought up to date, and no copy of it was kept: there is no way back to the older gatewayd but an earlier backup",
+			"schema", u.To, "before", u.From, "error", u.Why)
+	default:
+		g.log.Info("the database was brought up to date; to go back, stop gatewayd, install the older one, and put the copy back with gatewayd restore --back FILE, which holds unfinished messages",
+			"schema", u.To, "before", u.From, "copy", u.Copy)
+	}
+}
+
 // prune erases, now and then, what is too old to keep. It may take long, and
 // what is due must not wait for it.
 func (g *Gateway) prune(ctx context.Context) {
@@ -94,6 +112,9 @@ func (g *Gateway) prune(ctx context.Context) {
 		}
 		if err := g.keys.Prune(g.dispatch.now()); err != nil && ctx.Err() == nil {
 			g.log.Error("old days of API keys could not be forgotten; tried again in an hour", "error", err)
+		}
+		if err := g.database.ForgetBefore(g.dispatch.now().Add(-copiesKept)); err != nil {
+			g.log.Error("old copies of the database from before upgrades could not be removed; tried again in an hour", "error", err)
 		}
 		if err := g.Twilio().Prune(g.dispatch.now()); err != nil && ctx.Err() == nil {
 			g.log.Error("what Twilio accounts handed in lately could not be forgotten; tried again in an hour", "error", err)

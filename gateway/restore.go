@@ -28,7 +28,17 @@ type Restored struct {
 // Restore puts a backup in the place of the database in dir, after it has checked
 // it. No daemon may run there, which the caller sees to. What was unfinished in
 // the backup is held until somebody decides, or has decided with verdict.
-func Restore(ctx context.Context, dir string, backup io.ReadSeeker, verdict queue.HeldVerdict, now time.Time) (r Restored, err error) {
+func Restore(ctx context.Context, dir string, backup io.ReadSeeker, verdict queue.HeldVerdict, now time.Time) (Restored, error) {
+	return restore(ctx, dir, backup, verdict, now, false)
+}
+
+// GoBack is Restore over the database of a newer gatewayd. What must not go back
+// in time is taken from that too, as far as its tables are still the same.
+func GoBack(ctx context.Context, dir string, backup io.ReadSeeker, verdict queue.HeldVerdict, now time.Time) (Restored, error) {
+	return restore(ctx, dir, backup, verdict, now, true)
+}
+
+func restore(ctx context.Context, dir string, backup io.ReadSeeker, verdict queue.HeldVerdict, now time.Time, back bool) (r Restored, err error) {
 	stage, err := db.Stage(ctx, dir, backup)
 	if err != nil {
 		return r, fmt.Errorf("the backup can't be used, and nothing was changed: %w", err)
@@ -40,7 +50,9 @@ func Restore(ctx context.Context, dir string, backup io.ReadSeeker, verdict queu
 	there := filepath.Join(dir, db.FileName)
 	if info, err := os.Stat(there); err != nil || info.Size() == 0 {
 		there = ""
-	} else if err := db.Newer(ctx, dir); err != nil {
+	} else if err := db.Newer(ctx, dir); err != nil && back {
+		// It is read as it is: a migration adds to tables, most of the time.
+	} else if err != nil {
 		return r, fmt.Errorf("the database that is there was not replaced: %w", err)
 	} else if r.Unread = openable(ctx, dir); errors.Is(r.Unread, db.ErrDiskFull) {
 		return r, r.Unread
@@ -83,7 +95,7 @@ func openable(ctx context.Context, dir string) error {
 
 // merge makes the staged database fit to go on with.
 func (r *Restored) merge(ctx context.Context, stage, replaced string, verdict queue.HeldVerdict, now time.Time) (err error) {
-	d, err := db.Open(ctx, db.Options{Dir: stage, Attach: replaced})
+	d, err := db.Open(ctx, db.Options{Dir: stage, Attach: replaced, Copied: true})
 	if err != nil {
 		return err
 	}

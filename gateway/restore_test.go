@@ -242,6 +242,12 @@ func TestRestoreOverADamagedDatabase(t *testing.T) {
 	if _, err := a.restore(); !errors.Is(err, db.ErrNewer) {
 		t.Errorf("over the database of a newer gatewayd: %v", err)
 	}
+	// Who goes back says so; what must not go back in time is read from it.
+	r, err := GoBack(context.Background(), a.dir, bytes.NewReader(a.backup), "", time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC))
+	if err != nil || r.Unread != nil || r.Kept == "" {
+		t.Errorf("going back: %+v %v", r, err)
+	}
+	a.in(func(*db.DB) {})
 	if left, _ := filepath.Glob(filepath.Join(a.dir, "restore-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}

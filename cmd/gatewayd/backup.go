@@ -18,18 +18,36 @@ import (
 )
 
 func backupCommand() *cobra.Command {
-	var path string
+	var path, into string
 	var force bool
+	var keep db.Keep
 	cmd := &cobra.Command{
-		Use:   "backup --config FILE COPY",
+		Use:   "backup --config FILE (COPY | --dir FOLDER)",
 		Short: "Write a consistent copy of the database, also while the daemon runs; - writes it to stdout",
-		Args:  exactly(1, "the file to write, or -"),
+		Long: `Writes a consistent copy of the database, also while the daemon runs; - writes it
+to stdout. With --dir the copy gets a name by the time, and old ones of that
+folder are removed once it is whole: the last of so many days, weeks and months
+are kept. gatewayd-backup.timer does that every day.`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if (into == "") != (len(args) == 1) || len(args) > 1 {
+				return usageError{errors.New("backup: give the file to write, or -, or a folder with --dir")}
+			}
+			if into != "" && keep.Daily+keep.Weekly+keep.Monthly < 1 || min(keep.Daily, keep.Weekly, keep.Monthly) < 0 {
+				return usageError{errors.New("backup: --keep-daily, --keep-weekly and --keep-monthly are 0 or more, and one of them more than 0")}
+			}
 			c, err := config.Load(path, os.Environ())
 			if err != nil {
 				return err
 			}
-			if args[0] == "-" {
+			switch {
+			case into != "":
+				made, removed, err := db.Backups(cmd.Context(), c.DataDir, into, keep, time.Now())
+				if made != "" {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s (old ones removed: %d)\n", made, len(removed))
+				}
+				return err
+			case args[0] == "-":
 				return backupTo(cmd.Context(), cmd.OutOrStdout(), c.DataDir)
 			}
 			return db.Backup(cmd.Context(), c.DataDir, args[0], force)
@@ -37,6 +55,10 @@ func backupCommand() *cobra.Command {
 	}
 	configFlag(cmd, &path)
 	cmd.Flags().BoolVar(&force, "force", false, "overwrite a file that is there")
+	cmd.Flags().StringVar(&into, "dir", "", "folder of backups that are named by their time")
+	cmd.Flags().IntVar(&keep.Daily, "keep-daily", 7, "with --dir: of how many days the last one is kept")
+	cmd.Flags().IntVar(&keep.Weekly, "keep-weekly", 4, "and of how many weeks")
+	cmd.Flags().IntVar(&keep.Monthly, "keep-monthly", 6, "and of how many months")
 	return cmd
 }
 
@@ -68,7 +90,7 @@ func backupTo(ctx context.Context, out io.Writer, dataDir string) error {
 
 func restoreCommand() *cobra.Command {
 	var path string
-	var release, cancel bool
+	var release, cancel, back bool
 	cmd := &cobra.Command{
 		Use:   "restore --config FILE [COPY] [--release | --cancel]",
 		Short: "Put a backup in the place of the database; what it left unfinished is held until --release or --cancel",
@@ -94,16 +116,17 @@ func restoreCommand() *cobra.Command {
 			if len(args) == 0 {
 				return decide(cmd.Context(), cmd.ErrOrStderr(), c.DataDir, verdict)
 			}
-			return restore(cmd.Context(), cmd.ErrOrStderr(), c.DataDir, args[0], verdict)
+			return restore(cmd.Context(), cmd.ErrOrStderr(), c.DataDir, args[0], verdict, back)
 		},
 	}
 	configFlag(cmd, &path)
 	cmd.Flags().BoolVar(&release, "release", false, "send what is held, marked as a possible duplicate if it may have gone out")
+	cmd.Flags().BoolVar(&back, "back", false, "also over the database of a newer gatewayd: to go back to this one after an upgrade")
 	cmd.Flags().BoolVar(&cancel, "cancel", false, "don't send what is held")
 	return cmd
 }
 
-func restore(ctx context.Context, out io.Writer, dir, from string, verdict queue.HeldVerdict) error {
+func restore(ctx context.Context, out io.Writer, dir, from string, verdict queue.HeldVerdict, back bool) error {
 	f, err := os.Open(from) // before root's rights are given up
 	if err != nil {
 		return err
@@ -117,7 +140,11 @@ func restore(ctx context.Context, out io.Writer, dir, from string, verdict queue
 		return fmt.Errorf("%w; stop it first", err)
 	}
 	defer unlock()
-	r, err := gateway.Restore(ctx, dir, f, verdict, time.Now())
+	put := gateway.Restore
+	if back {
+		put = gateway.GoBack
+	}
+	r, err := put(ctx, dir, f, verdict, time.Now())
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,9 @@ func (r *reloader) levels(c *config.Config) (logs.Levels, error) {
 // certificateEvery is how often it is looked whether the certificate was renewed.
 const certificateEvery = time.Minute
 
-func (r *reloader) run(ctx context.Context, g *gateway.Gateway, log *slog.Logger) {
+// run does that until the context ends; telling is called before a configuration is
+// read again, and what it returns afterwards.
+func (r *reloader) run(ctx context.Context, g *gateway.Gateway, log *slog.Logger, telling func() (done func())) {
 	log = log.With(logs.Package, "gateway")
 	r.file = stampOf(r.loaded)
 	tick := time.NewTicker(certificateEvery)
@@ -51,7 +53,9 @@ func (r *reloader) run(ctx context.Context, g *gateway.Gateway, log *slog.Logger
 	for {
 		select {
 		case <-r.signals:
+			done := telling()
 			g.Loaded(r.reload(ctx, g, log))
+			done()
 		case <-tick.C:
 			r.renew(g, log)
 		case <-ctx.Done():

@@ -226,7 +226,7 @@ func listen(address string) (net.Listener, error) {
 const lastMoment = 9800 * time.Millisecond
 
 // serve runs a gateway, and what goes along with it, until the context ends.
-func serve(ctx context.Context, o gateway.Options, along func(context.Context, *gateway.Gateway, *slog.Logger)) error {
+func serve(ctx context.Context, o gateway.Options, along func(context.Context, *gateway.Gateway, *slog.Logger, func() (done func()))) error {
 	defer endInTime(ctx, o.Log)()
 	unlock, err := lockDataDir(o.DataDir)
 	if err != nil {
@@ -243,9 +243,12 @@ func serve(ctx context.Context, o gateway.Options, along func(context.Context, *
 		}
 		return err
 	}
+	m := newManager(o.Log)
+	m.ready, m.standing, m.alive = g.Ready, g.Standing, g.Alive
+	defer m.during(ctx)()
 	ctx, stop := context.WithCancel(ctx)
 	var beside sync.WaitGroup
-	beside.Go(func() { along(ctx, g, o.Log) })
+	beside.Go(func() { along(ctx, g, o.Log, m.reload) })
 	defer beside.Wait()
 	defer stop()
 	return g.Run(ctx)

@@ -17,7 +17,7 @@ func TestStoppedWhileStarting(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := serve(ctx, gateway.Options{DataDir: t.TempDir(), Listener: l, Log: slog.New(slog.DiscardHandler)}, func(context.Context, *gateway.Gateway, *slog.Logger) {}); err != nil {
+	if err := serve(ctx, gateway.Options{DataDir: t.TempDir(), Listener: l, Log: slog.New(slog.DiscardHandler)}, func(context.Context, *gateway.Gateway, *slog.Logger, func() func()) {}); err != nil {
 		t.Error(err)
 	}
 }
