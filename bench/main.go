@@ -21,6 +21,7 @@
 //	listeners a thousand streams of server-sent events
 //	daemon   memory, processor time and bytes written, flat out
 //	million  a million slots in use: start, memory, POSTs
+//	appliance start, idle cost, open pages
 //	sick     seven modems beside a sick one
 //	recovery how long each fault lasts, in virtual time
 //
@@ -62,15 +63,16 @@ type settings struct {
 	recovery   bool          // of every fault
 	events     int           // that listeners hear
 	deliveries int           // of webhooks, in one round
+	idle       time.Duration // that nothing happens
 	only, dir  string
 	binary     string
 	cpuprofile string
 }
 
 var full = settings{rounds: 7, parts: 1500, posting: 5 * time.Second, inserts: 20_000, messages: 10_000, settle: 10 * time.Second, clients: 64, crowdFor: 8 * time.Second,
-	paced: 60, line: 13, crowdParts: 12, trickle: 20, texts: 300, slots: 1_000_000, recovery: true, events: 100, deliveries: 6_000}
+	paced: 60, line: 13, crowdParts: 12, trickle: 20, texts: 300, slots: 1_000_000, recovery: true, events: 100, deliveries: 6_000, idle: time.Minute}
 var quick = settings{rounds: 2, parts: 250, posting: 1500 * time.Millisecond, inserts: 5_000, messages: 1_000, settle: 2 * time.Second, clients: 64, crowdFor: 5 * time.Second,
-	paced: 20, line: 4, crowdParts: 2, trickle: 4, texts: 60, slots: 100_000, events: 20, deliveries: 1_500}
+	paced: 20, line: 4, crowdParts: 2, trickle: 4, texts: 60, slots: 100_000, events: 20, deliveries: 1_500, idle: 15 * time.Second}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

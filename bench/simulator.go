@@ -126,6 +126,17 @@ func answer(question string, network *sim.Network, phone *sim.Handset, announced
 			return -1
 		}
 		return 0
+	case "pull": // pulls modem a out
+		if _, err := fmt.Sscan(rest, &a); err != nil {
+			return -1
+		}
+		network.Modems()[a].Unplug()
+		return 0
+	case "plug": // plugs modem a in
+		if _, err := fmt.Sscan(rest, &a); err != nil || network.Modems()[a].Plug() != nil {
+			return -1
+		}
+		return 0
 	case "took": // how long it took from the a-th part that the network had to the b-th
 		accepted := network.Accepted()
 		if _, err := fmt.Sscan(rest, &a, &b); err != nil || len(accepted) < b {

@@ -33,6 +33,7 @@ var groups = []together{
 	{{"listeners", true, measureListeners}},
 	{{"daemon", true, measureDaemon}},
 	{{"million", true, measureMillion}},
+	{{"appliance", true, measureAppliance}},
 	{{"sick", false, measureSick}},
 	{{"recovery", false, measureRecovery}},
 }

@@ -104,9 +104,9 @@ func (b *Balance) UnmarshalJSON(raw []byte) error {
 
 // AlarmTest is what came of a test of who is told of alarms.
 type AlarmTest struct {
-	Channel  string `json:"channel"` // sms, mail
-	Receiver string `json:"receiver"`
-	OK       bool   `json:"ok"`
-	Result   string `json:"result"`  // in words
+	Channel  string  `json:"channel"` // sms, mail
+	Receiver string  `json:"receiver"`
+	OK       bool    `json:"ok"`
+	Result   string  `json:"result"`  // in words
 	Message  *string `json:"message"` // the id of the SMS, nil: none was queued
 }
