@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"gatewayd/pulse"
 )
 
@@ -48,6 +50,18 @@ func (g *Gateway) lookAlive(ctx context.Context) {
 		}
 		told = words
 	}
+}
+
+// aliveMeter tells whoever watches from outside what Alive says.
+func (g *Gateway) aliveMeter() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gatewayd_loops_alive", Help: "1 while every loop of the daemon makes steps, 0 when one is stuck; the log says which.",
+	}, func() float64 {
+		if g.Alive() != nil {
+			return 0
+		}
+		return 1
+	})
 }
 
 // touch takes the dispatcher's lock and gives it back.

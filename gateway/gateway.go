@@ -181,7 +181,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	g.settings.apply = g.applySettings
 	g.applySettings()
-	registry.MustRegister(queueAge(g.dispatch))
+	registry.MustRegister(queueAge(g.dispatch), g.aliveMeter())
 	o.Queue.Stepped = meters.stepped
 	o.Queue.Log, o.Queue.Region = g.logOf("queue"), g.region
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
