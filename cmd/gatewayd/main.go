@@ -1,7 +1,7 @@
 // Command gatewayd turns USB modems into an SMS gateway that you own.
 //
 // Exit status: 0 done, 1 failed, 2 the command line or the configuration is
-// wrong.
+// wrong, 3 a newer gatewayd wrote the database. After 2 and 3 it would fail again.
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatewayd/config"
+	"gatewayd/db"
 )
 
 // Set by the linker.
@@ -55,6 +56,9 @@ func run(args []string) int {
 	var usage usageError
 	if errors.As(err, &usage) {
 		return 2
+	}
+	if errors.Is(err, db.ErrNewer) {
+		return 3
 	}
 	return 1
 }
