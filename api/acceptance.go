@@ -37,22 +37,22 @@ type acceptedModem struct {
 	Facts []machineFact
 }
 
-// checks are what no program can see. hardware.md has the same list, with how and why.
+// checks are what no program can see; hardware.md has the same list.
 var checks = []string{
-	"Antenna mounted outside of any metal box, its cable screwed on at both ends and not kinked",
-	"Power supply as on the bill of materials; modems on a powered hub; no under-voltage under load",
+	"Power supply as on the bill of materials, modems on a powered hub; no under-voltage after an hour",
+	"Antennas outside of any metal box and half a metre apart, cables screwed on and not kinked; placed with the view /aim",
 	"Box closed, dry and ventilated; cables relieved of strain",
-	"Label with the box's name and address, and on every modem its name and its SIM's number",
+	"Label with the box's name and address, and on every modem its name, socket and SIM (ICCID, number)",
 	"SIM's PIN known to the gateway, or switched off; PUK kept where it is found",
 	"SIM plan looked up: SMS included, fair-use limits, machine use allowed, when it ends or must be topped up",
 	"The SIM's limits set in the gateway, below those of the plan",
-	"Number of the service centre (SMSC) as the carrier names it",
-	"Each modem unplugged and plugged in again: found again within a minute",
-	"Power cut and back: the box sends again by itself",
-	"Consent of those who are texted, quiet hours and other law looked up for this country",
-	"Alarms reach a person: tried out by unplugging a modem",
+	"Service centre's number (SMSC) set; a test text sent and delivered through each modem, and one to each SIM's number received",
+	"Each modem unplugged and plugged in again: the page showed both, and it was found again within a minute",
+	"Power cut and back: the box sends again by itself, and its clock is set",
+	"Alarms reach a person: a test alarm arrived",
 	"Backup set up, and restored once on another machine",
-	"Emergency contact and whom to call named below",
+	"Consent of those who are texted, quiet hours and other law looked up for this country",
+	"Emergency contact and whom to call named below and on the box",
 }
 
 // acceptancePage is GET /acceptance: everything of a site on a sheet to print and sign.
