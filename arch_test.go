@@ -62,6 +62,7 @@ var rooms = map[string]room{
 	"bench":                 {"auth db gateway modem queue sim sms sms/pdu webhook", "it measures from outside, and makes the floors itself"},
 	"failpoint":             {"", "marks of steps, which any room may have"},
 	"crash":                 {"failpoint sim sms", "it kills the daemon and watches from outside: what it compares must not be the daemon's own word"},
+	"packaging/sbom":        {"", "what a binary is made of is read from the binary"},
 	"docs/examples":         {"", "somebody else's programs"},
 	"soak":                  {"", "its tests run the daemon from outside"},
 	"e2e/twiliogo":          {"", "it stands for somebody else's program"},
