@@ -275,21 +275,8 @@ func (t *traces) remembered(name string, masked bool) *dialogue {
 		d.entries = transcript.HidePIN(entries)
 		return d
 	}
-	d.entries = withoutCutLines(transcript.Mask(entries))
+	d.entries = transcript.Mask(entries)
 	return d
-}
-
-// withoutCutLines drops, each way, what stands before the first end of a line: the
-// beginning of that line may be forgotten, and what can't be read can't be masked.
-func withoutCutLines(entries []transcript.Entry) []transcript.Entry {
-	begun := map[bool]bool{}
-	return slices.DeleteFunc(slices.Clone(entries), func(e transcript.Entry) bool {
-		if begun[e.Out] {
-			return false
-		}
-		begun[e.Out] = bytes.ContainsAny(e.Bytes, "\r\n\x1a\x1b")
-		return true
-	})
 }
 
 // cut makes a piece of each step: from memory, else from what was stored before.

@@ -11,8 +11,6 @@ import (
 
 	"gatewayd/auth"
 	"gatewayd/db"
-	"gatewayd/modem/transcript"
-	"gatewayd/queue"
 	"gatewayd/sim"
 	"gatewayd/sms"
 )
@@ -279,31 +277,5 @@ func TestTracesAreBounded(t *testing.T) {
 		if pieces, err := w.g.traces.stored(context.Background(), "msg_0"); err != nil || pieces != nil {
 			t.Errorf("the oldest is still there: %v, %v", pieces, err)
 		}
-	})
-}
-
-// What can't be read from its beginning can't be masked.
-func TestCutLinesAreLeftOut(t *testing.T) {
-	inWorld(t, 1, air(), func(w *world) {
-		w.pass(time.Minute)
-		m := w.submit(tracedNumber, tracedText, func(d *queue.Draft) { d.DeliveryReport = false })
-		w.until(m.ID, sms.Sent, time.Minute)
-		a := w.g.modems.named("m1")
-		// The rest of a PDU, as if its beginning had been forgotten.
-		entries, _ := a.dialogue.Entries()
-		for i, e := range entries {
-			if e.Out && len(e.Bytes) > 40 {
-				rest := e
-				rest.Bytes = e.Bytes[7:]
-				left := withoutCutLines(append([]transcript.Entry{rest}, entries[i+1:]...))
-				for _, e := range left {
-					if len(leaks(string(e.Bytes))) > 0 && e.Out {
-						t.Errorf("%q is left", e.Bytes)
-					}
-				}
-				return
-			}
-		}
-		t.Fatal("no PDU was written")
 	})
 }

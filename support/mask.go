@@ -13,6 +13,7 @@ var (
 	mails  = regexp.MustCompile(`[A-Za-z0-9._%+-]+@([A-Za-z0-9.-]+\.[A-Za-z]{2,})`)
 	hex    = regexp.MustCompile(`\b[0-9A-Fa-f]{24,}\b`)
 	digits = regexp.MustCompile(`\+?[0-9][0-9 ()/-]{4,}[0-9]`)
+	hour   = regexp.MustCompile(`^\d{4}-\d{2}-\d{2} \d{2}$`)
 	moment = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}$`)
 )
 
@@ -50,8 +51,8 @@ func Mask(text string) string {
 // part of a word.
 func keeps(text string, from, to int) bool {
 	s := text[from:to]
-	if moment.MatchString(s) || to < len(text) && text[to] == ':' && strings.Contains(s, "-") { // 2026-11-27 00:12:24
+	if moment.MatchString(s) || to < len(text) && text[to] == ':' && hour.MatchString(s) { // 2026-11-27 00:12:24
 		return true
 	}
-	return from > 0 && text[from-1] == '.' && !strings.Contains(s, " ")
+	return from > 1 && text[from-1] == '.' && text[from-2] >= '0' && text[from-2] <= '9' && !strings.Contains(s, " ")
 }

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,6 +123,7 @@ type Ring struct {
 	size    int
 	start   time.Time
 	entries []Entry
+	cut     bool // older ones were forgotten
 }
 
 // perEntry is what an entry costs besides its bytes.
@@ -146,13 +148,19 @@ func (r *Ring) Add(out bool, b []byte) {
 		drop++
 	}
 	r.entries = slices.Delete(r.entries, 0, drop)
+	r.cut = r.cut || drop > 0
 }
 
-// Entries are those that are kept, the oldest at time 0, and when that was.
+// Entries are those that are kept, the oldest at time 0, and when that was. They
+// begin with whole commands and whole answers: what the beginning of was forgotten
+// can't be masked.
 func (r *Ring) Entries() ([]Entry, time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := slices.Clone(r.entries)
+	if r.cut {
+		all = whole(all)
+	}
 	if len(all) == 0 {
 		return nil, time.Time{}
 	}
@@ -162,3 +170,37 @@ func (r *Ring) Entries() ([]Entry, time.Time) {
 	}
 	return all, r.start.Add(begin)
 }
+
+// whole leaves out what stands before the first command, and before the end of the
+// first answer: a text of several lines may have begun before.
+func whole(entries []Entry) (all []Entry) {
+	answered, commanded := false, false
+	var tail []byte // of what came, so that an end in two pieces is seen
+	for _, e := range entries {
+		switch {
+		case e.Out && !commanded:
+			if commanded = atCommand.Match(e.Bytes); !commanded {
+				continue
+			}
+		case !e.Out && !answered:
+			before := len(tail)
+			tail = append(tail, e.Bytes...)
+			end := answerEnd.FindIndex(tail)
+			if end == nil {
+				tail = tail[max(0, len(tail)-longestEnd):]
+				continue
+			}
+			answered = true
+			if e.Bytes = e.Bytes[end[1]-before:]; len(e.Bytes) == 0 {
+				continue
+			}
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// answerEnd is the last line of an answer; longestEnd is how long one may be.
+var answerEnd = regexp.MustCompile(`[\r\n](?:OK|ERROR|\+CM[ES] ERROR: [^\r\n]*)\r\n`)
+
+const longestEnd = 64

@@ -149,9 +149,10 @@ func TestRing(t *testing.T) {
 	if len(got) != 3 || string(got[0].Bytes) != "AT\r2" || got[0].At != 0 {
 		t.Errorf("%+v", got)
 	}
-	r.Add(false, make([]byte, 1000)) // larger than all: it stays alone
-	if got, _ := r.Entries(); len(got) != 1 {
-		t.Errorf("%d entries", len(got))
+	// Larger than all: it stays alone, from where it can be understood.
+	r.Add(false, append(make([]byte, 1000), "\r\nOK\r\n\r\n+CSQ: 9,99\r\n"...))
+	if got, _ := r.Entries(); len(got) != 1 || string(got[0].Bytes) != "\r\n+CSQ: 9,99\r\n" {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -201,4 +202,38 @@ func TestPlayer(t *testing.T) {
 			t.Errorf("it said %q besides", more)
 		}
 	})
+}
+
+// What the beginning of was forgotten is left out, for nobody could mask it: the
+// rest of a PDU, of a text of several lines, of an answer whose end comes in pieces.
+func TestForgottenBeginnings(t *testing.T) {
+	const told = "Your code is 4711"
+	for _, c := range [][]string{
+		{"\r\n+CMGL: 1,1,,30\r\n0791", "261200049134810F0040B919471123456780000622032511", "F5821\r\n\r\nOK\r\n"},
+		{"\r\n+CUSD: 0,\"Hello\n", told + "\n", "bye\",15\r\n", "\r\nO", "K\r\n"},
+		{"\r\n+CUSD: 0,\"Hello\n", told, "\n" + told + "\",15\r\n", "\r\n+CMS ERROR: 38\r\n"},
+	} {
+		for most := 1; most < 600; most++ {
+			r := NewRing(most)
+			for _, b := range c {
+				r.Add(false, []byte(b))
+			}
+			r.Add(true, []byte("AT+CSQ\r"))
+			r.Add(false, []byte("\r\n+CSQ: 17,99\r\n\r\nOK\r\n"))
+			entries, _ := r.Entries()
+			for _, e := range Mask(entries) {
+				if text := string(e.Bytes); strings.Contains(text, "4711") || strings.Contains(text, "471123456") {
+					t.Fatalf("with %d bytes of memory %q is told", most, text)
+				}
+			}
+		}
+	}
+	r := NewRing(3 * (perEntry + 40))
+	for range 100 {
+		r.Add(true, []byte("AT+CSQ\r"))
+		r.Add(false, []byte("\r\n+CSQ: 17,99\r\n\r\nOK\r\n"))
+	}
+	if entries, _ := r.Entries(); len(entries) < 2 {
+		t.Errorf("too little is left: %v", entries)
+	}
 }
