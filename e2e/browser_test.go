@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -32,9 +33,13 @@ func TestBrowser(t *testing.T) {
 		t.Fatalf("no browser: %v; scripts/ensure chromium installs it", err)
 	}
 	d := startDemo(t)
+	// The first person comes first: what follows has somebody with a password.
+	d.browse("first", "WELCOME="+regexp.MustCompile(`http\S+/welcome#\S+`).FindString(d.printed.String()))
 	d.browse("live")
 	m := d.post(demoPhone, "A page of its own")
-	pages, err := json.Marshal([]string{"/", "/messages/" + m.ID, "/webhooks", "/docs", "/handsets/", "/handsets/modems/", "/problems/queue-full"})
+	d.browse("roles", "TEXT=A page of its own")
+	pages, err := json.Marshal([]string{"/", "/messages", "/messages/" + m.ID, "/people", "/account", "/setup", "/test", "/aim", "/acceptance",
+		"/webhooks", "/docs", "/handsets/", "/handsets/" + demoPhone + "/", "/handsets/modems/", "/problems/queue-full"})
 	if err != nil {
 		t.Fatal(err)
 	}
