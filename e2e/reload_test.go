@@ -19,7 +19,7 @@ func TestReloadBySignal(t *testing.T) {
 	s.level = "info"
 	s.start()
 	sent := s.post(phone, "before")
-	s.until(sent.ID, sms.Sent, 30*time.Second)
+	s.until(sent.ID, sms.Delivered, 30*time.Second)
 	original, err := os.ReadFile(s.config)
 	if err != nil {
 		t.Fatal(err)
@@ -37,9 +37,10 @@ func TestReloadBySignal(t *testing.T) {
 	}
 	metric := func(want string) {
 		t.Helper()
-		if _, metrics := s.poll("/metrics"); !strings.Contains(string(metrics), want+"\n") {
-			t.Errorf("the metrics lack %s", want)
-		}
+		s.eventually("the metrics say "+want, 10*time.Second, func() bool { // the log says it a moment before
+			_, metrics := s.poll("/metrics")
+			return strings.Contains(string(metrics), want+"\n")
+		})
 	}
 	metric("gatewayd_config_last_reload_successful 1")
 
@@ -63,7 +64,7 @@ func TestReloadBySignal(t *testing.T) {
 	reload(string(original), `changed="history; modem m2: added; modem office: removed"`)
 	metric("gatewayd_config_last_reload_successful 1")
 	sent = s.post(phone, "after")
-	s.until(sent.ID, sms.Sent, 30*time.Second)
+	s.until(sent.ID, sms.Delivered, 30*time.Second)
 	if status, _ := s.call(http.MethodGet, "/readyz", ""); status != http.StatusOK {
 		t.Errorf("/readyz answers %d", status)
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatewayd/config"
-	"gatewayd/db"
 )
 
 // Set by the linker.
@@ -28,6 +27,11 @@ var (
 
 // usageError is a mistake on the command line.
 type usageError struct{ error }
+
+// stayDown ends a daemon that the service manager is not to start again by itself.
+type stayDown struct{ error }
+
+func (e stayDown) Unwrap() error { return e.error }
 
 func main() {
 	os.Exit(run(os.Args[1:]))
@@ -57,7 +61,8 @@ func run(args []string) int {
 	if errors.As(err, &usage) {
 		return 2
 	}
-	if errors.Is(err, db.ErrNewer) {
+	var down stayDown
+	if errors.As(err, &down) {
 		return 3
 	}
 	return 1

@@ -78,7 +78,11 @@ func runCommand() *cobra.Command {
 			}
 			o.Console = os.Stderr
 			o.RuntimeDir, _, _ = strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
-			return serve(cmd.Context(), o, r.run)
+			err = serve(cmd.Context(), o, r.run)
+			if errors.Is(err, db.ErrNewer) { // the next start would find the same
+				return stayDown{err}
+			}
+			return err
 		},
 	}
 	configFlag(cmd, &path)
