@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gatewayd/db"
@@ -40,20 +41,31 @@ func (k *Keys) Unclaimed(ctx context.Context) (bool, error) {
 	return len(people) == 0, err
 }
 
+// LetsIn reports whether code is the first-run code that Claim takes now.
+func (k *Keys) LetsIn(ctx context.Context, code string) (bool, error) {
+	err := k.db.Read(ctx, func(q db.Querier) error { return k.letsIn(q, code) })
+	if errors.Is(err, ErrWrongCode) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (k *Keys) letsIn(q db.Querier, code string) error {
+	people, err := selectPeople(q)
+	if err == nil && len(people) > 0 {
+		err = ErrWrongCode
+	}
+	if err == nil {
+		err = checkFirstRun(q, codeHash(code), k.now())
+	}
+	return err
+}
+
 // Claim makes the first admin for who has the first-run code, which is used up by
 // that: of two who come at once, one is told ErrWrongCode.
 func (k *Keys) Claim(ctx context.Context, code, name, password string) (Person, error) {
 	admin := Person{Name: name, Role: Administrator}
-	good := func(q db.Querier) error {
-		people, err := selectPeople(q)
-		if err == nil && len(people) > 0 {
-			err = ErrWrongCode
-		}
-		if err == nil {
-			err = checkFirstRun(q, codeHash(code), k.now())
-		}
-		return err
-	}
+	good := func(q db.Querier) error { return k.letsIn(q, code) }
 	// Before the work: a wrong code costs nothing, and nobody learns of it what
 	// names there are.
 	if err := k.db.Read(ctx, good); err != nil {

@@ -430,12 +430,20 @@ func TestFirstRunCode(t *testing.T) {
 	wantWrong(t, claim(code, "anna", "short"), "password")
 	wantWrong(t, claim(code, "anna", ""), "password")
 	wantWrong(t, claim(code, "", horse), "name")
+	for of, want := range map[string]bool{code: true, old: false, "": false} {
+		if good, err := k.LetsIn(ctx, of); good != want || err != nil {
+			t.Errorf("%q lets in: %v, %v", of, good, err)
+		}
+	}
 	// As somebody types it.
 	if err := claim(" "+strings.ToLower(strings.ReplaceAll(code, "-", " "))+" ", "anna", horse); err != nil {
 		t.Fatal(err)
 	}
 	if err := claim(code, "bert", horse); !errors.Is(err, ErrWrongCode) {
 		t.Errorf("once more: %v", err)
+	}
+	if good, err := k.LetsIn(ctx, code); good || err != nil {
+		t.Errorf("a code that was used lets in: %v, %v", good, err)
 	}
 	if again, err := k.FirstRun(ctx); again != "" || err != nil {
 		t.Errorf("with an admin there: %q, %v", again, err)

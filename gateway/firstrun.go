@@ -20,6 +20,9 @@ type Newcomers interface {
 	FirstRun(ctx context.Context) (code string, err error)
 	// Unclaimed reports whether there are no people yet.
 	Unclaimed(ctx context.Context) (bool, error)
+	// LetsIn reports whether a code still lets the first person in: it may have been
+	// used, replaced, or have ended.
+	LetsIn(ctx context.Context, code string) (bool, error)
 }
 
 const (
@@ -48,7 +51,11 @@ func FirstRunCode(ctx context.Context, dir string, people Newcomers) (string, er
 	if b, err := os.ReadFile(path); err == nil {
 		kept, made, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
 		if at, err := time.Parse(time.RFC3339, made); err == nil && kept != "" && time.Since(at).Abs() < codeKept {
-			return kept, nil
+			if good, err := people.LetsIn(ctx, kept); err != nil {
+				return "", err
+			} else if good {
+				return kept, nil
+			}
 		}
 	}
 	code, err := people.FirstRun(ctx)
@@ -103,10 +110,21 @@ func (g *Gateway) welcomeFirst(ctx context.Context) {
 		}()
 	}
 	code, shown, written := "", "", ""
+	dead := 0 // looks in a row that found the code of no use
 	for {
-		// The clock may be set meanwhile: this run keeps the code that it has shown.
 		unclaimed, err := people.Unclaimed(ctx)
-		if err == nil && (!unclaimed || code == "") {
+		if err == nil && unclaimed && code != "" {
+			var good bool
+			if good, err = people.LetsIn(ctx, code); good {
+				dead = 0
+			} else if err == nil {
+				dead++
+			}
+		}
+		// The clock may be set meanwhile, and the code's end is moved a moment later:
+		// this run keeps the code that it has shown unless it stays dead.
+		if err == nil && (!unclaimed || code == "" || dead > 1) {
+			dead = 0
 			code, err = FirstRunCode(ctx, g.o.DataDir, people)
 		}
 		switch {

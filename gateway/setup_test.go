@@ -200,6 +200,27 @@ func (n *newcomers) FirstRun(context.Context) (string, error) {
 
 func (n *newcomers) Unclaimed(context.Context) (bool, error) { return !n.in.Load(), nil }
 
+func (n *newcomers) LetsIn(_ context.Context, code string) (bool, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return code == fmt.Sprintf("CODE%d-ABCDE", n.codes), nil
+}
+
+// A code that is worth nothing any more, for another was made or the database is an
+// older one, is not shown.
+func TestNoDeadFirstRunCode(t *testing.T) {
+	ctx, people, dir := context.Background(), &newcomers{}, t.TempDir()
+	first, err := FirstRunCode(ctx, dir, people)
+	if again, err2 := FirstRunCode(ctx, dir, people); err != nil || err2 != nil || again != first {
+		t.Fatalf("%q, then %q, %v, %v", first, again, err, err2)
+	}
+	other, _ := people.FirstRun(ctx)
+	code, err := FirstRunCode(ctx, dir, people)
+	if good, _ := people.LetsIn(ctx, code); err != nil || !good || code == other {
+		t.Errorf("%q is shown, %v", code, err)
+	}
+}
+
 // buffer may be read while it is written.
 type buffer struct {
 	mu sync.Mutex
