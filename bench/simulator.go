@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -67,6 +68,11 @@ func simulate(args []string) error {
 	}
 	network := sim.NewNetwork(options)
 	defer network.Close()
+	dir, err := os.MkdirTemp("", "gatewayd-bench-ports-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
 	announced := &announcements{at: make(chan int64, 16)}
 	for i := range o.modems {
 		m := sim.ModemOptions{Name: modemName(i)}
@@ -74,7 +80,7 @@ func simulate(args []string) error {
 			m.Trace = announced
 		}
 		modem := network.AddModem(m)
-		port, err := modem.OpenPTY("")
+		port, err := modem.OpenPTY(filepath.Join(dir, modemName(i))) // a link, which outlives a pull
 		if err != nil {
 			return err
 		}

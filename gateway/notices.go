@@ -415,12 +415,13 @@ func (n *notifier) hand(ctx context.Context, channel string, l letter) (final bo
 
 // mail hands over an e-mail.
 func (n *notifier) mail(ctx context.Context, to, subject, body, id string) (final bool, err error) {
-	if n.g.set.Load().Mail == nil {
+	send := n.g.set.Load().Mail // once: another configuration may have none
+	if send == nil {
 		return true, errors.New("no mail server is set up in the configuration")
 	}
 	ctx, cancel := context.WithTimeout(ctx, mailLimit)
 	defer cancel()
-	if err = n.g.set.Load().Mail(ctx, []string{to}, subject, body, id); err == nil {
+	if err = send(ctx, []string{to}, subject, body, id); err == nil {
 		return false, nil
 	}
 	var refused interface{ Permanent() bool }
