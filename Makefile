@@ -11,7 +11,7 @@ export CGO_ENABLED = 1
 # journalling file system a transaction of its own; no count of its memory.
 export CGO_CFLAGS ?= -O2 -g -DHAVE_FDATASYNC=1 -DSQLITE_DEFAULT_MEMSTATUS=0
 
-.PHONY: help build deb run test bench crash fmt vet clean
+.PHONY: help build deb run test bench fleet crash fmt vet clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -33,6 +33,9 @@ test: ## everything that CI checks; installs what it needs on a Debian machine w
 bench: ## the benchmarks, as ratios against a floor measured in the same run
 	@scripts/ensure compiler
 	go run -buildvcs=false ./bench
+
+fleet: build ## a hub with 1,000 light gateways and 100 messages for each: time and memory
+	go run -buildvcs=false ./e2e/lightgw -binary bin/gatewayd
 
 crash: ## the crash laboratory: 1,000 kills, and nothing lost; KILLS=10000 for more
 	@scripts/ensure compiler

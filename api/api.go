@@ -23,13 +23,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gatewayd/auth"
+	"gatewayd/chat"
 	"gatewayd/clock"
+	"gatewayd/contacts"
+	"gatewayd/files"
 	"gatewayd/intake"
 	"gatewayd/queue"
+	"gatewayd/reports"
 	"gatewayd/sms"
+	"gatewayd/widget"
 )
 
-// Options are what New needs. Queue, Desk, Hooks and Keys must be given.
+// Options are what New needs. Queue, Desk, Hooks, Chat and Keys must be given.
 type Options struct {
 	Queue      *queue.Queue
 	Desk       *intake.Desk
@@ -38,10 +43,19 @@ type Options struct {
 	Deliveries Deliveries // nil: no webhooks
 	Webhooks   Webhooks   // nil: no webhooks
 	Hooks      Hooks
-	Traces     Traces        // nil: none
-	Settings   SettingsStore // nil: nothing can be set
-	LAN        LAN           // nil: not on the local network
-	Region     func() string // ISO country whose national numbers are accepted, which may change; nil or "": none
+	Traces     Traces             // nil: none
+	Settings   SettingsStore      // nil: nothing can be set
+	Chat       *chat.Chat         // nil: there are no conversations
+	Contacts   *contacts.Contacts // with Chat
+	Widgets    *widget.Widgets    // with Chat
+	Files      *files.Store       // that go with messages; nil: none
+	Reports    *reports.Reports   // with Chat
+	Mails      func() bool        // whether e-mails can be sent now; nil: never
+	LAN        LAN                // nil: not on the local network
+	Fleet      Fleet              // a hub's gateways; nil: this is no hub
+	// Cancel cancels a message wherever it is; nil: at this gateway alone, as Queue does.
+	Cancel func(ctx context.Context, id string) (*sms.Message, error)
+	Region func() string // ISO country whose national numbers are accepted, which may change; nil or "": none
 
 	Metrics prometheus.Gatherer // what /metrics serves; nil: nothing
 	// Support writes a support bundle; nil: there is none.
@@ -85,6 +99,7 @@ type API struct {
 	fanout    *fanout      // what they read
 	live      *live        // what open pages are told of
 	pages     shared[pageKey, []byte]
+	uploads   uploads
 	tests     tests // messages that technicians sent to themselves
 	docs      func() (*docsView, error)
 
@@ -102,6 +117,9 @@ func New(o Options) *API {
 	}
 	if o.Region == nil {
 		o.Region = func() string { return "" }
+	}
+	if o.Cancel == nil {
+		o.Cancel = o.Queue.Cancel
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -156,6 +174,11 @@ func (a *API) routes() []route {
 	}
 	return []route{
 		{"GET", "/v1/numbers/:number/export", auth.Admin, a.exportNumber},
+		{"GET", "/v1/consents/export", auth.Read, a.exportConsents},
+		{"POST", "/v1/contacts/import", auth.Send, a.importContacts},
+		{"POST", "/v1/files", auth.Send, a.uploadFile},
+		{"GET", "/v1/files/:id", auth.Read, a.downloadFile},
+		{"GET", "/v1/contacts/export", auth.Read, a.exportContacts},
 		{"GET", "/v1/events", auth.Read, a.listEvents},
 		{"POST", "/hooks/:token", "", a.receiveHook}, // the token is the credential
 		{"PUT", "/hooks/:token", "", a.putHook},
@@ -173,11 +196,37 @@ func (a *API) routes() []route {
 		{"GET", "/messages", auth.Read, a.messagesPage},
 		{"GET", "/messages/:id", auth.Read, a.messagePage},
 		{"POST", "/messages/:id", auth.Read, a.pressMessage}, // each button has a scope of its own
+		{"GET", "/chat", auth.Read, a.chatPage},
+		{"GET", "/chat/:id", auth.Read, a.chatPage},
+		{"GET", "/chat/help", auth.Watch, a.chatHelp},
+		{"GET", "/chat/about", auth.Watch, a.chatAbout},
+		{"GET", "/chat/terms", auth.Watch, a.chatTerms},
+		{"POST", "/chat/terms", auth.Admin, a.changeTerms},
+		{"GET", "/chat/away", "", a.chatAway},
+		{"GET", "/sw.js", "", a.worker},
+		{"GET", "/manifest.webmanifest", "", a.manifest},
+		{"GET", "/contacts", auth.Read, a.contactsPage},
+		{"POST", "/contacts", auth.Send, a.changeContacts},
+		{"GET", "/contacts/new", auth.Send, a.newContactPage},
+		{"POST", "/contacts/new", auth.Send, a.pressContact},
+		{"GET", "/contacts/import", auth.Send, a.importPage},
+		{"POST", "/contacts/import", auth.Send, a.pressImport},
+		{"GET", "/contacts/:id", auth.Read, a.contactPage},
+		{"POST", "/contacts/:id", auth.Send, a.pressContact},
 		{"GET", "/aim", auth.Watch, a.aimPage},
 		{"GET", "/webhooks", auth.Read, a.webhooksPage},
 		{"POST", "/webhooks", auth.Admin, a.changeWebhooks},
+		{"GET", "/gateways", auth.Watch, a.gatewaysPage},
+		{"POST", "/gateways", auth.Admin, a.pressGateways},
+		{"GET", "/gateways/:name", auth.Watch, a.gatewayPage},
+		{"POST", "/gateways/:name", auth.Read, a.pressGateway}, // all but the check need more
+		{"GET", "/reports", auth.Read, a.reportsPage},
+		{"GET", "/widgets", auth.Admin, a.widgetsPage},
+		{"POST", "/widgets/preview", auth.Admin, a.previewWidget},
 		{"GET", "/people", auth.Admin, a.peoplePage},
 		{"POST", "/people", auth.Admin, a.changePeople},
+		{"GET", "/abuse", auth.Admin, a.abusePage},
+		{"POST", "/abuse", auth.Admin, a.changeAbuse},
 		{"GET", "/account", anyScope, a.accountPage},
 		{"POST", "/account", anyScope, a.changeAccount},
 		{"GET", "/welcome", "", a.welcomePage},

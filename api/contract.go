@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"regexp"
 	"slices"
 	"sync"
@@ -54,17 +53,18 @@ type nameRule struct {
 	rule *openapi3.Schema
 }
 
-// parsedDocument is the document as kin-openapi knows it, with the places of what is
-// in it: they tell the order.
-var parsedDocument = sync.OnceValues(func() (*openapi3.T, error) {
+// parseDocument reads the document as kin-openapi knows it. With places it tells where
+// in the text everything stands, which takes twice as long and is kept by nobody who
+// only checks requests.
+func parseDocument(places bool) (*openapi3.T, error) {
 	loader := openapi3.NewLoader()
-	loader.IncludeOrigin = true
+	loader.IncludeOrigin = places
 	return loader.LoadFromData(documentYAML)
-})
+}
 
 // contract is what the document promises, by operationId.
 var contract = sync.OnceValues(func() (map[string]*operation, error) {
-	doc, err := parsedDocument()
+	doc, err := parseDocument(false)
 	if err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
@@ -168,17 +168,4 @@ func child(s *openapi3.SchemaRef, name string, item bool) *openapi3.SchemaRef {
 		return s.Value.Properties[name]
 	}
 	return s.Value.AdditionalProperties.Schema
-}
-
-// place is where the document lists a member, for the order in which mistakes
-// are told; what it does not list comes last.
-func place(s *openapi3.SchemaRef, name string) int {
-	if s == nil || s.Value == nil || s.Value.Properties[name] == nil {
-		return math.MaxInt
-	}
-	origin := s.Value.Properties[name].Origin
-	if origin == nil || origin.Key == nil {
-		return math.MaxInt
-	}
-	return origin.Key.Line<<16 + origin.Key.Column
 }

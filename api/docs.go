@@ -91,7 +91,7 @@ func (a *API) docsPage(c echo.Context) error {
 }
 
 func viewDocs() (*docsView, error) {
-	doc, err := parsedDocument()
+	doc, err := parseDocument(true) // the places tell the order
 	if err != nil {
 		return nil, err
 	}

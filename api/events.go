@@ -14,6 +14,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatewayd/auth"
 	"gatewayd/sms"
 )
 
@@ -126,7 +127,7 @@ func (a *API) eventPage(c echo.Context, after int64, limit int, wanted func(stri
 	err := a.waitFor(c.Request().Context(), c.Response().Writer, wait, func(ctx context.Context) (found bool, err error) {
 		for {
 			from := after
-			page, err = a.eventsAfter(ctx, from, limit, wanted)
+			page, err = a.eventsAfter(ctx, keyOf(c), from, limit, wanted)
 			if !page.Reset && err == nil {
 				after = page.NextAfter // what is not wanted is not looked at again
 			}
@@ -143,7 +144,7 @@ func (a *API) eventPage(c echo.Context, after int64, limit int, wanted func(stri
 	return a.json(c, http.StatusOK, page)
 }
 
-func (a *API) eventsAfter(ctx context.Context, after int64, limit int, wanted func(string) bool) (page eventPageJSON, err error) {
+func (a *API) eventsAfter(ctx context.Context, key *auth.Key, after int64, limit int, wanted func(string) bool) (page eventPageJSON, err error) {
 	oldest, newest, err := a.o.Queue.Span(ctx)
 	if err != nil {
 		return page, err
@@ -170,7 +171,18 @@ func (a *API) eventsAfter(ctx context.Context, after int64, limit int, wanted fu
 			break
 		}
 		page.NextAfter = upTo
-		for _, e := range events {
+		about := make([]string, len(events))
+		for i, e := range events {
+			about[i] = conversationOf(e)
+		}
+		hidden, err := a.hidden(ctx, key, about)
+		if err != nil {
+			return page, err
+		}
+		for i, e := range events {
+			if hidden[about[i]] {
+				continue
+			}
 			if len(page.Events) == limit { // the rest is of the next page
 				break
 			}
@@ -191,7 +203,7 @@ func (a *API) eventsAfter(ctx context.Context, after int64, limit int, wanted fu
 // ends, or the server stops. This goroutine is the only writer; a slow reader
 // lags in the log, not in memory.
 func (a *API) stream(c echo.Context, after int64, wanted func(string) bool, beatEvents bool) error {
-	ctx := c.Request().Context()
+	ctx, key := c.Request().Context(), keyOf(c)
 	cursor := after
 	if after < 0 {
 		_, newest, err := a.o.Queue.Span(ctx)
@@ -222,15 +234,17 @@ func (a *API) stream(c echo.Context, after int64, wanted func(string) bool, beat
 	for {
 		changed := a.o.Queue.Changed() // before reading: nothing is missed in between
 		var err error
-		if cursor, err = a.catchUp(ctx, s, cursor, wanted); err != nil {
+		if cursor, err = a.catchUp(ctx, key, s, cursor, wanted); err != nil {
 			return err
 		}
 		select {
 		case <-changed:
 		case <-beat.C:
-			if _, _, err := a.identify(c.Request()); err != nil {
+			now, _, err := a.identify(c.Request())
+			if err != nil {
 				return err
 			}
+			key = now // of another team by now, maybe
 			if err := s.write(s.place(cursor) + heartbeat(beatEvents, a.now())); err != nil {
 				return err
 			}
@@ -254,7 +268,7 @@ func heartbeat(event bool, now time.Time) string {
 
 // catchUp sends what is in the log behind cursor and returns where it ends. If
 // that is no longer in the log it says so, and goes on with what comes next.
-func (a *API) catchUp(ctx context.Context, s *eventStream, cursor int64, wanted func(string) bool) (int64, error) {
+func (a *API) catchUp(ctx context.Context, key *auth.Key, s *eventStream, cursor int64, wanted func(string) bool) (int64, error) {
 	for {
 		p, err := a.fanout.after(ctx, cursor)
 		switch {
@@ -263,7 +277,14 @@ func (a *API) catchUp(ctx context.Context, s *eventStream, cursor int64, wanted 
 		case p.reset:
 			err = s.reset(p.cursor, a.now())
 		default:
-			err = s.tell(p, wanted)
+			about := make([]string, len(p.events))
+			for i := range p.events {
+				about[i] = p.events[i].talk
+			}
+			var hidden map[string]bool
+			if hidden, err = a.hidden(ctx, key, about); err == nil {
+				err = s.tell(p, wanted, hidden)
+			}
 		}
 		if cursor = p.cursor; err != nil || p.end {
 			return cursor, err
@@ -278,13 +299,13 @@ type eventStream struct {
 	told int64 // the id that the reader knows
 }
 
-// tell writes what is wanted of a piece of the log.
-func (s *eventStream) tell(p piece, wanted func(string) bool) error {
+// tell writes what is wanted of a piece of the log, without what is of hidden conversations.
+func (s *eventStream) tell(p piece, wanted func(string) bool, hidden map[string]bool) error {
 	text, last := p.wire, p.cursor
-	if wanted != nil {
+	if wanted != nil || hidden != nil {
 		var b strings.Builder
 		for _, e := range p.events {
-			if wanted(e.kind) {
+			if (wanted == nil || wanted(e.kind)) && !hidden[e.talk] {
 				b.WriteString(p.wire[e.from:e.to])
 				last = e.seq
 			}

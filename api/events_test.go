@@ -289,6 +289,11 @@ func TestReset(t *testing.T) {
 		for range 5 {
 			submit(b, "old")
 		}
+		// What the reports have not counted yet is kept: the text is something to count.
+		b.receives(1, "00040B911234567890F1000062101121436500"+"02E834")
+		if err := b.o.Reports.Count(ctx); err != nil {
+			t.Fatal(err)
+		}
 		// The log forgets what is older than an hour.
 		time.Sleep(2 * time.Hour)
 		if err := b.queue.Prune(ctx, time.Now(), queue.Retention{Events: time.Hour}); err != nil {

@@ -21,6 +21,7 @@ type piece struct {
 type span struct {
 	seq      int64
 	kind     string
+	talk     string // the conversation that it is about; "": none
 	from, to int
 }
 
@@ -66,7 +67,7 @@ func readPiece(ctx context.Context, q *queue.Queue, cursor int64) (piece, error)
 		from := b.Len()
 		// Body is one line: JSON escapes line ends.
 		fmt.Fprintf(&b, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.Type, e.Body())
-		spans[i] = span{e.Seq, e.Type, from, b.Len()}
+		spans[i] = span{e.Seq, e.Type, conversationOf(e), from, b.Len()}
 	}
 	last := events[len(events)-1].Seq
 	return piece{wire: b.String(), events: spans, cursor: last, end: last >= newest}, nil

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -20,13 +21,24 @@ import (
 
 	"gatewayd/api/conform"
 	"gatewayd/auth"
+	"gatewayd/chat"
+	"gatewayd/contacts"
 	"gatewayd/db"
+	"gatewayd/files"
 	"gatewayd/intake"
 	"gatewayd/queue"
+	"gatewayd/reports"
 	"gatewayd/sms"
+	"gatewayd/widget"
 )
 
 var ctx = context.Background()
+
+// TestMain spares the tests the hashing of passwords, which package auth tests.
+func TestMain(m *testing.M) {
+	auth.CheapPasswords()
+	os.Exit(m.Run())
+}
 
 // box is an API on a real queue in a fresh folder.
 type box struct {
@@ -45,6 +57,7 @@ type box struct {
 type settings struct {
 	queue  queue.Options
 	single bool // for virtual time
+	net    chat.Internet
 	dir    string
 	change func(*Options)
 	desk   func(*intake.Options)
@@ -78,7 +91,13 @@ func newBox(t testing.TB, s settings) *box {
 		}
 	}
 	b.store = newSettings()
-	o := Options{Queue: q, Keys: keys, Modems: b.modems, Deliveries: b.hooks, Settings: b.store, Version: "test"}
+	o := Options{Queue: q, Keys: keys, Modems: b.modems, Deliveries: b.hooks, Settings: b.store, Version: "test", Reports: reports.New(reports.Options{DB: d, Queue: q})}
+	o.Contacts = contacts.New(contacts.Options{DB: d, Queue: q, Region: func() string {
+		if o.Region == nil {
+			return ""
+		}
+		return o.Region()
+	}})
 	if s.change != nil {
 		s.change(&o)
 	}
@@ -88,6 +107,24 @@ func newBox(t testing.TB, s settings) *box {
 	}
 	if o.Desk == nil {
 		o.Desk = intake.New(desk)
+	}
+	if o.Files == nil {
+		if o.Files, err = files.Open(files.Options{DB: d, Dir: s.dir, Queue: q, Now: o.Now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if o.Chat == nil {
+		c, err := chat.New(ctx, chat.Options{Internet: s.net, Files: o.Files, DB: d, Queue: q, Desk: o.Desk, Modems: b.modems.List, Region: o.Region, Clock: o.Clock, Now: o.Now,
+			NameOf: o.Contacts.NameOf, Named: o.Contacts.Named, Consented: o.Contacts.Consented})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Chat = c
+	}
+	if o.Widgets == nil {
+		if o.Widgets, err = widget.New(ctx, widget.Options{DB: d, Queue: q, Chat: o.Chat, Now: o.Now}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.API = New(o)
 	b.handler = b.Handler()

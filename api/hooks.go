@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatewayd/door"
 	"gatewayd/intake"
 	"gatewayd/queue"
 	"gatewayd/sms"
@@ -63,7 +64,7 @@ func (a *API) receiveHook(c echo.Context) error {
 	})
 	if answer.Preset == "" && errors.Is(err, queue.ErrNotFound) {
 		// Only wrong tokens are counted: what guesses must not keep an alarm out.
-		if wait := a.guesses.Take(guesser(r.RemoteAddr)); wait > 0 {
+		if wait := a.guesses.Take(door.Guesser(r)); wait > 0 {
 			p := tooManyAttempts.because("Too many wrong tokens came from there.")
 			p.retry = wait
 			return p

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatewayd/auth"
+	"gatewayd/door"
 )
 
 // maxListeners is how many event streams a key may have open: each costs a
@@ -52,7 +53,7 @@ func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Seco
 // how much of it has to be answered. A valid key is not asked how many wrong ones
 // came from its address, for behind a proxy all addresses are one.
 func (a *API) wrongKey(r *http.Request, err error) error {
-	if wait := a.wrongKeys.Take(guesser(r.RemoteAddr)); wait > 0 {
+	if wait := a.wrongKeys.Take(door.Guesser(r)); wait > 0 {
 		p := tooManyAttempts.because("Too many wrong keys came from this address.")
 		p.retry, p.cause = wait, err
 		return p

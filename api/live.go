@@ -25,10 +25,11 @@ const (
 	ringChanged
 	alarmChanged
 	webhookChanged
+	gatewayChanged
 	kindsOfChange
 )
 
-var changeNames = [kindsOfChange]string{"modem", "message", "ring", "alarm", "webhook"}
+var changeNames = [kindsOfChange]string{"modem", "message", "ring", "alarm", "webhook", "gateway"}
 
 const (
 	// tellEvery is how often open pages are told of changes at most. All are told at
@@ -198,6 +199,13 @@ func (a *API) look(ctx context.Context) (of [kindsOfChange]uint64) {
 			}
 		}
 		sum(modemChanged, all)
+	}
+	if a.o.Fleet != nil {
+		all, _ := a.o.Fleet.Gateways(ctx)
+		for i := range all { // heard again, the same is no change
+			all[i].SeenAt, all[i].Uptime = all[i].SeenAt.Truncate(time.Minute), 0
+		}
+		sum(gatewayChanged, all)
 	}
 	sum(ringChanged, a.o.Queue.Stats())
 	if a.o.Alarms != nil {

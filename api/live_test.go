@@ -97,7 +97,7 @@ func TestLiveTellsWhatChangedAndNoMore(t *testing.T) {
 			}
 		}
 		// A page that is older than the log is told that anything may have changed.
-		b.listen(t, "/live?after=2", bearer(b.read)).changed("modem", "message", "ring", "alarm", "webhook")
+		b.listen(t, "/live?after=2", bearer(b.read)).changed("modem", "message", "ring", "alarm", "webhook", "gateway")
 		b.ask("GET", "/live?after=x", bearer(b.read), "").problem(invalidFields, "after")
 	})
 }

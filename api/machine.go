@@ -40,6 +40,10 @@ func (a *API) machine() *machineView {
 	default:
 		fact("Power", "in order since it was switched on", good)
 	}
+	fact(backupFact(s.Backup, a.now()))
+	if s.Hub != nil {
+		fact(hubFact(*s.Hub, a.now()))
+	}
 	if s.Celsius != nil {
 		kind := good
 		if *s.Celsius >= 80 { // a Pi slows down from here on
@@ -64,6 +68,31 @@ func clockFact(s clock.Status) (name, value, kind string) {
 		return "Clock", "not set: nobody vouches for it", bad
 	}
 	return "Clock", "set", good
+}
+
+func backupFact(b *sms.Backup, now time.Time) (name, value, kind string) {
+	switch {
+	case b == nil:
+		return "Last backup", "none yet", idle
+	case b.MadeAt.IsZero():
+		return "Last backup", "none yet: the last try failed, " + b.Error, bad
+	}
+	value, kind = lasts(now.Sub(b.MadeAt).Truncate(time.Minute))+" ago", good
+	if !b.FailingSince.IsZero() {
+		value, kind = value+"; the last try failed, "+b.Error, warn
+	}
+	return "Last backup", value, kind
+}
+
+func hubFact(h sms.HubLink, now time.Time) (name, value, kind string) {
+	length := lasts(max(0, now.Sub(h.Since)).Truncate(time.Minute))
+	switch {
+	case h.Connected:
+		return "Hub", "connected for " + length, good
+	case h.Error == "":
+		return "Hub", "not connected yet", idle
+	}
+	return "Hub", "away for " + length + ": " + h.Error, bad
 }
 
 func gigabytes(n int64) string {

@@ -93,7 +93,7 @@ func (in *incoming) order(m wire.NewMessage, path []string) intake.Message {
 
 func order(m wire.NewMessage) intake.Message {
 	o := intake.Message{
-		To: m.To, From: or(m.From, ""), Text: m.Text, Port: or(m.Port, 0), Priority: m.Priority,
+		To: m.To, From: or(m.From, ""), Gateway: or(m.Gateway, ""), Text: m.Text, Port: or(m.Port, 0), Priority: m.Priority,
 		SendAt: or(m.SendAt, time.Time{}), ExpiresAt: or(m.ExpiresAt, time.Time{}), Flash: or(m.Flash, false), DeliveryReport: m.DeliveryReport,
 		OnUnconfirmed: sms.OnUnconfirmed(or(m.OnUnconfirmed, "")), CallbackURL: or(m.CallbackURL, ""), ClientID: or(m.ClientID, ""),
 		Unicode: intake.Unicode(or(m.Unicode, "")), RejectIfLate: or(m.RejectIfLate, false),
@@ -142,7 +142,7 @@ func (a server) GetMessage(ctx context.Context, r GetMessageRequestObject) (GetM
 	}
 	var m *sms.Message
 	err := a.waitFor(ctx, from(ctx).writer, wait, func(ctx context.Context) (_ bool, err error) {
-		m, err = a.o.Queue.Message(ctx, r.ID)
+		m, err = a.message(ctx, from(ctx).key, r.ID)
 		return err == nil && until(m, string(or(r.Params.Until, ""))), err
 	})
 	if err != nil {
@@ -154,7 +154,7 @@ func (a server) GetMessage(ctx context.Context, r GetMessageRequestObject) (GetM
 
 // ListPDUs shows what a received message was made of.
 func (a server) ListPDUs(ctx context.Context, r ListPDUsRequestObject) (ListPDUsResponseObject, error) {
-	m, err := a.o.Queue.Message(ctx, r.ID)
+	m, err := a.message(ctx, from(ctx).key, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +175,7 @@ func (a server) ListMessages(ctx context.Context, r ListMessagesRequestObject) (
 		To:        a.party(or(p.To, "")),
 		From:      a.party(or(p.From, "")),
 		Modem:     or(p.Modem, ""),
+		Gateway:   or(p.Gateway, ""),
 		Since:     or(p.Since, time.Time{}),
 		Until:     or(p.Until, time.Time{}),
 		ClientID:  or(p.ClientID, ""),
@@ -186,13 +187,13 @@ func (a server) ListMessages(ctx context.Context, r ListMessagesRequestObject) (
 		f.Status = append(f.Status, sms.Status(s))
 	}
 	if f.Saying != "" {
-		found, err := a.o.Queue.Search(ctx, f)
+		found, err := a.search(ctx, from(ctx).key, f)
 		if err != nil {
 			return nil, err
 		}
 		return reply{status: http.StatusOK, v: messagePage{orEmpty(found.Messages), orNil(found.Next)}}, nil
 	}
-	page, next, err := a.o.Queue.List(ctx, f)
+	page, next, err := a.list(ctx, from(ctx).key, f)
 	if err != nil {
 		return nil, err
 	}
@@ -215,15 +216,18 @@ func (a *API) party(s string) string {
 
 // CancelMessage cancels a message that no modem has yet.
 func (a server) CancelMessage(ctx context.Context, r CancelMessageRequestObject) (CancelMessageResponseObject, error) {
-	return change(ctx, r.ID, a.o.Queue.Cancel)
+	return a.change(ctx, r.ID, a.o.Cancel)
 }
 
 // RedactMessage erases a message's text.
 func (a server) RedactMessage(ctx context.Context, r RedactMessageRequestObject) (RedactMessageResponseObject, error) {
-	return change(ctx, r.ID, a.o.Queue.Redact)
+	return a.change(ctx, r.ID, a.o.Queue.Redact)
 }
 
-func change(ctx context.Context, id string, how func(context.Context, string) (*sms.Message, error)) (reply, error) {
+func (a *API) change(ctx context.Context, id string, how func(context.Context, string) (*sms.Message, error)) (reply, error) {
+	if _, err := a.message(ctx, from(ctx).key, id); err != nil {
+		return reply{}, err
+	}
 	m, err := how(context.WithoutCancel(ctx), id)
 	return reply{status: http.StatusOK, v: m}, err
 }

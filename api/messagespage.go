@@ -22,6 +22,7 @@ type messagesView struct {
 	Form     searchForm
 	Statuses []sms.Status
 	Modems   []string
+	Gateways []string    // of a hub
 	Keys     []keyChoice // nil: the reader may not see whose keys there are
 	Zone     string      // of the days in the form
 	Faults   []string
@@ -39,7 +40,7 @@ type messagesView struct {
 type keyChoice struct{ Principal, Name string }
 
 // searchForm is what the reader filled in, as it was.
-type searchForm struct{ Q, Direction, Status, Modem, Key, Since, Until string }
+type searchForm struct{ Q, Direction, Status, Modem, Gateway, Key, Since, Until string }
 
 const longestSearch = 100
 
@@ -49,6 +50,15 @@ func (a *API) messagesPage(c echo.Context) error {
 	v := messagesView{Statuses: sms.Statuses, Zone: time.Now().Format("MST")}
 	for _, m := range a.modems(key) {
 		v.Modems = append(v.Modems, m.Name)
+	}
+	if a.o.Fleet != nil {
+		all, err := a.gateways(ctx, key, "", "")
+		if err != nil {
+			return err
+		}
+		for _, g := range all {
+			v.Gateways = append(v.Gateways, g.Name)
+		}
 	}
 	if key.Can(auth.Admin) {
 		keys, err := a.o.Keys.List(ctx)
@@ -70,13 +80,22 @@ func (a *API) messagesPage(c echo.Context) error {
 	}
 	var found queue.Found
 	if len(v.Faults) == 0 {
-		found, err = a.o.Queue.Search(ctx, f)
+		found, err = a.search(ctx, key, f)
 	}
 	if err != nil {
 		return err
 	}
-	for _, m := range found.Messages {
+	numbers := make([]string, len(found.Messages))
+	for i, m := range found.Messages {
 		v.Messages = append(v.Messages, lineOf(m))
+		numbers[i] = v.Messages[i].Number
+	}
+	names, err := a.namesOf(ctx, key, numbers...)
+	if err != nil {
+		return err
+	}
+	for i := range v.Messages {
+		v.Messages[i].Name = names[v.Messages[i].Number]
 	}
 	v.told(found, cursor != "", f.Limit)
 	frame := a.frame(c, "Messages")
@@ -92,11 +111,11 @@ func (a *API) messagesPage(c echo.Context) error {
 func (v *messagesView) read(c echo.Context) queue.Filter {
 	form := searchForm{
 		Q: strings.TrimSpace(c.QueryParam("q")), Direction: c.QueryParam("direction"), Status: c.QueryParam("status"), Modem: c.QueryParam("modem"),
-		Key: c.QueryParam("key"), Since: c.QueryParam("since"), Until: c.QueryParam("until"),
+		Gateway: c.QueryParam("gateway"), Key: c.QueryParam("key"), Since: c.QueryParam("since"), Until: c.QueryParam("until"),
 	}
 	v.Form, v.Filtered, v.Narrowed = form, form != searchForm{}, form != searchForm{Q: form.Q}
 	fault := func(format string, args ...any) { v.Faults = append(v.Faults, fmt.Sprintf(format, args...)) }
-	f := queue.Filter{Saying: form.Q, Modem: form.Modem, Limit: defaultLimit}
+	f := queue.Filter{Saying: form.Q, Modem: form.Modem, Gateway: form.Gateway, Limit: defaultLimit}
 	if !utf8.ValidString(form.Q) || utf8.RuneCountInString(form.Q) > longestSearch {
 		fault("Search for at most %d characters.", longestSearch)
 	}
@@ -137,7 +156,7 @@ func (v *messagesView) told(found queue.Found, onward bool, limit int) {
 	link := func(cursor string) string {
 		values := url.Values{}
 		for name, value := range map[string]string{"q": v.Form.Q, "direction": v.Form.Direction, "status": v.Form.Status, "modem": v.Form.Modem,
-			"key": v.Form.Key, "since": v.Form.Since, "until": v.Form.Until, "cursor": cursor} {
+			"gateway": v.Form.Gateway, "key": v.Form.Key, "since": v.Form.Since, "until": v.Form.Until, "cursor": cursor} {
 			if value != "" {
 				values.Set(name, value)
 			}
@@ -199,9 +218,12 @@ func (a *API) pressed(ctx context.Context, key *auth.Key, id, button, delivery s
 	case !key.Can(scope):
 		return nil, wrongScope.because("This button needs the scope %q.", scope)
 	}
+	if _, err := a.message(ctx, key, id); err != nil {
+		return nil, err
+	}
 	switch button {
 	case "cancel":
-		_, err := a.o.Queue.Cancel(ctx, id)
+		_, err := a.o.Cancel(ctx, id)
 		return &saidView{Kind: good, Title: "It is canceled and will not be sent"}, err
 	case "redact":
 		_, err := a.o.Queue.Redact(ctx, id)

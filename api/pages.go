@@ -43,6 +43,8 @@ type frame struct {
 	Title    string
 	Version  string
 	Nav      []navLink
+	More     []navLink // what would not fit on a phone beside Nav, behind a word
+	Beyond   string    // that word: the page of More that is shown, else More
 	SignedIn bool
 	Who      string // who is signed in
 	Style    string // a style sheet of its own
@@ -71,8 +73,17 @@ func (a *API) frame(c echo.Context, title string) frame {
 		}
 	}
 	link(auth.Watch, "/", "Status")
+	if a.o.Fleet != nil {
+		link(auth.Watch, "/gateways", "Gateways")
+	}
+	if a.o.Chat != nil {
+		link(auth.Read, "/chat", "Chat")
+	}
 	link(auth.Read, "/messages", "Messages")
-	if a.o.Modems != nil {
+	if a.o.Contacts != nil {
+		link(auth.Read, "/contacts", "Contacts")
+	}
+	if a.o.Modems != nil && a.o.Fleet == nil { // where the antennas are, people look at that gateway's own page
 		link(auth.Watch, "/aim", "Antenna")
 	}
 	link(auth.Service, "/test", "Test")
@@ -82,12 +93,46 @@ func (a *API) frame(c echo.Context, title string) frame {
 	for _, p := range slices.Sorted(maps.Keys(a.o.Pages)) {
 		link(auth.Read, p, capital(path.Base(p)))
 	}
+	if a.o.Reports != nil {
+		link(auth.Read, "/reports", "Reports")
+	}
+	if a.o.Widgets != nil {
+		link(auth.Admin, "/widgets", "Widgets")
+	}
 	link(auth.Admin, "/people", "People")
+	if a.o.Chat != nil {
+		link(auth.Admin, "/abuse", "Abuse")
+	}
 	if a.o.Settings != nil {
 		link(auth.Admin, "/setup", "Setup")
 	}
 	link(auth.Watch, "/docs", "API")
+	f.fold()
 	return f
+}
+
+// fold leaves beside each other what people open every day, and puts the others behind
+// one word, once they are more than a line of a phone.
+func (f *frame) fold() {
+	if len(f.Nav) <= 6 {
+		return
+	}
+	all := f.Nav
+	f.Nav, f.Beyond = nil, "More"
+	daily := []string{"/", "/chat", "/messages", "/contacts"}
+	if slices.ContainsFunc(all, func(l navLink) bool { return l.Path == "/gateways" }) {
+		daily[3] = "/gateways"
+	}
+	for _, l := range all {
+		if slices.Contains(daily, l.Path) {
+			f.Nav = append(f.Nav, l)
+			continue
+		}
+		f.More = append(f.More, l)
+		if l.Current {
+			f.Beyond = l.Title
+		}
+	}
 }
 
 // page answers with a page. It is made before anything is written.
@@ -140,8 +185,9 @@ func acceptsHTML(r *http.Request) bool {
 
 // asset serves an embedded file. Browsers keep it and ask whether it is still
 // the same, so an upgrade shows at once.
-func (a *API) asset(c echo.Context) error {
-	name := param(c, "file")
+func (a *API) asset(c echo.Context) error { return a.embedded(c, param(c, "file")) }
+
+func (a *API) embedded(c echo.Context, name string) error {
 	b, err := fs.ReadFile(assetFiles, "assets/"+name)
 	if err != nil {
 		return notFound.because("No such file.")

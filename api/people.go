@@ -23,8 +23,8 @@ func (a server) ListPeople(ctx context.Context, _ ListPeopleRequestObject) (List
 // AddPerson adds somebody, with a password or an invitation.
 func (a server) AddPerson(ctx context.Context, r AddPersonRequestObject) (AddPersonResponseObject, error) {
 	b := r.Body
-	wanted := auth.Person{Name: b.Name, Role: auth.Role(b.Role), SeesTexts: or(b.SeesTexts, false)}
-	p, code, err := a.o.Keys.AddPerson(ctx, wanted, or(b.Password, ""))
+	p, code, err := a.addPerson(from(ctx).request, auth.Person{Name: b.Name, Role: auth.Role(b.Role), SeesTexts: or(b.SeesTexts, false), Email: or(b.Email, ""),
+		DisplayName: or(b.DisplayName, ""), SignOff: or(b.SignOff, ""), Team: or(b.Team, "")}, or(b.Password, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,8 @@ func (a server) GetPerson(ctx context.Context, r GetPersonRequestObject) (GetPer
 // ChangePerson changes what somebody is.
 func (a server) ChangePerson(ctx context.Context, r ChangePersonRequestObject) (ChangePersonResponseObject, error) {
 	b := r.Body
-	change := auth.PersonChange{Name: b.Name, SeesTexts: b.SeesTexts, Disabled: b.Disabled}
+	change := auth.PersonChange{Name: b.Name, SeesTexts: b.SeesTexts, Disabled: b.Disabled,
+		Profile: auth.Profile{DisplayName: b.DisplayName, SignOff: b.SignOff, Team: b.Team, Email: b.Email}}
 	if b.Role != nil {
 		role := auth.Role(*b.Role)
 		change.Role = &role
@@ -81,12 +82,22 @@ func (a server) RemovePerson(ctx context.Context, r RemovePersonRequestObject) (
 
 // InvitePerson lets somebody choose a new password.
 func (a server) InvitePerson(ctx context.Context, r InvitePersonRequestObject) (InvitePersonResponseObject, error) {
-	p, code, err := a.o.Keys.Invite(ctx, r.ID)
+	p, code, err := a.invitePerson(from(ctx).request, r.ID, string(or(r.Params.By, "")))
 	if err != nil {
 		return nil, err
 	}
 	a.audit(from(ctx).key, "a person was invited to choose a new password", &p)
 	return reply{status: http.StatusOK, v: withCode(&p, code)}, nil
+}
+
+// WithdrawInvitation makes an invitation worth nothing.
+func (a server) WithdrawInvitation(ctx context.Context, r WithdrawInvitationRequestObject) (WithdrawInvitationResponseObject, error) {
+	p, err := a.o.Keys.Withdraw(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	a.audit(from(ctx).key, "an invitation was withdrawn", &p)
+	return reply{status: http.StatusOK, v: p.View()}, nil
 }
 
 // SignOutPerson ends all sessions of somebody.

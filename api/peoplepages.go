@@ -1,14 +1,18 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"gatewayd/auth"
+	"gatewayd/door"
 )
 
 // roleWords says every role in plain words.
@@ -34,14 +38,19 @@ type peopleView struct {
 	Code   *codeView
 	People []personView
 	Roles  []roleView
+	Mails  bool   // invitations can go by e-mail
 	Name   string // that was typed, when it was refused
 	Role   string
+	Email  string
+	Team   string
+	Teams  []string // that there are
 }
 
 // codeView is an invitation to hand over; it is shown this once.
 type codeView struct {
 	Name, Code, Link string
 	Until            time.Time
+	QR               qrView // of the link
 }
 
 type personView struct {
@@ -52,6 +61,31 @@ type personView struct {
 	Disabled, You         bool
 	SignedInAt, CreatedAt time.Time
 	InvitedUntil          time.Time
+	Email, Team           string
+	DisplayName, SignOff  string
+	Waits                 bool // there is an invitation, or an e-mail with one
+	Letter                string
+	LetterKind            string
+	LetterAt              time.Time
+}
+
+// tellLetter says how the e-mail with the invitation stands.
+func (v *personView) tellLetter(l auth.Letter) {
+	v.LetterAt = l.At
+	switch l.State {
+	case auth.LetterWaiting:
+		v.Letter, v.LetterKind = "The invitation is being sent by e-mail.", idle
+		if l.Error != "" {
+			v.Letter, v.LetterKind = "The invitation could not be sent by e-mail yet: "+l.Error+". It is tried again at", warn
+		}
+	case auth.LetterSent:
+		v.Letter, v.LetterKind = "The invitation was sent by e-mail", good
+	case auth.LetterFailed:
+		v.Letter, v.LetterKind = "The invitation could not be sent by e-mail: "+l.Error+". Correct the address, or hand over a link; given up", bad
+	}
+	if l.State == auth.LetterWaiting && l.Error == "" {
+		v.LetterAt = time.Time{}
+	}
 }
 
 func (a *API) peoplePage(c echo.Context) error {
@@ -69,7 +103,11 @@ func (a *API) showPeople(c echo.Context, status int, v peopleView) error {
 	me := keyOf(c)
 	for i := range people {
 		v.People = append(v.People, viewPerson(&people[i], me, a.now()))
+		if t := people[i].Team; t != "" && !slices.Contains(v.Teams, t) {
+			v.Teams = append(v.Teams, t)
+		}
 	}
+	v.Mails = a.mails()
 	f := a.frame(c, "People")
 	f.Style = "people.css"
 	return a.page(c, status, "people.html", f, v)
@@ -77,7 +115,9 @@ func (a *API) showPeople(c echo.Context, status int, v peopleView) error {
 
 func viewPerson(p *auth.Person, me *auth.Key, now time.Time) personView {
 	v := personView{ID: p.ID, Name: p.Name, Role: string(p.Role), Title: roleWords[p.Role], Pill: pill{string(p.Role), good}, Texts: p.SeesTexts,
-		Technician: p.Role == auth.Technician, Disabled: !p.DisabledAt.IsZero(), You: me.ID == p.ID, SignedInAt: p.SignedInAt, CreatedAt: p.CreatedAt}
+		Technician: p.Role == auth.Technician, Disabled: !p.DisabledAt.IsZero(), You: me.ID == p.ID, SignedInAt: p.SignedInAt, CreatedAt: p.CreatedAt,
+		Email: p.Email, Team: p.Team, DisplayName: p.DisplayName, SignOff: p.SignOff, Waits: p.Letter.State != auth.NoLetter || !p.Invited.IsZero()}
+	v.tellLetter(p.Letter)
 	if !p.HasPassword {
 		v.Pill = pill{"invited", idle}
 		if v.InvitedUntil = p.Invited; !now.Before(p.Invited) {
@@ -104,10 +144,11 @@ func (a *API) changePeople(c echo.Context) error {
 	switch form.Get("do") {
 	case "add":
 		done, log = "was added", "a person was added"
-		p, code, err = keys.AddPerson(ctx, auth.Person{Name: form.Get("name"), Role: role, SeesTexts: texts}, "")
+		p, code, err = a.addPerson(c.Request(), auth.Person{Name: form.Get("name"), Role: role, SeesTexts: texts,
+			Email: strings.TrimSpace(form.Get("email")), Team: strings.TrimSpace(form.Get("team"))}, "")
 	case "change":
-		done, log = "was changed, and has to sign in again", "a person was changed"
-		p, err = keys.ChangePerson(ctx, id, auth.PersonChange{Role: &role, SeesTexts: &texts})
+		done, log = "was changed", "a person was changed"
+		p, err = a.changePerson(ctx, id, form, role, texts)
 	case "disable":
 		done, log = "can't sign in any more", "a person was disabled"
 		p, err = keys.ChangePerson(ctx, id, auth.PersonChange{Disabled: &yes})
@@ -116,7 +157,13 @@ func (a *API) changePeople(c echo.Context) error {
 		p, err = keys.ChangePerson(ctx, id, auth.PersonChange{Disabled: &no})
 	case "invite":
 		done, log = "has no password any more and needs the new code", "a person was invited to choose a new password"
-		p, code, err = keys.Invite(ctx, id)
+		p, code, err = a.invitePerson(c.Request(), id, "")
+	case "code":
+		done, log = "has no password any more and needs the new code", "a person was invited to choose a new password"
+		p, code, err = a.invitePerson(c.Request(), id, byCode)
+	case "withdraw":
+		done, log = "is not invited any more", "an invitation was withdrawn"
+		p, err = keys.Withdraw(ctx, id)
 	case "sign-out":
 		done, log = "was signed out everywhere", "a person was signed out everywhere"
 		p, err = keys.SignOutPerson(ctx, id)
@@ -138,7 +185,8 @@ func (a *API) changePeople(c echo.Context) error {
 	}
 	v := peopleView{Said: &saidView{Kind: good, Title: p.Name + " " + done + "."}}
 	if code != "" {
-		v.Code = &codeView{Name: p.Name, Code: code, Link: a.welcomeLink(c, code, p.Name), Until: p.Invited}
+		link := auth.WelcomeLink(a.base(c.Request()), code, p.Name)
+		v.Code = &codeView{Name: p.Name, Code: code, Link: link, Until: p.Invited, QR: viewQR(link)}
 	}
 	return a.showPeople(c, http.StatusOK, v)
 }
@@ -156,20 +204,36 @@ func (a *API) refusedChange(err error, form url.Values) (v peopleView, status in
 		return v, 0
 	}
 	if form.Get("do") == "add" {
-		v.Name, v.Role = form.Get("name"), form.Get("role")
+		v.Name, v.Role, v.Email, v.Team = form.Get("name"), form.Get("role"), form.Get("email"), form.Get("team")
 	}
 	return v, status
 }
 
-// welcomeLink is what to hand to somebody who is invited. The code stands behind the
-// #, which no browser sends and no proxy logs.
-func (a *API) welcomeLink(c echo.Context, code, name string) string {
-	r := c.Request()
-	scheme := "http://"
-	if secure(r) {
-		scheme = "https://"
+// changePerson saves what the form says of somebody. What is the same is no change:
+// the person need not sign in again for it.
+func (a *API) changePerson(ctx context.Context, id string, form url.Values, role auth.Role, texts bool) (auth.Person, error) {
+	p, err := a.o.Keys.Person(ctx, id)
+	if err != nil {
+		return p, err
 	}
-	return scheme + r.Host + "/welcome#" + code + "/" + url.PathEscape(name)
+	var change auth.PersonChange
+	if role != p.Role {
+		change.Role = &role
+	}
+	if texts != p.SeesTexts && (role == auth.Technician || p.Role == auth.Technician) {
+		change.SeesTexts = &texts
+	}
+	for name, field := range map[string]**string{"display_name": &change.Profile.DisplayName, "sign_off": &change.Profile.SignOff,
+		"team": &change.Profile.Team, "email": &change.Profile.Email} {
+		if form.Has(name) {
+			value := form.Get(name)
+			*field = &value
+		}
+	}
+	if change == (auth.PersonChange{}) {
+		return p, nil
+	}
+	return a.o.Keys.ChangePerson(ctx, id, change)
 }
 
 // welcomeView is the page where a code becomes a password.
@@ -202,7 +266,7 @@ func (a *API) welcome(c echo.Context) error {
 		return err
 	}
 	r := c.Request()
-	ctx, form, who := r.Context(), r.PostForm, guesser(r.RemoteAddr)
+	ctx, form, who := r.Context(), r.PostForm, door.Guesser(r)
 	v := welcomeView{Code: form.Get("code"), Name: form.Get("name")}
 	refuse := func(status int, why string) error {
 		v.Error = why
@@ -266,6 +330,10 @@ type accountView struct {
 	Said        *saidView
 	Error       string // of the form to change the password
 	Least       int
+	DisplayName string
+	SignOff     string
+	Team        string
+	Most        struct{ DisplayName, SignOff int }
 }
 
 type sessionView struct {
@@ -282,7 +350,8 @@ func (a *API) showAccount(c echo.Context, status int, v accountView) error {
 	r, key := c.Request(), keyOf(c)
 	v.Name, v.Scopes, v.Least = key.Name, auth.Scopes(key.Scopes), auth.MinPassword
 	if p := key.Person; p != nil {
-		v.Person, v.Title = true, roleWords[p.Role]
+		v.Person, v.Title, v.Team = true, roleWords[p.Role], p.Team
+		v.DisplayName, v.SignOff, v.Most.DisplayName, v.Most.SignOff = p.DisplayName, p.SignOff, auth.MaxDisplayName, auth.MaxSignOff
 		all, err := a.o.Keys.Sessions(r.Context(), p.ID)
 		if err != nil {
 			return err
@@ -318,6 +387,8 @@ func (a *API) changeAccount(c echo.Context) error {
 	switch form := r.PostForm; form.Get("do") {
 	case "password":
 		return a.changeOwnPassword(c, me, form)
+	case "profile":
+		return a.changeOwnProfile(c, me, form)
 	case "end":
 		if err := a.o.Keys.EndSession(r.Context(), me.ID, form.Get("session")); err != nil {
 			return err
@@ -338,6 +409,22 @@ func (a *API) changeAccount(c echo.Context) error {
 	return badRequest.because("The form does not say what to do.")
 }
 
+// changeOwnProfile saves what recipients are told of oneself.
+func (a *API) changeOwnProfile(c echo.Context, me *auth.Person, form url.Values) error {
+	name, signOff := form.Get("display_name"), form.Get("sign_off")
+	changed, err := a.o.Keys.ChangeProfile(c.Request().Context(), me.ID, auth.Profile{DisplayName: &name, SignOff: &signOff})
+	var wrong *auth.WrongError
+	if errors.As(err, &wrong) {
+		return a.showAccount(c, http.StatusUnprocessableEntity, accountView{Said: &saidView{Kind: bad, Title: "Nothing was saved", Lines: []string{"The " + wrong.Error() + "."}}})
+	}
+	if err != nil {
+		return err
+	}
+	*me = changed
+	a.log.Info("a person changed the own profile", "person", me.Name)
+	return a.showAccount(c, http.StatusOK, accountView{Said: &saidView{Kind: good, Title: "Recipients are told " + me.Shown() + " from now on."}})
+}
+
 // changeOwnPassword ends all sessions but this one, which goes on under a new cookie.
 func (a *API) changeOwnPassword(c echo.Context, me *auth.Person, form url.Values) error {
 	r := c.Request()
@@ -351,7 +438,7 @@ func (a *API) changeOwnPassword(c echo.Context, me *auth.Person, form url.Values
 	}
 	_, err := a.o.Keys.ChangePassword(r.Context(), me.ID, form.Get("old"), form.Get("password"))
 	if errors.Is(err, auth.ErrWrongPassword) {
-		a.log.Warn("a change of a password failed: the old one is wrong", "person", me.Name, "from", guesser(r.RemoteAddr))
+		a.log.Warn("a change of a password failed: the old one is wrong", "person", me.Name, "from", door.Guesser(r))
 		return refuse(http.StatusUnprocessableEntity, "The password that you have now is another.")
 	}
 	a.devices.Return(me.ID)
@@ -362,7 +449,7 @@ func (a *API) changeOwnPassword(c echo.Context, me *auth.Person, form url.Values
 	if err != nil {
 		return err
 	}
-	a.log.Info("a person changed the own password", "person", me.Name, "from", guesser(r.RemoteAddr))
+	a.log.Info("a person changed the own password", "person", me.Name, "from", door.Guesser(r))
 	cookie, err := a.o.Keys.StartSession(r.Context(), me.ID, browserOf(r))
 	if err == nil {
 		err = a.markDevice(c, me.ID)

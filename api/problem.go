@@ -12,6 +12,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatewayd/auth"
+	"gatewayd/chat"
+	"gatewayd/contacts"
 	"gatewayd/intake"
 	"gatewayd/queue"
 )
@@ -83,8 +85,9 @@ var (
 		"Nothing was stored, and nothing is sent or received: what can still be saved must not be written over. Stop gatewayd and restore a backup: gatewayd restore FILE."}
 )
 
-var catalogue = []*kind{damaged, notJSON, badRequest, noKey, badSignature, wrongScope, foreignOrigin, notFound, methodNotAllowed, conflict, tooLate,
-	tooLarge, wrongMediaType, invalidFields, keyReused, rateExceeded, quotaExceeded, hookTooFast, tooManyListeners, tooManyAttempts, internal, queueFull, diskFull, storage, notReady}
+var catalogue = []*kind{damaged, notJSON, badRequest, noKey, badSignature, wrongScope, foreignOrigin, notFound, noHub, methodNotAllowed, conflict, tooLate,
+	tooLarge, wrongMediaType, invalidFields, keyReused, rateExceeded, quotaExceeded, hookTooFast, tooManyListeners, tooManyAttempts, internal, queueFull, diskFull, storage, notReady,
+	noNumberFree, notOptedIn, optedOut, blockedSender, blockedNumber, keywordRefused, destinationRefused, chatLimit, puzzleNeeded, conversationClosed}
 
 // FieldError says what is wrong with one field.
 type FieldError = intake.FieldError
@@ -134,9 +137,13 @@ func problemOf(err error) *problem {
 	var late *intake.Late
 	var limit *auth.LimitError
 	var key *auth.WrongError
+	var said *chat.Error
+	var contact contacts.Refused
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.As(err, &said):
+		return problemOfChat(said)
 	case errors.Is(err, intake.ErrUnderWay):
 		p = conflict.because("The first request with this Idempotency-Key is still under way. Ask again in a moment: it is then answered as the first was.")
 		p.retry = time.Second // clients repeat a conflict only if they are told to
@@ -144,6 +151,10 @@ func problemOf(err error) *problem {
 		return tooLate.because("%s.", capital(late.Error()))
 	case errors.As(err, &refused):
 		return wrong(refused...)
+	case errors.As(err, &contact):
+		return refusedContact(contact)
+	case contacts.Unreadable(err):
+		return badRequest.because("%s.", capital(err.Error()))
 	case errors.As(err, &limit):
 		p = rateExceeded.because("%s.", capital(limit.Error()))
 		if limit.Limit == auth.PerDay {
@@ -167,7 +178,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, queue.ErrDamaged):
 		p = damaged.because("The file contradicts itself. Stop gatewayd and restore a backup: gatewayd restore FILE.")
 		p.retry = 10 * time.Minute
-	case errors.Is(err, queue.ErrConflict), errors.Is(err, auth.ErrEnded), errors.Is(err, auth.ErrForeign), errors.Is(err, auth.ErrLastAdmin):
+	case errors.Is(err, queue.ErrConflict), errors.Is(err, auth.ErrEnded), errors.Is(err, auth.ErrForeign), errors.Is(err, auth.ErrLastAdmin), errors.Is(err, auth.ErrNoEmail):
 		p = conflict.because("%s.", capital(err.Error()))
 	case errors.Is(err, queue.ErrBadCursor):
 		return wrong(FieldError{Field: "cursor", Detail: "is not one that this list gave; begin again without it"})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -212,9 +213,9 @@ func (p *prober) ask(method string, r *probe) {
 	// Who waits for something gets it after a moment, or has left.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	w := httptest.NewRecorder()
+	w := &leaver{httptest.NewRecorder(), cancel}
 	p.handler.ServeHTTP(w, req.WithContext(ctx))
-	if ctx.Err() != nil {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return
 	}
 	what := fmt.Sprintf("%s %s?%s %v %.200q", method, path, shorten(query), r.header, r.body)
@@ -222,9 +223,20 @@ func (p *prober) ask(method string, r *probe) {
 		p.t.Errorf("%s: %d: %s", what, w.Code, w.Body)
 	}
 	before := p.t.Failed()
-	if conforms(p.t, req, w); !before && p.t.Failed() {
+	if conforms(p.t, req, w.ResponseRecorder); !before && p.t.Failed() {
 		p.t.Logf("that was %s", what)
 	}
+}
+
+// leaver leaves a stream once it has begun: it has no end of its own.
+type leaver struct {
+	*httptest.ResponseRecorder
+	leave func()
+}
+
+func (l *leaver) Flush() {
+	l.ResponseRecorder.Flush()
+	l.leave()
 }
 
 // valid is a value of a parameter that the document allows, of something that is

@@ -70,14 +70,16 @@ func TestSystem(t *testing.T) {
 		o.System = func() sms.System {
 			return sms.System{Model: "Raspberry Pi 4", Uptime: time.Hour, Celsius: new(48.3), Disk: &sms.DiskRoom{Free: 1, Total: 2, State: "low"},
 				Clock: sms.ClockState{Trusted: true, Source: "kernel"}, Power: &sms.Power{UnderVoltage: true},
+				Backup:   &sms.Backup{MadeAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Bytes: 9, FailingSince: time.Date(2026, 1, 3, 3, 4, 5, 0, time.UTC), Error: "no room"},
 				Warnings: []sms.SystemWarning{{Code: "under-voltage", Title: "t", Detail: "d"}}}
 		}
 	}})
-	if got := b.get("/v1/system").want(200).Body.String(); !strings.Contains(got, `"under_voltage":true`) || !strings.Contains(got, `"uptime_seconds":3600`) {
+	if got := b.get("/v1/system").want(200).Body.String(); !strings.Contains(got, `"under_voltage":true`) || !strings.Contains(got, `"uptime_seconds":3600`) ||
+		!strings.Contains(got, `"last_backup":{"made_at":"2026-01-02T03:04:05Z","bytes":9,"failing_since":"2026-01-03T03:04:05Z","error":"no room"}`) {
 		t.Error(got)
 	}
 	b.ask("GET", "/v1/system", bearer(b.send), "").problem(wrongScope)
-	if got := newBox(t, settings{}).get("/v1/system").want(200).Body.String(); !strings.Contains(got, `"power":null,"warnings":[]`) {
+	if got := newBox(t, settings{}).get("/v1/system").want(200).Body.String(); !strings.Contains(got, `"power":null,"last_backup":null,"hub":null,"warnings":[]`) {
 		t.Error(got)
 	}
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -295,6 +296,10 @@ func TestWaitForEvents(t *testing.T) {
 			t.Errorf("%+v after %s", p, d)
 		}
 		if p, _ := page("after=1&types=message.queued&limit=2"); len(p.Events) != 2 || p.NextAfter != 3 {
+			t.Errorf("%+v", p)
+		}
+		b.post("/v1/messages", b.send, fmt.Sprintf(`{"to":"+491701234567","text":"later","send_at":%q}`, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))).accepted()
+		if p, _ := page("after=0&types=message.scheduled"); len(p.Events) != 1 || p.Events[0].Type != "message.scheduled" {
 			t.Errorf("%+v", p)
 		}
 		if p, _ := page("after=99&wait=40s"); !p.Reset {

@@ -33,9 +33,156 @@ type ServerInterface interface {
 	// TestAlarms Test who is told of alarms
 	// (POST /v1/alarms/test)
 	TestAlarms(ctx echo.Context) error
+	// ListBlockedNumbers List the blocked numbers
+	// (GET /v1/blocked-numbers)
+	ListBlockedNumbers(ctx echo.Context) error
+	// BlockNumber Block a number
+	// (POST /v1/blocked-numbers)
+	BlockNumber(ctx echo.Context) error
+	// UnblockNumber Unblock a number
+	// (DELETE /v1/blocked-numbers/{number})
+	UnblockNumber(ctx echo.Context, number string) error
+	// GetChat See who you are in conversations
+	// (GET /v1/chat)
+	GetChat(ctx echo.Context) error
+	// GetInbox See whose conversations are that phones begin
+	// (GET /v1/chat/inbox)
+	GetInbox(ctx echo.Context) error
+	// SetInbox Say whose conversations are that phones begin
+	// (PUT /v1/chat/inbox)
+	SetInbox(ctx echo.Context) error
+	// GetChatRules See what may be sent by chat
+	// (GET /v1/chat/rules)
+	GetChatRules(ctx echo.Context) error
+	// SetChatRules Decide what may be sent by chat
+	// (PUT /v1/chat/rules)
+	SetChatRules(ctx echo.Context) error
 	// GetClock See whether the clock is set
 	// (GET /v1/clock)
 	GetClock(ctx echo.Context) error
+	// ListConsents List the log of consent, newest first
+	// (GET /v1/consents)
+	ListConsents(ctx echo.Context, params ListConsentsParams) error
+	// RecordConsent Record what a phone's owner said elsewhere
+	// (POST /v1/consents)
+	RecordConsent(ctx echo.Context) error
+	// GetConsent How a number's consent stands
+	// (GET /v1/consents/{number})
+	GetConsent(ctx echo.Context, number string) error
+	// ListContacts List contacts
+	// (GET /v1/contacts)
+	ListContacts(ctx echo.Context, params ListContactsParams) error
+	// CreateContact Add a contact
+	// (POST /v1/contacts)
+	CreateContact(ctx echo.Context) error
+	// DeleteContact Delete a contact
+	// (DELETE /v1/contacts/{id})
+	DeleteContact(ctx echo.Context, id ContactID) error
+	// GetContact Get a contact
+	// (GET /v1/contacts/{id})
+	GetContact(ctx echo.Context, id ContactID) error
+	// ChangeContact Change a contact
+	// (PATCH /v1/contacts/{id})
+	ChangeContact(ctx echo.Context, id ContactID) error
+	// ListConversations List conversations
+	// (GET /v1/conversations)
+	ListConversations(ctx echo.Context, params ListConversationsParams) error
+	// BeginConversation Begin a conversation
+	// (POST /v1/conversations)
+	BeginConversation(ctx echo.Context) error
+	// DeleteConversation Delete a conversation
+	// (DELETE /v1/conversations/{id})
+	DeleteConversation(ctx echo.Context, id ConversationID) error
+	// GetConversation See a conversation
+	// (GET /v1/conversations/{id})
+	GetConversation(ctx echo.Context, id ConversationID) error
+	// ChangeConversation Change a conversation
+	// (PATCH /v1/conversations/{id})
+	ChangeConversation(ctx echo.Context, id ConversationID) error
+	// BlockConversation Block a conversation
+	// (POST /v1/conversations/{id}/block)
+	BlockConversation(ctx echo.Context, id ConversationID) error
+	// GetDraft See what you have begun to write
+	// (GET /v1/conversations/{id}/draft)
+	GetDraft(ctx echo.Context, id ConversationID) error
+	// SaveDraft Keep what you have begun to write
+	// (PUT /v1/conversations/{id}/draft)
+	SaveDraft(ctx echo.Context, id ConversationID) error
+	// InviteToConversation Ask the phone again
+	// (POST /v1/conversations/{id}/invite)
+	InviteToConversation(ctx echo.Context, id ConversationID) error
+	// ListConversationMessages List the messages of a conversation
+	// (GET /v1/conversations/{id}/messages)
+	ListConversationMessages(ctx echo.Context, id ConversationID, params ListConversationMessagesParams) error
+	// SendInConversation Send a text in a conversation
+	// (POST /v1/conversations/{id}/messages)
+	SendInConversation(ctx echo.Context, id ConversationID) error
+	// ListNotes List the notes about a conversation
+	// (GET /v1/conversations/{id}/notes)
+	ListNotes(ctx echo.Context, id ConversationID) error
+	// AddNote Write a note about a conversation
+	// (POST /v1/conversations/{id}/notes)
+	AddNote(ctx echo.Context, id ConversationID) error
+	// RemoveNote Erase a note
+	// (DELETE /v1/conversations/{id}/notes/{note})
+	RemoveNote(ctx echo.Context, id ConversationID, note string) error
+	// ReadConversation Note what was read
+	// (POST /v1/conversations/{id}/read)
+	ReadConversation(ctx echo.Context, id ConversationID) error
+	// UnblockConversation Unblock a conversation
+	// (POST /v1/conversations/{id}/unblock)
+	UnblockConversation(ctx echo.Context, id ConversationID) error
+	// ListGateways List the gateways of this hub
+	// (GET /v1/gateways)
+	ListGateways(ctx echo.Context, params ListGatewaysParams) error
+	// AddGateway Add a gateway
+	// (POST /v1/gateways)
+	AddGateway(ctx echo.Context) error
+	// DeleteGateway Remove a gateway
+	// (DELETE /v1/gateways/{name})
+	DeleteGateway(ctx echo.Context, name GatewayName) error
+	// GetGateway Show a gateway
+	// (GET /v1/gateways/{name})
+	GetGateway(ctx echo.Context, name GatewayName) error
+	// ChangeGateway Change a gateway
+	// (PATCH /v1/gateways/{name})
+	ChangeGateway(ctx echo.Context, name GatewayName) error
+	// CheckGateway Compare the messages of a hub and a gateway
+	// (POST /v1/gateways/{name}/check)
+	CheckGateway(ctx echo.Context, name GatewayName) error
+	// RotateGatewayCredentials Make new credentials for a gateway
+	// (POST /v1/gateways/{name}/credentials)
+	RotateGatewayCredentials(ctx echo.Context, name GatewayName) error
+	// GetGatewayMirror See the pointers of both sides
+	// (GET /v1/gateways/{name}/mirror)
+	GetGatewayMirror(ctx echo.Context, name GatewayName) error
+	// MoveGatewayMessages Hand a gateway's messages to others
+	// (POST /v1/gateways/{name}/move)
+	MoveGatewayMessages(ctx echo.Context, name GatewayName) error
+	// ListGroups List groups of contacts
+	// (GET /v1/groups)
+	ListGroups(ctx echo.Context, params ListGroupsParams) error
+	// CreateGroup Make a group
+	// (POST /v1/groups)
+	CreateGroup(ctx echo.Context) error
+	// DeleteGroup Delete a group
+	// (DELETE /v1/groups/{id})
+	DeleteGroup(ctx echo.Context, id GroupID) error
+	// GetGroup Get a group
+	// (GET /v1/groups/{id})
+	GetGroup(ctx echo.Context, id GroupID) error
+	// RenameGroup Rename a group
+	// (PATCH /v1/groups/{id})
+	RenameGroup(ctx echo.Context, id GroupID) error
+	// AddMembers Put contacts into a group
+	// (POST /v1/groups/{id}/members)
+	AddMembers(ctx echo.Context, id GroupID) error
+	// RemoveMember Take a contact out of a group
+	// (DELETE /v1/groups/{id}/members/{contact})
+	RemoveMember(ctx echo.Context, id GroupID, contact string) error
+	// MessageGroup Write to all members of a group
+	// (POST /v1/groups/{id}/messages)
+	MessageGroup(ctx echo.Context, id GroupID) error
 	// ListHooks List hooks, newest first
 	// (GET /v1/hooks)
 	ListHooks(ctx echo.Context) error
@@ -153,15 +300,39 @@ type ServerInterface interface {
 	// ChangePerson Change what somebody is
 	// (PATCH /v1/people/{id})
 	ChangePerson(ctx echo.Context, id PersonID) error
+	// WithdrawInvitation Withdraw an invitation
+	// (DELETE /v1/people/{id}/invite)
+	WithdrawInvitation(ctx echo.Context, id PersonID) error
 	// InvitePerson Let somebody choose a new password
 	// (POST /v1/people/{id}/invite)
-	InvitePerson(ctx echo.Context, id PersonID) error
+	InvitePerson(ctx echo.Context, id PersonID, params InvitePersonParams) error
 	// SignOutPerson End all sessions of somebody
 	// (POST /v1/people/{id}/sign-out)
 	SignOutPerson(ctx echo.Context, id PersonID) error
+	// GetProfile Who is signed in
+	// (GET /v1/profile)
+	GetProfile(ctx echo.Context) error
+	// ChangeProfile Change what recipients are told of oneself
+	// (PATCH /v1/profile)
+	ChangeProfile(ctx echo.Context) error
 	// GetQueue See both rings
 	// (GET /v1/queue)
 	GetQueue(ctx echo.Context) error
+	// GetReport What was sent, delivered and answered, by day, SIM, person or widget
+	// (GET /v1/reports)
+	GetReport(ctx echo.Context, params GetReportParams) error
+	// ListSendErrors The messages that did not go, and why
+	// (GET /v1/reports/errors)
+	ListSendErrors(ctx echo.Context, params ListSendErrorsParams) error
+	// ListSenders List whoever wrote by chat
+	// (GET /v1/senders)
+	ListSenders(ctx echo.Context, params ListSendersParams) error
+	// BlockSender Block a sender
+	// (POST /v1/senders/{id}/block)
+	BlockSender(ctx echo.Context, id SenderID) error
+	// ReopenSender Let a sender write again
+	// (POST /v1/senders/{id}/reopen)
+	ReopenSender(ctx echo.Context, id SenderID) error
 	// GetSettings See what is set
 	// (GET /v1/settings)
 	GetSettings(ctx echo.Context) error
@@ -213,6 +384,51 @@ type ServerInterface interface {
 	// TestWebhook Send a test event now
 	// (POST /v1/webhooks/{id}/test)
 	TestWebhook(ctx echo.Context, id WebhookID) error
+	// ListWidgets List the widgets, newest first
+	// (GET /v1/widgets)
+	ListWidgets(ctx echo.Context) error
+	// CreateWidget Make a widget
+	// (POST /v1/widgets)
+	CreateWidget(ctx echo.Context) error
+	// GetCommonWidget What all widgets have beside their own
+	// (GET /v1/widgets/common)
+	GetCommonWidget(ctx echo.Context) error
+	// ChangeCommonWidget Change what all widgets have
+	// (PATCH /v1/widgets/common)
+	ChangeCommonWidget(ctx echo.Context) error
+	// ListCommonWidgetVersions The versions of what all widgets have, newest first
+	// (GET /v1/widgets/common/versions)
+	ListCommonWidgetVersions(ctx echo.Context) error
+	// RestoreCommonWidget Go back to an earlier version of what all widgets have
+	// (POST /v1/widgets/common/versions/{version}/restore)
+	RestoreCommonWidget(ctx echo.Context, version WidgetVersionNumber) error
+	// ListWidgetImages List the pictures, newest first
+	// (GET /v1/widgets/images)
+	ListWidgetImages(ctx echo.Context) error
+	// AddWidgetImage Upload a picture
+	// (POST /v1/widgets/images)
+	AddWidgetImage(ctx echo.Context) error
+	// DeleteWidgetImage Delete a picture
+	// (DELETE /v1/widgets/images/{image})
+	DeleteWidgetImage(ctx echo.Context, image string) error
+	// DeleteWidget Delete a widget
+	// (DELETE /v1/widgets/{id})
+	DeleteWidget(ctx echo.Context, id WidgetID) error
+	// GetWidget One widget
+	// (GET /v1/widgets/{id})
+	GetWidget(ctx echo.Context, id WidgetID) error
+	// ChangeWidget Change a widget
+	// (PATCH /v1/widgets/{id})
+	ChangeWidget(ctx echo.Context, id WidgetID) error
+	// RotateWidgetKey Give a widget a new key
+	// (POST /v1/widgets/{id}/rotate)
+	RotateWidgetKey(ctx echo.Context, id WidgetID) error
+	// ListWidgetVersions The versions of a widget, newest first
+	// (GET /v1/widgets/{id}/versions)
+	ListWidgetVersions(ctx echo.Context, id WidgetID) error
+	// RestoreWidget Go back to an earlier version of a widget
+	// (POST /v1/widgets/{id}/versions/{version}/restore)
+	RestoreWidget(ctx echo.Context, id WidgetID, version WidgetVersionNumber) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -265,12 +481,908 @@ func (w *ServerInterfaceWrapper) TestAlarms(ctx echo.Context) error {
 	return err
 }
 
+// ListBlockedNumbers converts echo context to params.
+func (w *ServerInterfaceWrapper) ListBlockedNumbers(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListBlockedNumbers(ctx)
+	return err
+}
+
+// BlockNumber converts echo context to params.
+func (w *ServerInterfaceWrapper) BlockNumber(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BlockNumber(ctx)
+	return err
+}
+
+// UnblockNumber converts echo context to params.
+func (w *ServerInterfaceWrapper) UnblockNumber(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "number" -------------
+	var number string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", ctx.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UnblockNumber(ctx, number)
+	return err
+}
+
+// GetChat converts echo context to params.
+func (w *ServerInterfaceWrapper) GetChat(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetChat(ctx)
+	return err
+}
+
+// GetInbox converts echo context to params.
+func (w *ServerInterfaceWrapper) GetInbox(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetInbox(ctx)
+	return err
+}
+
+// SetInbox converts echo context to params.
+func (w *ServerInterfaceWrapper) SetInbox(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetInbox(ctx)
+	return err
+}
+
+// GetChatRules converts echo context to params.
+func (w *ServerInterfaceWrapper) GetChatRules(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetChatRules(ctx)
+	return err
+}
+
+// SetChatRules converts echo context to params.
+func (w *ServerInterfaceWrapper) SetChatRules(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetChatRules(ctx)
+	return err
+}
+
 // GetClock converts echo context to params.
 func (w *ServerInterfaceWrapper) GetClock(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetClock(ctx)
+	return err
+}
+
+// ListConsents converts echo context to params.
+func (w *ServerInterfaceWrapper) ListConsents(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListConsentsParams
+	// ------------- Optional query parameter "number" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "number", ctx.QueryParams(), &params.Number, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// ------------- Optional query parameter "conversation" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "conversation", ctx.QueryParams(), &params.Conversation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter conversation: %s", err))
+	}
+
+	// ------------- Optional query parameter "decision" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "decision", ctx.QueryParams(), &params.Decision, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter decision: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListConsents(ctx, params)
+	return err
+}
+
+// RecordConsent converts echo context to params.
+func (w *ServerInterfaceWrapper) RecordConsent(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RecordConsent(ctx)
+	return err
+}
+
+// GetConsent converts echo context to params.
+func (w *ServerInterfaceWrapper) GetConsent(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "number" -------------
+	var number string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", ctx.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetConsent(ctx, number)
+	return err
+}
+
+// ListContacts converts echo context to params.
+func (w *ServerInterfaceWrapper) ListContacts(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListContactsParams
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
+	// ------------- Optional query parameter "group" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "group", ctx.QueryParams(), &params.Group, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter group: %s", err))
+	}
+
+	// ------------- Optional query parameter "number" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "number", ctx.QueryParams(), &params.Number, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// ------------- Optional query parameter "team" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "team", ctx.QueryParams(), &params.Team, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter team: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListContacts(ctx, params)
+	return err
+}
+
+// CreateContact converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateContact(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateContact(ctx)
+	return err
+}
+
+// DeleteContact converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteContact(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ContactID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteContact(ctx, id)
+	return err
+}
+
+// GetContact converts echo context to params.
+func (w *ServerInterfaceWrapper) GetContact(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ContactID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetContact(ctx, id)
+	return err
+}
+
+// ChangeContact converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeContact(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ContactID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeContact(ctx, id)
+	return err
+}
+
+// ListConversations converts echo context to params.
+func (w *ServerInterfaceWrapper) ListConversations(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListConversationsParams
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", false, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "assigned_to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "assigned_to", ctx.QueryParams(), &params.AssignedTo, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter assigned_to: %s", err))
+	}
+
+	// ------------- Optional query parameter "unread" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "unread", ctx.QueryParams(), &params.Unread, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter unread: %s", err))
+	}
+
+	// ------------- Optional query parameter "team" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "team", ctx.QueryParams(), &params.Team, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter team: %s", err))
+	}
+
+	// ------------- Optional query parameter "widget" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "widget", ctx.QueryParams(), &params.Widget, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter widget: %s", err))
+	}
+
+	// ------------- Optional query parameter "number" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "number", ctx.QueryParams(), &params.Number, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListConversations(ctx, params)
+	return err
+}
+
+// BeginConversation converts echo context to params.
+func (w *ServerInterfaceWrapper) BeginConversation(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BeginConversation(ctx)
+	return err
+}
+
+// DeleteConversation converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteConversation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteConversation(ctx, id)
+	return err
+}
+
+// GetConversation converts echo context to params.
+func (w *ServerInterfaceWrapper) GetConversation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetConversation(ctx, id)
+	return err
+}
+
+// ChangeConversation converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeConversation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeConversation(ctx, id)
+	return err
+}
+
+// BlockConversation converts echo context to params.
+func (w *ServerInterfaceWrapper) BlockConversation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BlockConversation(ctx, id)
+	return err
+}
+
+// GetDraft converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDraft(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDraft(ctx, id)
+	return err
+}
+
+// SaveDraft converts echo context to params.
+func (w *ServerInterfaceWrapper) SaveDraft(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SaveDraft(ctx, id)
+	return err
+}
+
+// InviteToConversation converts echo context to params.
+func (w *ServerInterfaceWrapper) InviteToConversation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.InviteToConversation(ctx, id)
+	return err
+}
+
+// ListConversationMessages converts echo context to params.
+func (w *ServerInterfaceWrapper) ListConversationMessages(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListConversationMessagesParams
+	// ------------- Optional query parameter "tag" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tag", ctx.QueryParams(), &params.Tag, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tag: %s", err))
+	}
+
+	// ------------- Optional query parameter "before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "before", ctx.QueryParams(), &params.Before, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter before: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListConversationMessages(ctx, id, params)
+	return err
+}
+
+// SendInConversation converts echo context to params.
+func (w *ServerInterfaceWrapper) SendInConversation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SendInConversation(ctx, id)
+	return err
+}
+
+// ListNotes converts echo context to params.
+func (w *ServerInterfaceWrapper) ListNotes(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListNotes(ctx, id)
+	return err
+}
+
+// AddNote converts echo context to params.
+func (w *ServerInterfaceWrapper) AddNote(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddNote(ctx, id)
+	return err
+}
+
+// RemoveNote converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveNote(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "note" -------------
+	var note string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "note", ctx.Param("note"), &note, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter note: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveNote(ctx, id, note)
+	return err
+}
+
+// ReadConversation converts echo context to params.
+func (w *ServerInterfaceWrapper) ReadConversation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReadConversation(ctx, id)
+	return err
+}
+
+// UnblockConversation converts echo context to params.
+func (w *ServerInterfaceWrapper) UnblockConversation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ConversationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UnblockConversation(ctx, id)
+	return err
+}
+
+// ListGateways converts echo context to params.
+func (w *ServerInterfaceWrapper) ListGateways(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGatewaysParams
+	// ------------- Optional query parameter "group" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "group", ctx.QueryParams(), &params.Group, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter group: %s", err))
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListGateways(ctx, params)
+	return err
+}
+
+// AddGateway converts echo context to params.
+func (w *ServerInterfaceWrapper) AddGateway(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddGateway(ctx)
+	return err
+}
+
+// DeleteGateway converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteGateway(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name GatewayName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteGateway(ctx, name)
+	return err
+}
+
+// GetGateway converts echo context to params.
+func (w *ServerInterfaceWrapper) GetGateway(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name GatewayName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetGateway(ctx, name)
+	return err
+}
+
+// ChangeGateway converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeGateway(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name GatewayName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeGateway(ctx, name)
+	return err
+}
+
+// CheckGateway converts echo context to params.
+func (w *ServerInterfaceWrapper) CheckGateway(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name GatewayName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CheckGateway(ctx, name)
+	return err
+}
+
+// RotateGatewayCredentials converts echo context to params.
+func (w *ServerInterfaceWrapper) RotateGatewayCredentials(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name GatewayName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RotateGatewayCredentials(ctx, name)
+	return err
+}
+
+// GetGatewayMirror converts echo context to params.
+func (w *ServerInterfaceWrapper) GetGatewayMirror(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name GatewayName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetGatewayMirror(ctx, name)
+	return err
+}
+
+// MoveGatewayMessages converts echo context to params.
+func (w *ServerInterfaceWrapper) MoveGatewayMessages(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name GatewayName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.MoveGatewayMessages(ctx, name)
+	return err
+}
+
+// ListGroups converts echo context to params.
+func (w *ServerInterfaceWrapper) ListGroups(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGroupsParams
+	// ------------- Optional query parameter "team" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "team", ctx.QueryParams(), &params.Team, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter team: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListGroups(ctx, params)
+	return err
+}
+
+// CreateGroup converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateGroup(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateGroup(ctx)
+	return err
+}
+
+// DeleteGroup converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteGroup(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id GroupID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteGroup(ctx, id)
+	return err
+}
+
+// GetGroup converts echo context to params.
+func (w *ServerInterfaceWrapper) GetGroup(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id GroupID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetGroup(ctx, id)
+	return err
+}
+
+// RenameGroup converts echo context to params.
+func (w *ServerInterfaceWrapper) RenameGroup(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id GroupID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RenameGroup(ctx, id)
+	return err
+}
+
+// AddMembers converts echo context to params.
+func (w *ServerInterfaceWrapper) AddMembers(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id GroupID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddMembers(ctx, id)
+	return err
+}
+
+// RemoveMember converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveMember(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id GroupID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "contact" -------------
+	var contact string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "contact", ctx.Param("contact"), &contact, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter contact: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveMember(ctx, id, contact)
+	return err
+}
+
+// MessageGroup converts echo context to params.
+func (w *ServerInterfaceWrapper) MessageGroup(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id GroupID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.MessageGroup(ctx, id)
 	return err
 }
 
@@ -479,6 +1591,13 @@ func (w *ServerInterfaceWrapper) ListMessages(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "modem", ctx.QueryParams(), &params.Modem, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter modem: %s", err))
+	}
+
+	// ------------- Optional query parameter "gateway" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "gateway", ctx.QueryParams(), &params.Gateway, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter gateway: %s", err))
 	}
 
 	// ------------- Optional query parameter "since" -------------
@@ -969,6 +2088,22 @@ func (w *ServerInterfaceWrapper) ChangePerson(ctx echo.Context) error {
 	return err
 }
 
+// WithdrawInvitation converts echo context to params.
+func (w *ServerInterfaceWrapper) WithdrawInvitation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id PersonID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.WithdrawInvitation(ctx, id)
+	return err
+}
+
 // InvitePerson converts echo context to params.
 func (w *ServerInterfaceWrapper) InvitePerson(ctx echo.Context) error {
 	var err error
@@ -980,8 +2115,17 @@ func (w *ServerInterfaceWrapper) InvitePerson(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params InvitePersonParams
+	// ------------- Optional query parameter "by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "by", ctx.QueryParams(), &params.By, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter by: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.InvitePerson(ctx, id)
+	err = w.Handler.InvitePerson(ctx, id, params)
 	return err
 }
 
@@ -1001,12 +2145,228 @@ func (w *ServerInterfaceWrapper) SignOutPerson(ctx echo.Context) error {
 	return err
 }
 
+// GetProfile converts echo context to params.
+func (w *ServerInterfaceWrapper) GetProfile(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetProfile(ctx)
+	return err
+}
+
+// ChangeProfile converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeProfile(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeProfile(ctx)
+	return err
+}
+
 // GetQueue converts echo context to params.
 func (w *ServerInterfaceWrapper) GetQueue(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetQueue(ctx)
+	return err
+}
+
+// GetReport converts echo context to params.
+func (w *ServerInterfaceWrapper) GetReport(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetReportParams
+	// ------------- Optional query parameter "by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "by", ctx.QueryParams(), &params.By, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter by: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "sim" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sim", ctx.QueryParams(), &params.Sim, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sim: %s", err))
+	}
+
+	// ------------- Optional query parameter "person" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "person", ctx.QueryParams(), &params.Person, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter person: %s", err))
+	}
+
+	// ------------- Optional query parameter "widget" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "widget", ctx.QueryParams(), &params.Widget, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter widget: %s", err))
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", ctx.QueryParams(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter format: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetReport(ctx, params)
+	return err
+}
+
+// ListSendErrors converts echo context to params.
+func (w *ServerInterfaceWrapper) ListSendErrors(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSendErrorsParams
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "modem" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "modem", ctx.QueryParams(), &params.Modem, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter modem: %s", err))
+	}
+
+	// ------------- Optional query parameter "author" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "author", ctx.QueryParams(), &params.Author, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter author: %s", err))
+	}
+
+	// ------------- Optional query parameter "code" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "code", ctx.QueryParams(), &params.Code, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter code: %s", err))
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", ctx.QueryParams(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter format: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListSendErrors(ctx, params)
+	return err
+}
+
+// ListSenders converts echo context to params.
+func (w *ServerInterfaceWrapper) ListSenders(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSendersParams
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListSenders(ctx, params)
+	return err
+}
+
+// BlockSender converts echo context to params.
+func (w *ServerInterfaceWrapper) BlockSender(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id SenderID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BlockSender(ctx, id)
+	return err
+}
+
+// ReopenSender converts echo context to params.
+func (w *ServerInterfaceWrapper) ReopenSender(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id SenderID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReopenSender(ctx, id)
 	return err
 }
 
@@ -1277,6 +2637,205 @@ func (w *ServerInterfaceWrapper) TestWebhook(ctx echo.Context) error {
 	return err
 }
 
+// ListWidgets converts echo context to params.
+func (w *ServerInterfaceWrapper) ListWidgets(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListWidgets(ctx)
+	return err
+}
+
+// CreateWidget converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateWidget(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateWidget(ctx)
+	return err
+}
+
+// GetCommonWidget converts echo context to params.
+func (w *ServerInterfaceWrapper) GetCommonWidget(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetCommonWidget(ctx)
+	return err
+}
+
+// ChangeCommonWidget converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeCommonWidget(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeCommonWidget(ctx)
+	return err
+}
+
+// ListCommonWidgetVersions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListCommonWidgetVersions(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListCommonWidgetVersions(ctx)
+	return err
+}
+
+// RestoreCommonWidget converts echo context to params.
+func (w *ServerInterfaceWrapper) RestoreCommonWidget(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "version" -------------
+	var version WidgetVersionNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "version", ctx.Param("version"), &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter version: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RestoreCommonWidget(ctx, version)
+	return err
+}
+
+// ListWidgetImages converts echo context to params.
+func (w *ServerInterfaceWrapper) ListWidgetImages(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListWidgetImages(ctx)
+	return err
+}
+
+// AddWidgetImage converts echo context to params.
+func (w *ServerInterfaceWrapper) AddWidgetImage(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddWidgetImage(ctx)
+	return err
+}
+
+// DeleteWidgetImage converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteWidgetImage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "image" -------------
+	var image string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "image", ctx.Param("image"), &image, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter image: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteWidgetImage(ctx, image)
+	return err
+}
+
+// DeleteWidget converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteWidget(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id WidgetID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteWidget(ctx, id)
+	return err
+}
+
+// GetWidget converts echo context to params.
+func (w *ServerInterfaceWrapper) GetWidget(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id WidgetID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetWidget(ctx, id)
+	return err
+}
+
+// ChangeWidget converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeWidget(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id WidgetID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeWidget(ctx, id)
+	return err
+}
+
+// RotateWidgetKey converts echo context to params.
+func (w *ServerInterfaceWrapper) RotateWidgetKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id WidgetID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RotateWidgetKey(ctx, id)
+	return err
+}
+
+// ListWidgetVersions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListWidgetVersions(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id WidgetID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListWidgetVersions(ctx, id)
+	return err
+}
+
+// RestoreWidget converts echo context to params.
+func (w *ServerInterfaceWrapper) RestoreWidget(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id WidgetID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "version" -------------
+	var version WidgetVersionNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "version", ctx.Param("version"), &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter version: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RestoreWidget(ctx, id, version)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -1328,7 +2887,56 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/readyz", wrapper.Readyz, options.OperationMiddlewares["readyz"]...)
 	router.GET(options.BaseURL+"/v1/alarms", wrapper.ListAlarms, options.OperationMiddlewares["listAlarms"]...)
 	router.POST(options.BaseURL+"/v1/alarms/test", wrapper.TestAlarms, options.OperationMiddlewares["testAlarms"]...)
+	router.GET(options.BaseURL+"/v1/blocked-numbers", wrapper.ListBlockedNumbers, options.OperationMiddlewares["listBlockedNumbers"]...)
+	router.POST(options.BaseURL+"/v1/blocked-numbers", wrapper.BlockNumber, options.OperationMiddlewares["blockNumber"]...)
+	router.DELETE(options.BaseURL+"/v1/blocked-numbers/:number", wrapper.UnblockNumber, options.OperationMiddlewares["unblockNumber"]...)
+	router.GET(options.BaseURL+"/v1/chat", wrapper.GetChat, options.OperationMiddlewares["getChat"]...)
+	router.GET(options.BaseURL+"/v1/chat/inbox", wrapper.GetInbox, options.OperationMiddlewares["getInbox"]...)
+	router.PUT(options.BaseURL+"/v1/chat/inbox", wrapper.SetInbox, options.OperationMiddlewares["setInbox"]...)
+	router.GET(options.BaseURL+"/v1/chat/rules", wrapper.GetChatRules, options.OperationMiddlewares["getChatRules"]...)
+	router.PUT(options.BaseURL+"/v1/chat/rules", wrapper.SetChatRules, options.OperationMiddlewares["setChatRules"]...)
 	router.GET(options.BaseURL+"/v1/clock", wrapper.GetClock, options.OperationMiddlewares["getClock"]...)
+	router.GET(options.BaseURL+"/v1/consents", wrapper.ListConsents, options.OperationMiddlewares["listConsents"]...)
+	router.POST(options.BaseURL+"/v1/consents", wrapper.RecordConsent, options.OperationMiddlewares["recordConsent"]...)
+	router.GET(options.BaseURL+"/v1/consents/:number", wrapper.GetConsent, options.OperationMiddlewares["getConsent"]...)
+	router.GET(options.BaseURL+"/v1/contacts", wrapper.ListContacts, options.OperationMiddlewares["listContacts"]...)
+	router.POST(options.BaseURL+"/v1/contacts", wrapper.CreateContact, options.OperationMiddlewares["createContact"]...)
+	router.DELETE(options.BaseURL+"/v1/contacts/:id", wrapper.DeleteContact, options.OperationMiddlewares["deleteContact"]...)
+	router.GET(options.BaseURL+"/v1/contacts/:id", wrapper.GetContact, options.OperationMiddlewares["getContact"]...)
+	router.PATCH(options.BaseURL+"/v1/contacts/:id", wrapper.ChangeContact, options.OperationMiddlewares["changeContact"]...)
+	router.GET(options.BaseURL+"/v1/conversations", wrapper.ListConversations, options.OperationMiddlewares["listConversations"]...)
+	router.POST(options.BaseURL+"/v1/conversations", wrapper.BeginConversation, options.OperationMiddlewares["beginConversation"]...)
+	router.DELETE(options.BaseURL+"/v1/conversations/:id", wrapper.DeleteConversation, options.OperationMiddlewares["deleteConversation"]...)
+	router.GET(options.BaseURL+"/v1/conversations/:id", wrapper.GetConversation, options.OperationMiddlewares["getConversation"]...)
+	router.PATCH(options.BaseURL+"/v1/conversations/:id", wrapper.ChangeConversation, options.OperationMiddlewares["changeConversation"]...)
+	router.POST(options.BaseURL+"/v1/conversations/:id/block", wrapper.BlockConversation, options.OperationMiddlewares["blockConversation"]...)
+	router.GET(options.BaseURL+"/v1/conversations/:id/draft", wrapper.GetDraft, options.OperationMiddlewares["getDraft"]...)
+	router.PUT(options.BaseURL+"/v1/conversations/:id/draft", wrapper.SaveDraft, options.OperationMiddlewares["saveDraft"]...)
+	router.POST(options.BaseURL+"/v1/conversations/:id/invite", wrapper.InviteToConversation, options.OperationMiddlewares["inviteToConversation"]...)
+	router.GET(options.BaseURL+"/v1/conversations/:id/messages", wrapper.ListConversationMessages, options.OperationMiddlewares["listConversationMessages"]...)
+	router.POST(options.BaseURL+"/v1/conversations/:id/messages", wrapper.SendInConversation, options.OperationMiddlewares["sendInConversation"]...)
+	router.GET(options.BaseURL+"/v1/conversations/:id/notes", wrapper.ListNotes, options.OperationMiddlewares["listNotes"]...)
+	router.POST(options.BaseURL+"/v1/conversations/:id/notes", wrapper.AddNote, options.OperationMiddlewares["addNote"]...)
+	router.DELETE(options.BaseURL+"/v1/conversations/:id/notes/:note", wrapper.RemoveNote, options.OperationMiddlewares["removeNote"]...)
+	router.POST(options.BaseURL+"/v1/conversations/:id/read", wrapper.ReadConversation, options.OperationMiddlewares["readConversation"]...)
+	router.POST(options.BaseURL+"/v1/conversations/:id/unblock", wrapper.UnblockConversation, options.OperationMiddlewares["unblockConversation"]...)
+	router.GET(options.BaseURL+"/v1/gateways", wrapper.ListGateways, options.OperationMiddlewares["listGateways"]...)
+	router.POST(options.BaseURL+"/v1/gateways", wrapper.AddGateway, options.OperationMiddlewares["addGateway"]...)
+	router.DELETE(options.BaseURL+"/v1/gateways/:name", wrapper.DeleteGateway, options.OperationMiddlewares["deleteGateway"]...)
+	router.GET(options.BaseURL+"/v1/gateways/:name", wrapper.GetGateway, options.OperationMiddlewares["getGateway"]...)
+	router.PATCH(options.BaseURL+"/v1/gateways/:name", wrapper.ChangeGateway, options.OperationMiddlewares["changeGateway"]...)
+	router.POST(options.BaseURL+"/v1/gateways/:name/check", wrapper.CheckGateway, options.OperationMiddlewares["checkGateway"]...)
+	router.POST(options.BaseURL+"/v1/gateways/:name/credentials", wrapper.RotateGatewayCredentials, options.OperationMiddlewares["rotateGatewayCredentials"]...)
+	router.GET(options.BaseURL+"/v1/gateways/:name/mirror", wrapper.GetGatewayMirror, options.OperationMiddlewares["getGatewayMirror"]...)
+	router.POST(options.BaseURL+"/v1/gateways/:name/move", wrapper.MoveGatewayMessages, options.OperationMiddlewares["moveGatewayMessages"]...)
+	router.GET(options.BaseURL+"/v1/groups", wrapper.ListGroups, options.OperationMiddlewares["listGroups"]...)
+	router.POST(options.BaseURL+"/v1/groups", wrapper.CreateGroup, options.OperationMiddlewares["createGroup"]...)
+	router.DELETE(options.BaseURL+"/v1/groups/:id", wrapper.DeleteGroup, options.OperationMiddlewares["deleteGroup"]...)
+	router.GET(options.BaseURL+"/v1/groups/:id", wrapper.GetGroup, options.OperationMiddlewares["getGroup"]...)
+	router.PATCH(options.BaseURL+"/v1/groups/:id", wrapper.RenameGroup, options.OperationMiddlewares["renameGroup"]...)
+	router.POST(options.BaseURL+"/v1/groups/:id/members", wrapper.AddMembers, options.OperationMiddlewares["addMembers"]...)
+	router.DELETE(options.BaseURL+"/v1/groups/:id/members/:contact", wrapper.RemoveMember, options.OperationMiddlewares["removeMember"]...)
+	router.POST(options.BaseURL+"/v1/groups/:id/messages", wrapper.MessageGroup, options.OperationMiddlewares["messageGroup"]...)
 	router.GET(options.BaseURL+"/v1/hooks", wrapper.ListHooks, options.OperationMiddlewares["listHooks"]...)
 	router.POST(options.BaseURL+"/v1/hooks", wrapper.CreateHook, options.OperationMiddlewares["createHook"]...)
 	router.DELETE(options.BaseURL+"/v1/hooks/:id", wrapper.DeleteHook, options.OperationMiddlewares["deleteHook"]...)
@@ -1368,9 +2976,17 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/people/:id", wrapper.RemovePerson, options.OperationMiddlewares["removePerson"]...)
 	router.GET(options.BaseURL+"/v1/people/:id", wrapper.GetPerson, options.OperationMiddlewares["getPerson"]...)
 	router.PATCH(options.BaseURL+"/v1/people/:id", wrapper.ChangePerson, options.OperationMiddlewares["changePerson"]...)
+	router.DELETE(options.BaseURL+"/v1/people/:id/invite", wrapper.WithdrawInvitation, options.OperationMiddlewares["withdrawInvitation"]...)
 	router.POST(options.BaseURL+"/v1/people/:id/invite", wrapper.InvitePerson, options.OperationMiddlewares["invitePerson"]...)
 	router.POST(options.BaseURL+"/v1/people/:id/sign-out", wrapper.SignOutPerson, options.OperationMiddlewares["signOutPerson"]...)
+	router.GET(options.BaseURL+"/v1/profile", wrapper.GetProfile, options.OperationMiddlewares["getProfile"]...)
+	router.PATCH(options.BaseURL+"/v1/profile", wrapper.ChangeProfile, options.OperationMiddlewares["changeProfile"]...)
 	router.GET(options.BaseURL+"/v1/queue", wrapper.GetQueue, options.OperationMiddlewares["getQueue"]...)
+	router.GET(options.BaseURL+"/v1/reports", wrapper.GetReport, options.OperationMiddlewares["getReport"]...)
+	router.GET(options.BaseURL+"/v1/reports/errors", wrapper.ListSendErrors, options.OperationMiddlewares["listSendErrors"]...)
+	router.GET(options.BaseURL+"/v1/senders", wrapper.ListSenders, options.OperationMiddlewares["listSenders"]...)
+	router.POST(options.BaseURL+"/v1/senders/:id/block", wrapper.BlockSender, options.OperationMiddlewares["blockSender"]...)
+	router.POST(options.BaseURL+"/v1/senders/:id/reopen", wrapper.ReopenSender, options.OperationMiddlewares["reopenSender"]...)
 	router.GET(options.BaseURL+"/v1/settings", wrapper.GetSettings, options.OperationMiddlewares["getSettings"]...)
 	router.PATCH(options.BaseURL+"/v1/settings", wrapper.ChangeSettings, options.OperationMiddlewares["changeSettings"]...)
 	router.GET(options.BaseURL+"/v1/system", wrapper.GetSystem, options.OperationMiddlewares["getSystem"]...)
@@ -1388,8 +3004,27 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/webhooks/deliveries", wrapper.ListDeliveries, options.OperationMiddlewares["listDeliveries"]...)
 	router.DELETE(options.BaseURL+"/v1/webhooks/deliveries/:id", wrapper.DropDelivery, options.OperationMiddlewares["dropDelivery"]...)
 	router.POST(options.BaseURL+"/v1/webhooks/deliveries/:id/retry", wrapper.RetryDelivery, options.OperationMiddlewares["retryDelivery"]...)
+	router.GET(options.BaseURL+"/v1/widgets", wrapper.ListWidgets, options.OperationMiddlewares["listWidgets"]...)
+	router.POST(options.BaseURL+"/v1/widgets", wrapper.CreateWidget, options.OperationMiddlewares["createWidget"]...)
+	router.DELETE(options.BaseURL+"/v1/widgets/:id", wrapper.DeleteWidget, options.OperationMiddlewares["deleteWidget"]...)
+	router.GET(options.BaseURL+"/v1/widgets/:id", wrapper.GetWidget, options.OperationMiddlewares["getWidget"]...)
+	router.PATCH(options.BaseURL+"/v1/widgets/:id", wrapper.ChangeWidget, options.OperationMiddlewares["changeWidget"]...)
+	router.POST(options.BaseURL+"/v1/widgets/:id/rotate", wrapper.RotateWidgetKey, options.OperationMiddlewares["rotateWidgetKey"]...)
+	router.GET(options.BaseURL+"/v1/widgets/:id/versions", wrapper.ListWidgetVersions, options.OperationMiddlewares["listWidgetVersions"]...)
+	router.POST(options.BaseURL+"/v1/widgets/:id/versions/:version/restore", wrapper.RestoreWidget, options.OperationMiddlewares["restoreWidget"]...)
+	router.GET(options.BaseURL+"/v1/widgets/common", wrapper.GetCommonWidget, options.OperationMiddlewares["getCommonWidget"]...)
+	router.PATCH(options.BaseURL+"/v1/widgets/common", wrapper.ChangeCommonWidget, options.OperationMiddlewares["changeCommonWidget"]...)
+	router.GET(options.BaseURL+"/v1/widgets/common/versions", wrapper.ListCommonWidgetVersions, options.OperationMiddlewares["listCommonWidgetVersions"]...)
+	router.POST(options.BaseURL+"/v1/widgets/common/versions/:version/restore", wrapper.RestoreCommonWidget, options.OperationMiddlewares["restoreCommonWidget"]...)
+	router.GET(options.BaseURL+"/v1/widgets/images", wrapper.ListWidgetImages, options.OperationMiddlewares["listWidgetImages"]...)
+	router.POST(options.BaseURL+"/v1/widgets/images", wrapper.AddWidgetImage, options.OperationMiddlewares["addWidgetImage"]...)
+	router.DELETE(options.BaseURL+"/v1/widgets/images/:image", wrapper.DeleteWidgetImage, options.OperationMiddlewares["deleteWidgetImage"]...)
 
 }
+
+type ContactJSONResponse Contact
+
+type GroupJSONResponse Group
 
 type HealthJSONResponse Health
 
@@ -1487,6 +3122,182 @@ func (response TestAlarms200JSONResponse) VisitTestAlarmsResponse(w http.Respons
 	return err
 }
 
+type ListBlockedNumbersRequestObject struct {
+}
+
+type ListBlockedNumbersResponseObject interface {
+	VisitListBlockedNumbersResponse(w http.ResponseWriter) error
+}
+
+type ListBlockedNumbers200JSONResponse struct {
+	BlockedNumbers []BlockedNumber `json:"blocked_numbers"`
+}
+
+func (response ListBlockedNumbers200JSONResponse) VisitListBlockedNumbersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BlockNumberRequestObject struct {
+	Body *BlockNumberJSONRequestBody
+}
+
+type BlockNumberResponseObject interface {
+	VisitBlockNumberResponse(w http.ResponseWriter) error
+}
+
+type BlockNumber201ResponseHeaders struct {
+	Location string
+}
+
+type BlockNumber201JSONResponse struct {
+	Body    BlockedNumber
+	Headers BlockNumber201ResponseHeaders
+}
+
+func (response BlockNumber201JSONResponse) VisitBlockNumberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnblockNumberRequestObject struct {
+	Number string `json:"number"`
+}
+
+type UnblockNumberResponseObject interface {
+	VisitUnblockNumberResponse(w http.ResponseWriter) error
+}
+
+type UnblockNumber204Response struct {
+}
+
+func (response UnblockNumber204Response) VisitUnblockNumberResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetChatRequestObject struct {
+}
+
+type GetChatResponseObject interface {
+	VisitGetChatResponse(w http.ResponseWriter) error
+}
+
+type GetChat200JSONResponse ChatSelf
+
+func (response GetChat200JSONResponse) VisitGetChatResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInboxRequestObject struct {
+}
+
+type GetInboxResponseObject interface {
+	VisitGetInboxResponse(w http.ResponseWriter) error
+}
+
+type GetInbox200JSONResponse Inbox
+
+func (response GetInbox200JSONResponse) VisitGetInboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetInboxRequestObject struct {
+	Body *SetInboxJSONRequestBody
+}
+
+type SetInboxResponseObject interface {
+	VisitSetInboxResponse(w http.ResponseWriter) error
+}
+
+type SetInbox200JSONResponse Inbox
+
+func (response SetInbox200JSONResponse) VisitSetInboxResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetChatRulesRequestObject struct {
+}
+
+type GetChatRulesResponseObject interface {
+	VisitGetChatRulesResponse(w http.ResponseWriter) error
+}
+
+type GetChatRules200JSONResponse ChatRules
+
+func (response GetChatRules200JSONResponse) VisitGetChatRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetChatRulesRequestObject struct {
+	Body *SetChatRulesJSONRequestBody
+}
+
+type SetChatRulesResponseObject interface {
+	VisitSetChatRulesResponse(w http.ResponseWriter) error
+}
+
+type SetChatRules200JSONResponse ChatRules
+
+func (response SetChatRules200JSONResponse) VisitSetChatRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetClockRequestObject struct {
 }
 
@@ -1504,6 +3315,992 @@ func (response GetClock200JSONResponse) VisitGetClockResponse(w http.ResponseWri
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConsentsRequestObject struct {
+	Params ListConsentsParams
+}
+
+type ListConsentsResponseObject interface {
+	VisitListConsentsResponse(w http.ResponseWriter) error
+}
+
+type ListConsents200JSONResponse struct {
+	Consents []Consent `json:"consents"`
+
+	// NextCursor Give it as cursor for the next page; null at the end.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+func (response ListConsents200JSONResponse) VisitListConsentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecordConsentRequestObject struct {
+	Body *RecordConsentJSONRequestBody
+}
+
+type RecordConsentResponseObject interface {
+	VisitRecordConsentResponse(w http.ResponseWriter) error
+}
+
+type RecordConsent200JSONResponse Standing
+
+func (response RecordConsent200JSONResponse) VisitRecordConsentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConsentRequestObject struct {
+	Number string `json:"number"`
+}
+
+type GetConsentResponseObject interface {
+	VisitGetConsentResponse(w http.ResponseWriter) error
+}
+
+type GetConsent200JSONResponse Standing
+
+func (response GetConsent200JSONResponse) VisitGetConsentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListContactsRequestObject struct {
+	Params ListContactsParams
+}
+
+type ListContactsResponseObject interface {
+	VisitListContactsResponse(w http.ResponseWriter) error
+}
+
+type ListContacts200JSONResponse struct {
+	Contacts []Contact `json:"contacts"`
+
+	// NextCursor Give it as cursor for the next page; null at the end.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+func (response ListContacts200JSONResponse) VisitListContactsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateContactRequestObject struct {
+	Body *CreateContactJSONRequestBody
+}
+
+type CreateContactResponseObject interface {
+	VisitCreateContactResponse(w http.ResponseWriter) error
+}
+
+type CreateContact201ResponseHeaders struct {
+	Location string
+}
+
+type CreateContact201JSONResponse struct {
+	Body    Contact
+	Headers CreateContact201ResponseHeaders
+}
+
+func (response CreateContact201JSONResponse) VisitCreateContactResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteContactRequestObject struct {
+	ID ContactID `json:"id"`
+}
+
+type DeleteContactResponseObject interface {
+	VisitDeleteContactResponse(w http.ResponseWriter) error
+}
+
+type DeleteContact204Response struct {
+}
+
+func (response DeleteContact204Response) VisitDeleteContactResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetContactRequestObject struct {
+	ID ContactID `json:"id"`
+}
+
+type GetContactResponseObject interface {
+	VisitGetContactResponse(w http.ResponseWriter) error
+}
+
+type GetContact200JSONResponse struct{ ContactJSONResponse }
+
+func (response GetContact200JSONResponse) VisitGetContactResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeContactRequestObject struct {
+	ID   ContactID `json:"id"`
+	Body *ChangeContactJSONRequestBody
+}
+
+type ChangeContactResponseObject interface {
+	VisitChangeContactResponse(w http.ResponseWriter) error
+}
+
+type ChangeContact200JSONResponse struct{ ContactJSONResponse }
+
+func (response ChangeContact200JSONResponse) VisitChangeContactResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConversationsRequestObject struct {
+	Params ListConversationsParams
+}
+
+type ListConversationsResponseObject interface {
+	VisitListConversationsResponse(w http.ResponseWriter) error
+}
+
+type ListConversations200JSONResponse struct {
+	Conversations []Conversation `json:"conversations"`
+
+	// NextCursor Give it as cursor for the next page; null at the end.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+func (response ListConversations200JSONResponse) VisitListConversationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginConversationRequestObject struct {
+	Body *BeginConversationJSONRequestBody
+}
+
+type BeginConversationResponseObject interface {
+	VisitBeginConversationResponse(w http.ResponseWriter) error
+}
+
+type BeginConversation200JSONResponse Conversation
+
+func (response BeginConversation200JSONResponse) VisitBeginConversationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginConversation201ResponseHeaders struct {
+	Location string
+}
+
+type BeginConversation201JSONResponse struct {
+	Body    Conversation
+	Headers BeginConversation201ResponseHeaders
+}
+
+func (response BeginConversation201JSONResponse) VisitBeginConversationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteConversationRequestObject struct {
+	ID ConversationID `json:"id"`
+}
+
+type DeleteConversationResponseObject interface {
+	VisitDeleteConversationResponse(w http.ResponseWriter) error
+}
+
+type DeleteConversation204Response struct {
+}
+
+func (response DeleteConversation204Response) VisitDeleteConversationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetConversationRequestObject struct {
+	ID ConversationID `json:"id"`
+}
+
+type GetConversationResponseObject interface {
+	VisitGetConversationResponse(w http.ResponseWriter) error
+}
+
+type GetConversation200JSONResponse Conversation
+
+func (response GetConversation200JSONResponse) VisitGetConversationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeConversationRequestObject struct {
+	ID   ConversationID `json:"id"`
+	Body *ChangeConversationJSONRequestBody
+}
+
+type ChangeConversationResponseObject interface {
+	VisitChangeConversationResponse(w http.ResponseWriter) error
+}
+
+type ChangeConversation200JSONResponse Conversation
+
+func (response ChangeConversation200JSONResponse) VisitChangeConversationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BlockConversationRequestObject struct {
+	ID   ConversationID `json:"id"`
+	Body *BlockConversationJSONRequestBody
+}
+
+type BlockConversationResponseObject interface {
+	VisitBlockConversationResponse(w http.ResponseWriter) error
+}
+
+type BlockConversation200JSONResponse Conversation
+
+func (response BlockConversation200JSONResponse) VisitBlockConversationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDraftRequestObject struct {
+	ID ConversationID `json:"id"`
+}
+
+type GetDraftResponseObject interface {
+	VisitGetDraftResponse(w http.ResponseWriter) error
+}
+
+type GetDraft200JSONResponse struct {
+	Text string `json:"text"`
+}
+
+func (response GetDraft200JSONResponse) VisitGetDraftResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SaveDraftRequestObject struct {
+	ID   ConversationID `json:"id"`
+	Body *SaveDraftJSONRequestBody
+}
+
+type SaveDraftResponseObject interface {
+	VisitSaveDraftResponse(w http.ResponseWriter) error
+}
+
+type SaveDraft200JSONResponse struct {
+	Text string `json:"text"`
+}
+
+func (response SaveDraft200JSONResponse) VisitSaveDraftResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InviteToConversationRequestObject struct {
+	ID   ConversationID `json:"id"`
+	Body *InviteToConversationJSONRequestBody
+}
+
+type InviteToConversationResponseObject interface {
+	VisitInviteToConversationResponse(w http.ResponseWriter) error
+}
+
+type InviteToConversation200JSONResponse Conversation
+
+func (response InviteToConversation200JSONResponse) VisitInviteToConversationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConversationMessagesRequestObject struct {
+	ID     ConversationID `json:"id"`
+	Params ListConversationMessagesParams
+}
+
+type ListConversationMessagesResponseObject interface {
+	VisitListConversationMessagesResponse(w http.ResponseWriter) error
+}
+
+type ListConversationMessages200JSONResponse struct {
+	Messages []Message `json:"messages"`
+
+	// Newer There are some behind these.
+	Newer bool `json:"newer"`
+
+	// Older There are some before these.
+	Older bool `json:"older"`
+}
+
+func (response ListConversationMessages200JSONResponse) VisitListConversationMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendInConversationRequestObject struct {
+	ID   ConversationID `json:"id"`
+	Body *SendInConversationJSONRequestBody
+}
+
+type SendInConversationResponseObject interface {
+	VisitSendInConversationResponse(w http.ResponseWriter) error
+}
+
+type SendInConversation202JSONResponse Message
+
+func (response SendInConversation202JSONResponse) VisitSendInConversationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListNotesRequestObject struct {
+	ID ConversationID `json:"id"`
+}
+
+type ListNotesResponseObject interface {
+	VisitListNotesResponse(w http.ResponseWriter) error
+}
+
+type ListNotes200JSONResponse struct {
+	Notes []Note `json:"notes"`
+}
+
+func (response ListNotes200JSONResponse) VisitListNotesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddNoteRequestObject struct {
+	ID   ConversationID `json:"id"`
+	Body *AddNoteJSONRequestBody
+}
+
+type AddNoteResponseObject interface {
+	VisitAddNoteResponse(w http.ResponseWriter) error
+}
+
+type AddNote201JSONResponse Note
+
+func (response AddNote201JSONResponse) VisitAddNoteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveNoteRequestObject struct {
+	ID   ConversationID `json:"id"`
+	Note string         `json:"note"`
+}
+
+type RemoveNoteResponseObject interface {
+	VisitRemoveNoteResponse(w http.ResponseWriter) error
+}
+
+type RemoveNote204Response struct {
+}
+
+func (response RemoveNote204Response) VisitRemoveNoteResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ReadConversationRequestObject struct {
+	ID   ConversationID `json:"id"`
+	Body *ReadConversationJSONRequestBody
+}
+
+type ReadConversationResponseObject interface {
+	VisitReadConversationResponse(w http.ResponseWriter) error
+}
+
+type ReadConversation200JSONResponse Conversation
+
+func (response ReadConversation200JSONResponse) VisitReadConversationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnblockConversationRequestObject struct {
+	ID ConversationID `json:"id"`
+}
+
+type UnblockConversationResponseObject interface {
+	VisitUnblockConversationResponse(w http.ResponseWriter) error
+}
+
+type UnblockConversation200JSONResponse Conversation
+
+func (response UnblockConversation200JSONResponse) VisitUnblockConversationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGatewaysRequestObject struct {
+	Params ListGatewaysParams
+}
+
+type ListGatewaysResponseObject interface {
+	VisitListGatewaysResponse(w http.ResponseWriter) error
+}
+
+type ListGateways200JSONResponse struct {
+	Gateways []Gateway `json:"gateways"`
+}
+
+func (response ListGateways200JSONResponse) VisitListGatewaysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGatewayRequestObject struct {
+	Body *AddGatewayJSONRequestBody
+}
+
+type AddGatewayResponseObject interface {
+	VisitAddGatewayResponse(w http.ResponseWriter) error
+}
+
+type AddGateway201ResponseHeaders struct {
+	Location *string
+}
+
+type AddGateway201JSONResponse struct {
+	Body    AddedGateway
+	Headers AddGateway201ResponseHeaders
+}
+
+func (response AddGateway201JSONResponse) VisitAddGatewayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGatewayRequestObject struct {
+	Name GatewayName `json:"name"`
+}
+
+type DeleteGatewayResponseObject interface {
+	VisitDeleteGatewayResponse(w http.ResponseWriter) error
+}
+
+type DeleteGateway204Response struct {
+}
+
+func (response DeleteGateway204Response) VisitDeleteGatewayResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetGatewayRequestObject struct {
+	Name GatewayName `json:"name"`
+}
+
+type GetGatewayResponseObject interface {
+	VisitGetGatewayResponse(w http.ResponseWriter) error
+}
+
+type GetGateway200JSONResponse Gateway
+
+func (response GetGateway200JSONResponse) VisitGetGatewayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeGatewayRequestObject struct {
+	Name GatewayName `json:"name"`
+	Body *ChangeGatewayJSONRequestBody
+}
+
+type ChangeGatewayResponseObject interface {
+	VisitChangeGatewayResponse(w http.ResponseWriter) error
+}
+
+type ChangeGateway200JSONResponse Gateway
+
+func (response ChangeGateway200JSONResponse) VisitChangeGatewayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckGatewayRequestObject struct {
+	Name GatewayName `json:"name"`
+}
+
+type CheckGatewayResponseObject interface {
+	VisitCheckGatewayResponse(w http.ResponseWriter) error
+}
+
+type CheckGateway200JSONResponse GatewayCheck
+
+func (response CheckGateway200JSONResponse) VisitCheckGatewayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateGatewayCredentialsRequestObject struct {
+	Name GatewayName `json:"name"`
+	Body *RotateGatewayCredentialsJSONRequestBody
+}
+
+type RotateGatewayCredentialsResponseObject interface {
+	VisitRotateGatewayCredentialsResponse(w http.ResponseWriter) error
+}
+
+type RotateGatewayCredentials200JSONResponse GatewayCredentials
+
+func (response RotateGatewayCredentials200JSONResponse) VisitRotateGatewayCredentialsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGatewayMirrorRequestObject struct {
+	Name GatewayName `json:"name"`
+}
+
+type GetGatewayMirrorResponseObject interface {
+	VisitGetGatewayMirrorResponse(w http.ResponseWriter) error
+}
+
+type GetGatewayMirror200JSONResponse GatewayMirror
+
+func (response GetGatewayMirror200JSONResponse) VisitGetGatewayMirrorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MoveGatewayMessagesRequestObject struct {
+	Name GatewayName `json:"name"`
+	Body *MoveGatewayMessagesJSONRequestBody
+}
+
+type MoveGatewayMessagesResponseObject interface {
+	VisitMoveGatewayMessagesResponse(w http.ResponseWriter) error
+}
+
+type MoveGatewayMessages200JSONResponse GatewayMoved
+
+func (response MoveGatewayMessages200JSONResponse) VisitMoveGatewayMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroupsRequestObject struct {
+	Params ListGroupsParams
+}
+
+type ListGroupsResponseObject interface {
+	VisitListGroupsResponse(w http.ResponseWriter) error
+}
+
+type ListGroups200JSONResponse struct {
+	Groups []Group `json:"groups"`
+}
+
+func (response ListGroups200JSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGroupRequestObject struct {
+	Body *CreateGroupJSONRequestBody
+}
+
+type CreateGroupResponseObject interface {
+	VisitCreateGroupResponse(w http.ResponseWriter) error
+}
+
+type CreateGroup201ResponseHeaders struct {
+	Location string
+}
+
+type CreateGroup201JSONResponse struct {
+	Body    Group
+	Headers CreateGroup201ResponseHeaders
+}
+
+func (response CreateGroup201JSONResponse) VisitCreateGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRequestObject struct {
+	ID GroupID `json:"id"`
+}
+
+type DeleteGroupResponseObject interface {
+	VisitDeleteGroupResponse(w http.ResponseWriter) error
+}
+
+type DeleteGroup204Response struct {
+}
+
+func (response DeleteGroup204Response) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetGroupRequestObject struct {
+	ID GroupID `json:"id"`
+}
+
+type GetGroupResponseObject interface {
+	VisitGetGroupResponse(w http.ResponseWriter) error
+}
+
+type GetGroup200JSONResponse struct{ GroupJSONResponse }
+
+func (response GetGroup200JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenameGroupRequestObject struct {
+	ID   GroupID `json:"id"`
+	Body *RenameGroupJSONRequestBody
+}
+
+type RenameGroupResponseObject interface {
+	VisitRenameGroupResponse(w http.ResponseWriter) error
+}
+
+type RenameGroup200JSONResponse struct{ GroupJSONResponse }
+
+func (response RenameGroup200JSONResponse) VisitRenameGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddMembersRequestObject struct {
+	ID   GroupID `json:"id"`
+	Body *AddMembersJSONRequestBody
+}
+
+type AddMembersResponseObject interface {
+	VisitAddMembersResponse(w http.ResponseWriter) error
+}
+
+type AddMembers200JSONResponse struct{ GroupJSONResponse }
+
+func (response AddMembers200JSONResponse) VisitAddMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMemberRequestObject struct {
+	ID      GroupID `json:"id"`
+	Contact string  `json:"contact"`
+}
+
+type RemoveMemberResponseObject interface {
+	VisitRemoveMemberResponse(w http.ResponseWriter) error
+}
+
+type RemoveMember204Response struct {
+}
+
+func (response RemoveMember204Response) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type MessageGroupRequestObject struct {
+	ID   GroupID `json:"id"`
+	Body *MessageGroupJSONRequestBody
+}
+
+type MessageGroupResponseObject interface {
+	VisitMessageGroupResponse(w http.ResponseWriter) error
+}
+
+type MessageGroup202JSONResponse struct {
+	Accepted int `json:"accepted"`
+
+	// Invited The text goes out once they say YES.
+	Invited int `json:"invited"`
+	Refused int `json:"refused"`
+	Results []struct {
+		Contact      string  `json:"contact"`
+		Conversation *string `json:"conversation"`
+		Error        *struct {
+			Detail string `json:"detail"`
+			Title  string `json:"title"`
+			Type   string `json:"type"`
+		} `json:"error"`
+		Message *string                                     `json:"message"`
+		Name    string                                      `json:"name"`
+		Number  string                                      `json:"number"`
+		State   MessageGroup202JSONResponseBodyResultsState `json:"state"`
+
+		// Via The way that it takes; null: it was refused.
+		Via *MessageGroup202JSONResponseBodyResultsVia `json:"via"`
+	} `json:"results"`
+}
+
+func (response MessageGroup202JSONResponse) VisitMessageGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2538,8 +5335,31 @@ func (response ChangePerson200JSONResponse) VisitChangePersonResponse(w http.Res
 	return err
 }
 
-type InvitePersonRequestObject struct {
+type WithdrawInvitationRequestObject struct {
 	ID PersonID `json:"id"`
+}
+
+type WithdrawInvitationResponseObject interface {
+	VisitWithdrawInvitationResponse(w http.ResponseWriter) error
+}
+
+type WithdrawInvitation200JSONResponse Person
+
+func (response WithdrawInvitation200JSONResponse) VisitWithdrawInvitationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InvitePersonRequestObject struct {
+	ID     PersonID `json:"id"`
+	Params InvitePersonParams
 }
 
 type InvitePersonResponseObject interface {
@@ -2582,6 +5402,49 @@ func (response SignOutPerson200JSONResponse) VisitSignOutPersonResponse(w http.R
 	return err
 }
 
+type GetProfileRequestObject struct {
+}
+
+type GetProfileResponseObject interface {
+	VisitGetProfileResponse(w http.ResponseWriter) error
+}
+
+type GetProfile200JSONResponse Person
+
+func (response GetProfile200JSONResponse) VisitGetProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeProfileRequestObject struct {
+	Body *ChangeProfileJSONRequestBody
+}
+
+type ChangeProfileResponseObject interface {
+	VisitChangeProfileResponse(w http.ResponseWriter) error
+}
+
+type ChangeProfile200JSONResponse Person
+
+func (response ChangeProfile200JSONResponse) VisitChangeProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetQueueRequestObject struct {
 }
 
@@ -2595,6 +5458,166 @@ type GetQueue200JSONResponse struct {
 }
 
 func (response GetQueue200JSONResponse) VisitGetQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReportRequestObject struct {
+	Params GetReportParams
+}
+
+type GetReportResponseObject interface {
+	VisitGetReportResponse(w http.ResponseWriter) error
+}
+
+type GetReport200JSONResponse Report
+
+func (response GetReport200JSONResponse) VisitGetReportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReport200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetReport200TextCsvResponse) VisitGetReportResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ListSendErrorsRequestObject struct {
+	Params ListSendErrorsParams
+}
+
+type ListSendErrorsResponseObject interface {
+	VisitListSendErrorsResponse(w http.ResponseWriter) error
+}
+
+type ListSendErrors200JSONResponse struct {
+	Errors []SendError `json:"errors"`
+
+	// NextCursor Give it as cursor for the next page; null at the end.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+func (response ListSendErrors200JSONResponse) VisitListSendErrorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSendErrors200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ListSendErrors200TextCsvResponse) VisitListSendErrorsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ListSendersRequestObject struct {
+	Params ListSendersParams
+}
+
+type ListSendersResponseObject interface {
+	VisitListSendersResponse(w http.ResponseWriter) error
+}
+
+type ListSenders200JSONResponse struct {
+	// NextCursor Give it as cursor for the next page; null at the end.
+	NextCursor *NextCursor `json:"next_cursor"`
+	Senders    []Sender    `json:"senders"`
+}
+
+func (response ListSenders200JSONResponse) VisitListSendersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BlockSenderRequestObject struct {
+	ID   SenderID `json:"id"`
+	Body *BlockSenderJSONRequestBody
+}
+
+type BlockSenderResponseObject interface {
+	VisitBlockSenderResponse(w http.ResponseWriter) error
+}
+
+type BlockSender200JSONResponse Sender
+
+func (response BlockSender200JSONResponse) VisitBlockSenderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReopenSenderRequestObject struct {
+	ID SenderID `json:"id"`
+}
+
+type ReopenSenderResponseObject interface {
+	VisitReopenSenderResponse(w http.ResponseWriter) error
+}
+
+type ReopenSender200JSONResponse Sender
+
+func (response ReopenSender200JSONResponse) VisitReopenSenderResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2990,6 +6013,339 @@ func (response TestWebhook200JSONResponse) VisitTestWebhookResponse(w http.Respo
 	return err
 }
 
+type ListWidgetsRequestObject struct {
+}
+
+type ListWidgetsResponseObject interface {
+	VisitListWidgetsResponse(w http.ResponseWriter) error
+}
+
+type ListWidgets200JSONResponse struct {
+	Widgets []Widget `json:"widgets"`
+}
+
+func (response ListWidgets200JSONResponse) VisitListWidgetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWidgetRequestObject struct {
+	Body *CreateWidgetJSONRequestBody
+}
+
+type CreateWidgetResponseObject interface {
+	VisitCreateWidgetResponse(w http.ResponseWriter) error
+}
+
+type CreateWidget201ResponseHeaders struct {
+	Location string
+}
+
+type CreateWidget201JSONResponse struct {
+	Body    Widget
+	Headers CreateWidget201ResponseHeaders
+}
+
+func (response CreateWidget201JSONResponse) VisitCreateWidgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCommonWidgetRequestObject struct {
+}
+
+type GetCommonWidgetResponseObject interface {
+	VisitGetCommonWidgetResponse(w http.ResponseWriter) error
+}
+
+type GetCommonWidget200JSONResponse CommonWidget
+
+func (response GetCommonWidget200JSONResponse) VisitGetCommonWidgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeCommonWidgetRequestObject struct {
+	Body *ChangeCommonWidgetJSONRequestBody
+}
+
+type ChangeCommonWidgetResponseObject interface {
+	VisitChangeCommonWidgetResponse(w http.ResponseWriter) error
+}
+
+type ChangeCommonWidget200JSONResponse CommonWidget
+
+func (response ChangeCommonWidget200JSONResponse) VisitChangeCommonWidgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCommonWidgetVersionsRequestObject struct {
+}
+
+type ListCommonWidgetVersionsResponseObject interface {
+	VisitListCommonWidgetVersionsResponse(w http.ResponseWriter) error
+}
+
+type ListCommonWidgetVersions200JSONResponse struct {
+	Versions []WidgetVersion `json:"versions"`
+}
+
+func (response ListCommonWidgetVersions200JSONResponse) VisitListCommonWidgetVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreCommonWidgetRequestObject struct {
+	Version WidgetVersionNumber `json:"version"`
+}
+
+type RestoreCommonWidgetResponseObject interface {
+	VisitRestoreCommonWidgetResponse(w http.ResponseWriter) error
+}
+
+type RestoreCommonWidget200JSONResponse CommonWidget
+
+func (response RestoreCommonWidget200JSONResponse) VisitRestoreCommonWidgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWidgetImagesRequestObject struct {
+}
+
+type ListWidgetImagesResponseObject interface {
+	VisitListWidgetImagesResponse(w http.ResponseWriter) error
+}
+
+type ListWidgetImages200JSONResponse struct {
+	Images []WidgetImage `json:"images"`
+}
+
+func (response ListWidgetImages200JSONResponse) VisitListWidgetImagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddWidgetImageRequestObject struct {
+	Body *AddWidgetImageJSONRequestBody
+}
+
+type AddWidgetImageResponseObject interface {
+	VisitAddWidgetImageResponse(w http.ResponseWriter) error
+}
+
+type AddWidgetImage201JSONResponse WidgetImage
+
+func (response AddWidgetImage201JSONResponse) VisitAddWidgetImageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteWidgetImageRequestObject struct {
+	Image string `json:"image"`
+}
+
+type DeleteWidgetImageResponseObject interface {
+	VisitDeleteWidgetImageResponse(w http.ResponseWriter) error
+}
+
+type DeleteWidgetImage204Response struct {
+}
+
+func (response DeleteWidgetImage204Response) VisitDeleteWidgetImageResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteWidgetRequestObject struct {
+	ID WidgetID `json:"id"`
+}
+
+type DeleteWidgetResponseObject interface {
+	VisitDeleteWidgetResponse(w http.ResponseWriter) error
+}
+
+type DeleteWidget204Response struct {
+}
+
+func (response DeleteWidget204Response) VisitDeleteWidgetResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetWidgetRequestObject struct {
+	ID WidgetID `json:"id"`
+}
+
+type GetWidgetResponseObject interface {
+	VisitGetWidgetResponse(w http.ResponseWriter) error
+}
+
+type GetWidget200JSONResponse Widget
+
+func (response GetWidget200JSONResponse) VisitGetWidgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeWidgetRequestObject struct {
+	ID   WidgetID `json:"id"`
+	Body *ChangeWidgetJSONRequestBody
+}
+
+type ChangeWidgetResponseObject interface {
+	VisitChangeWidgetResponse(w http.ResponseWriter) error
+}
+
+type ChangeWidget200JSONResponse Widget
+
+func (response ChangeWidget200JSONResponse) VisitChangeWidgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWidgetKeyRequestObject struct {
+	ID   WidgetID `json:"id"`
+	Body *RotateWidgetKeyJSONRequestBody
+}
+
+type RotateWidgetKeyResponseObject interface {
+	VisitRotateWidgetKeyResponse(w http.ResponseWriter) error
+}
+
+type RotateWidgetKey200JSONResponse Widget
+
+func (response RotateWidgetKey200JSONResponse) VisitRotateWidgetKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWidgetVersionsRequestObject struct {
+	ID WidgetID `json:"id"`
+}
+
+type ListWidgetVersionsResponseObject interface {
+	VisitListWidgetVersionsResponse(w http.ResponseWriter) error
+}
+
+type ListWidgetVersions200JSONResponse struct {
+	Versions []WidgetVersion `json:"versions"`
+}
+
+func (response ListWidgetVersions200JSONResponse) VisitListWidgetVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreWidgetRequestObject struct {
+	ID      WidgetID            `json:"id"`
+	Version WidgetVersionNumber `json:"version"`
+}
+
+type RestoreWidgetResponseObject interface {
+	VisitRestoreWidgetResponse(w http.ResponseWriter) error
+}
+
+type RestoreWidget200JSONResponse Widget
+
+func (response RestoreWidget200JSONResponse) VisitRestoreWidgetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// Healthz Does the process answer?
@@ -3004,9 +6360,156 @@ type StrictServerInterface interface {
 	// TestAlarms Test who is told of alarms
 	// (POST /v1/alarms/test)
 	TestAlarms(ctx context.Context, request TestAlarmsRequestObject) (TestAlarmsResponseObject, error)
+	// ListBlockedNumbers List the blocked numbers
+	// (GET /v1/blocked-numbers)
+	ListBlockedNumbers(ctx context.Context, request ListBlockedNumbersRequestObject) (ListBlockedNumbersResponseObject, error)
+	// BlockNumber Block a number
+	// (POST /v1/blocked-numbers)
+	BlockNumber(ctx context.Context, request BlockNumberRequestObject) (BlockNumberResponseObject, error)
+	// UnblockNumber Unblock a number
+	// (DELETE /v1/blocked-numbers/{number})
+	UnblockNumber(ctx context.Context, request UnblockNumberRequestObject) (UnblockNumberResponseObject, error)
+	// GetChat See who you are in conversations
+	// (GET /v1/chat)
+	GetChat(ctx context.Context, request GetChatRequestObject) (GetChatResponseObject, error)
+	// GetInbox See whose conversations are that phones begin
+	// (GET /v1/chat/inbox)
+	GetInbox(ctx context.Context, request GetInboxRequestObject) (GetInboxResponseObject, error)
+	// SetInbox Say whose conversations are that phones begin
+	// (PUT /v1/chat/inbox)
+	SetInbox(ctx context.Context, request SetInboxRequestObject) (SetInboxResponseObject, error)
+	// GetChatRules See what may be sent by chat
+	// (GET /v1/chat/rules)
+	GetChatRules(ctx context.Context, request GetChatRulesRequestObject) (GetChatRulesResponseObject, error)
+	// SetChatRules Decide what may be sent by chat
+	// (PUT /v1/chat/rules)
+	SetChatRules(ctx context.Context, request SetChatRulesRequestObject) (SetChatRulesResponseObject, error)
 	// GetClock See whether the clock is set
 	// (GET /v1/clock)
 	GetClock(ctx context.Context, request GetClockRequestObject) (GetClockResponseObject, error)
+	// ListConsents List the log of consent, newest first
+	// (GET /v1/consents)
+	ListConsents(ctx context.Context, request ListConsentsRequestObject) (ListConsentsResponseObject, error)
+	// RecordConsent Record what a phone's owner said elsewhere
+	// (POST /v1/consents)
+	RecordConsent(ctx context.Context, request RecordConsentRequestObject) (RecordConsentResponseObject, error)
+	// GetConsent How a number's consent stands
+	// (GET /v1/consents/{number})
+	GetConsent(ctx context.Context, request GetConsentRequestObject) (GetConsentResponseObject, error)
+	// ListContacts List contacts
+	// (GET /v1/contacts)
+	ListContacts(ctx context.Context, request ListContactsRequestObject) (ListContactsResponseObject, error)
+	// CreateContact Add a contact
+	// (POST /v1/contacts)
+	CreateContact(ctx context.Context, request CreateContactRequestObject) (CreateContactResponseObject, error)
+	// DeleteContact Delete a contact
+	// (DELETE /v1/contacts/{id})
+	DeleteContact(ctx context.Context, request DeleteContactRequestObject) (DeleteContactResponseObject, error)
+	// GetContact Get a contact
+	// (GET /v1/contacts/{id})
+	GetContact(ctx context.Context, request GetContactRequestObject) (GetContactResponseObject, error)
+	// ChangeContact Change a contact
+	// (PATCH /v1/contacts/{id})
+	ChangeContact(ctx context.Context, request ChangeContactRequestObject) (ChangeContactResponseObject, error)
+	// ListConversations List conversations
+	// (GET /v1/conversations)
+	ListConversations(ctx context.Context, request ListConversationsRequestObject) (ListConversationsResponseObject, error)
+	// BeginConversation Begin a conversation
+	// (POST /v1/conversations)
+	BeginConversation(ctx context.Context, request BeginConversationRequestObject) (BeginConversationResponseObject, error)
+	// DeleteConversation Delete a conversation
+	// (DELETE /v1/conversations/{id})
+	DeleteConversation(ctx context.Context, request DeleteConversationRequestObject) (DeleteConversationResponseObject, error)
+	// GetConversation See a conversation
+	// (GET /v1/conversations/{id})
+	GetConversation(ctx context.Context, request GetConversationRequestObject) (GetConversationResponseObject, error)
+	// ChangeConversation Change a conversation
+	// (PATCH /v1/conversations/{id})
+	ChangeConversation(ctx context.Context, request ChangeConversationRequestObject) (ChangeConversationResponseObject, error)
+	// BlockConversation Block a conversation
+	// (POST /v1/conversations/{id}/block)
+	BlockConversation(ctx context.Context, request BlockConversationRequestObject) (BlockConversationResponseObject, error)
+	// GetDraft See what you have begun to write
+	// (GET /v1/conversations/{id}/draft)
+	GetDraft(ctx context.Context, request GetDraftRequestObject) (GetDraftResponseObject, error)
+	// SaveDraft Keep what you have begun to write
+	// (PUT /v1/conversations/{id}/draft)
+	SaveDraft(ctx context.Context, request SaveDraftRequestObject) (SaveDraftResponseObject, error)
+	// InviteToConversation Ask the phone again
+	// (POST /v1/conversations/{id}/invite)
+	InviteToConversation(ctx context.Context, request InviteToConversationRequestObject) (InviteToConversationResponseObject, error)
+	// ListConversationMessages List the messages of a conversation
+	// (GET /v1/conversations/{id}/messages)
+	ListConversationMessages(ctx context.Context, request ListConversationMessagesRequestObject) (ListConversationMessagesResponseObject, error)
+	// SendInConversation Send a text in a conversation
+	// (POST /v1/conversations/{id}/messages)
+	SendInConversation(ctx context.Context, request SendInConversationRequestObject) (SendInConversationResponseObject, error)
+	// ListNotes List the notes about a conversation
+	// (GET /v1/conversations/{id}/notes)
+	ListNotes(ctx context.Context, request ListNotesRequestObject) (ListNotesResponseObject, error)
+	// AddNote Write a note about a conversation
+	// (POST /v1/conversations/{id}/notes)
+	AddNote(ctx context.Context, request AddNoteRequestObject) (AddNoteResponseObject, error)
+	// RemoveNote Erase a note
+	// (DELETE /v1/conversations/{id}/notes/{note})
+	RemoveNote(ctx context.Context, request RemoveNoteRequestObject) (RemoveNoteResponseObject, error)
+	// ReadConversation Note what was read
+	// (POST /v1/conversations/{id}/read)
+	ReadConversation(ctx context.Context, request ReadConversationRequestObject) (ReadConversationResponseObject, error)
+	// UnblockConversation Unblock a conversation
+	// (POST /v1/conversations/{id}/unblock)
+	UnblockConversation(ctx context.Context, request UnblockConversationRequestObject) (UnblockConversationResponseObject, error)
+	// ListGateways List the gateways of this hub
+	// (GET /v1/gateways)
+	ListGateways(ctx context.Context, request ListGatewaysRequestObject) (ListGatewaysResponseObject, error)
+	// AddGateway Add a gateway
+	// (POST /v1/gateways)
+	AddGateway(ctx context.Context, request AddGatewayRequestObject) (AddGatewayResponseObject, error)
+	// DeleteGateway Remove a gateway
+	// (DELETE /v1/gateways/{name})
+	DeleteGateway(ctx context.Context, request DeleteGatewayRequestObject) (DeleteGatewayResponseObject, error)
+	// GetGateway Show a gateway
+	// (GET /v1/gateways/{name})
+	GetGateway(ctx context.Context, request GetGatewayRequestObject) (GetGatewayResponseObject, error)
+	// ChangeGateway Change a gateway
+	// (PATCH /v1/gateways/{name})
+	ChangeGateway(ctx context.Context, request ChangeGatewayRequestObject) (ChangeGatewayResponseObject, error)
+	// CheckGateway Compare the messages of a hub and a gateway
+	// (POST /v1/gateways/{name}/check)
+	CheckGateway(ctx context.Context, request CheckGatewayRequestObject) (CheckGatewayResponseObject, error)
+	// RotateGatewayCredentials Make new credentials for a gateway
+	// (POST /v1/gateways/{name}/credentials)
+	RotateGatewayCredentials(ctx context.Context, request RotateGatewayCredentialsRequestObject) (RotateGatewayCredentialsResponseObject, error)
+	// GetGatewayMirror See the pointers of both sides
+	// (GET /v1/gateways/{name}/mirror)
+	GetGatewayMirror(ctx context.Context, request GetGatewayMirrorRequestObject) (GetGatewayMirrorResponseObject, error)
+	// MoveGatewayMessages Hand a gateway's messages to others
+	// (POST /v1/gateways/{name}/move)
+	MoveGatewayMessages(ctx context.Context, request MoveGatewayMessagesRequestObject) (MoveGatewayMessagesResponseObject, error)
+	// ListGroups List groups of contacts
+	// (GET /v1/groups)
+	ListGroups(ctx context.Context, request ListGroupsRequestObject) (ListGroupsResponseObject, error)
+	// CreateGroup Make a group
+	// (POST /v1/groups)
+	CreateGroup(ctx context.Context, request CreateGroupRequestObject) (CreateGroupResponseObject, error)
+	// DeleteGroup Delete a group
+	// (DELETE /v1/groups/{id})
+	DeleteGroup(ctx context.Context, request DeleteGroupRequestObject) (DeleteGroupResponseObject, error)
+	// GetGroup Get a group
+	// (GET /v1/groups/{id})
+	GetGroup(ctx context.Context, request GetGroupRequestObject) (GetGroupResponseObject, error)
+	// RenameGroup Rename a group
+	// (PATCH /v1/groups/{id})
+	RenameGroup(ctx context.Context, request RenameGroupRequestObject) (RenameGroupResponseObject, error)
+	// AddMembers Put contacts into a group
+	// (POST /v1/groups/{id}/members)
+	AddMembers(ctx context.Context, request AddMembersRequestObject) (AddMembersResponseObject, error)
+	// RemoveMember Take a contact out of a group
+	// (DELETE /v1/groups/{id}/members/{contact})
+	RemoveMember(ctx context.Context, request RemoveMemberRequestObject) (RemoveMemberResponseObject, error)
+	// MessageGroup Write to all members of a group
+	// (POST /v1/groups/{id}/messages)
+	MessageGroup(ctx context.Context, request MessageGroupRequestObject) (MessageGroupResponseObject, error)
 	// ListHooks List hooks, newest first
 	// (GET /v1/hooks)
 	ListHooks(ctx context.Context, request ListHooksRequestObject) (ListHooksResponseObject, error)
@@ -3124,15 +6627,39 @@ type StrictServerInterface interface {
 	// ChangePerson Change what somebody is
 	// (PATCH /v1/people/{id})
 	ChangePerson(ctx context.Context, request ChangePersonRequestObject) (ChangePersonResponseObject, error)
+	// WithdrawInvitation Withdraw an invitation
+	// (DELETE /v1/people/{id}/invite)
+	WithdrawInvitation(ctx context.Context, request WithdrawInvitationRequestObject) (WithdrawInvitationResponseObject, error)
 	// InvitePerson Let somebody choose a new password
 	// (POST /v1/people/{id}/invite)
 	InvitePerson(ctx context.Context, request InvitePersonRequestObject) (InvitePersonResponseObject, error)
 	// SignOutPerson End all sessions of somebody
 	// (POST /v1/people/{id}/sign-out)
 	SignOutPerson(ctx context.Context, request SignOutPersonRequestObject) (SignOutPersonResponseObject, error)
+	// GetProfile Who is signed in
+	// (GET /v1/profile)
+	GetProfile(ctx context.Context, request GetProfileRequestObject) (GetProfileResponseObject, error)
+	// ChangeProfile Change what recipients are told of oneself
+	// (PATCH /v1/profile)
+	ChangeProfile(ctx context.Context, request ChangeProfileRequestObject) (ChangeProfileResponseObject, error)
 	// GetQueue See both rings
 	// (GET /v1/queue)
 	GetQueue(ctx context.Context, request GetQueueRequestObject) (GetQueueResponseObject, error)
+	// GetReport What was sent, delivered and answered, by day, SIM, person or widget
+	// (GET /v1/reports)
+	GetReport(ctx context.Context, request GetReportRequestObject) (GetReportResponseObject, error)
+	// ListSendErrors The messages that did not go, and why
+	// (GET /v1/reports/errors)
+	ListSendErrors(ctx context.Context, request ListSendErrorsRequestObject) (ListSendErrorsResponseObject, error)
+	// ListSenders List whoever wrote by chat
+	// (GET /v1/senders)
+	ListSenders(ctx context.Context, request ListSendersRequestObject) (ListSendersResponseObject, error)
+	// BlockSender Block a sender
+	// (POST /v1/senders/{id}/block)
+	BlockSender(ctx context.Context, request BlockSenderRequestObject) (BlockSenderResponseObject, error)
+	// ReopenSender Let a sender write again
+	// (POST /v1/senders/{id}/reopen)
+	ReopenSender(ctx context.Context, request ReopenSenderRequestObject) (ReopenSenderResponseObject, error)
 	// GetSettings See what is set
 	// (GET /v1/settings)
 	GetSettings(ctx context.Context, request GetSettingsRequestObject) (GetSettingsResponseObject, error)
@@ -3184,6 +6711,51 @@ type StrictServerInterface interface {
 	// TestWebhook Send a test event now
 	// (POST /v1/webhooks/{id}/test)
 	TestWebhook(ctx context.Context, request TestWebhookRequestObject) (TestWebhookResponseObject, error)
+	// ListWidgets List the widgets, newest first
+	// (GET /v1/widgets)
+	ListWidgets(ctx context.Context, request ListWidgetsRequestObject) (ListWidgetsResponseObject, error)
+	// CreateWidget Make a widget
+	// (POST /v1/widgets)
+	CreateWidget(ctx context.Context, request CreateWidgetRequestObject) (CreateWidgetResponseObject, error)
+	// GetCommonWidget What all widgets have beside their own
+	// (GET /v1/widgets/common)
+	GetCommonWidget(ctx context.Context, request GetCommonWidgetRequestObject) (GetCommonWidgetResponseObject, error)
+	// ChangeCommonWidget Change what all widgets have
+	// (PATCH /v1/widgets/common)
+	ChangeCommonWidget(ctx context.Context, request ChangeCommonWidgetRequestObject) (ChangeCommonWidgetResponseObject, error)
+	// ListCommonWidgetVersions The versions of what all widgets have, newest first
+	// (GET /v1/widgets/common/versions)
+	ListCommonWidgetVersions(ctx context.Context, request ListCommonWidgetVersionsRequestObject) (ListCommonWidgetVersionsResponseObject, error)
+	// RestoreCommonWidget Go back to an earlier version of what all widgets have
+	// (POST /v1/widgets/common/versions/{version}/restore)
+	RestoreCommonWidget(ctx context.Context, request RestoreCommonWidgetRequestObject) (RestoreCommonWidgetResponseObject, error)
+	// ListWidgetImages List the pictures, newest first
+	// (GET /v1/widgets/images)
+	ListWidgetImages(ctx context.Context, request ListWidgetImagesRequestObject) (ListWidgetImagesResponseObject, error)
+	// AddWidgetImage Upload a picture
+	// (POST /v1/widgets/images)
+	AddWidgetImage(ctx context.Context, request AddWidgetImageRequestObject) (AddWidgetImageResponseObject, error)
+	// DeleteWidgetImage Delete a picture
+	// (DELETE /v1/widgets/images/{image})
+	DeleteWidgetImage(ctx context.Context, request DeleteWidgetImageRequestObject) (DeleteWidgetImageResponseObject, error)
+	// DeleteWidget Delete a widget
+	// (DELETE /v1/widgets/{id})
+	DeleteWidget(ctx context.Context, request DeleteWidgetRequestObject) (DeleteWidgetResponseObject, error)
+	// GetWidget One widget
+	// (GET /v1/widgets/{id})
+	GetWidget(ctx context.Context, request GetWidgetRequestObject) (GetWidgetResponseObject, error)
+	// ChangeWidget Change a widget
+	// (PATCH /v1/widgets/{id})
+	ChangeWidget(ctx context.Context, request ChangeWidgetRequestObject) (ChangeWidgetResponseObject, error)
+	// RotateWidgetKey Give a widget a new key
+	// (POST /v1/widgets/{id}/rotate)
+	RotateWidgetKey(ctx context.Context, request RotateWidgetKeyRequestObject) (RotateWidgetKeyResponseObject, error)
+	// ListWidgetVersions The versions of a widget, newest first
+	// (GET /v1/widgets/{id}/versions)
+	ListWidgetVersions(ctx context.Context, request ListWidgetVersionsRequestObject) (ListWidgetVersionsResponseObject, error)
+	// RestoreWidget Go back to an earlier version of a widget
+	// (POST /v1/widgets/{id}/versions/{version}/restore)
+	RestoreWidget(ctx context.Context, request RestoreWidgetRequestObject) (RestoreWidgetResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -3292,6 +6864,261 @@ func (sh *strictHandler) TestAlarms(ctx echo.Context) error {
 	return nil
 }
 
+// ListBlockedNumbers operation middleware
+func (sh *strictHandler) ListBlockedNumbers(ctx echo.Context) error {
+	var request ListBlockedNumbersRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListBlockedNumbers(ctx.Request().Context(), request.(ListBlockedNumbersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListBlockedNumbers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListBlockedNumbersResponseObject); ok {
+		return validResponse.VisitListBlockedNumbersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// BlockNumber operation middleware
+func (sh *strictHandler) BlockNumber(ctx echo.Context) error {
+	var request BlockNumberRequestObject
+
+	var body BlockNumberJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BlockNumber(ctx.Request().Context(), request.(BlockNumberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BlockNumber")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BlockNumberResponseObject); ok {
+		return validResponse.VisitBlockNumberResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UnblockNumber operation middleware
+func (sh *strictHandler) UnblockNumber(ctx echo.Context, number string) error {
+	var request UnblockNumberRequestObject
+
+	request.Number = number
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UnblockNumber(ctx.Request().Context(), request.(UnblockNumberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UnblockNumber")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UnblockNumberResponseObject); ok {
+		return validResponse.VisitUnblockNumberResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetChat operation middleware
+func (sh *strictHandler) GetChat(ctx echo.Context) error {
+	var request GetChatRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetChat(ctx.Request().Context(), request.(GetChatRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetChat")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetChatResponseObject); ok {
+		return validResponse.VisitGetChatResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetInbox operation middleware
+func (sh *strictHandler) GetInbox(ctx echo.Context) error {
+	var request GetInboxRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetInbox(ctx.Request().Context(), request.(GetInboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetInbox")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetInboxResponseObject); ok {
+		return validResponse.VisitGetInboxResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetInbox operation middleware
+func (sh *strictHandler) SetInbox(ctx echo.Context) error {
+	var request SetInboxRequestObject
+
+	var body SetInboxJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetInbox(ctx.Request().Context(), request.(SetInboxRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetInbox")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetInboxResponseObject); ok {
+		return validResponse.VisitSetInboxResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetChatRules operation middleware
+func (sh *strictHandler) GetChatRules(ctx echo.Context) error {
+	var request GetChatRulesRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetChatRules(ctx.Request().Context(), request.(GetChatRulesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetChatRules")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetChatRulesResponseObject); ok {
+		return validResponse.VisitGetChatRulesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetChatRules operation middleware
+func (sh *strictHandler) SetChatRules(ctx echo.Context) error {
+	var request SetChatRulesRequestObject
+
+	var body SetChatRulesJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetChatRules(ctx.Request().Context(), request.(SetChatRulesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetChatRules")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetChatRulesResponseObject); ok {
+		return validResponse.VisitSetChatRulesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetClock operation middleware
 func (sh *strictHandler) GetClock(ctx echo.Context) error {
 	var request GetClockRequestObject
@@ -3309,6 +7136,1476 @@ func (sh *strictHandler) GetClock(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetClockResponseObject); ok {
 		return validResponse.VisitGetClockResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListConsents operation middleware
+func (sh *strictHandler) ListConsents(ctx echo.Context, params ListConsentsParams) error {
+	var request ListConsentsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListConsents(ctx.Request().Context(), request.(ListConsentsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListConsents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListConsentsResponseObject); ok {
+		return validResponse.VisitListConsentsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RecordConsent operation middleware
+func (sh *strictHandler) RecordConsent(ctx echo.Context) error {
+	var request RecordConsentRequestObject
+
+	var body RecordConsentJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RecordConsent(ctx.Request().Context(), request.(RecordConsentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RecordConsent")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RecordConsentResponseObject); ok {
+		return validResponse.VisitRecordConsentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetConsent operation middleware
+func (sh *strictHandler) GetConsent(ctx echo.Context, number string) error {
+	var request GetConsentRequestObject
+
+	request.Number = number
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConsent(ctx.Request().Context(), request.(GetConsentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConsent")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetConsentResponseObject); ok {
+		return validResponse.VisitGetConsentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListContacts operation middleware
+func (sh *strictHandler) ListContacts(ctx echo.Context, params ListContactsParams) error {
+	var request ListContactsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListContacts(ctx.Request().Context(), request.(ListContactsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListContacts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListContactsResponseObject); ok {
+		return validResponse.VisitListContactsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateContact operation middleware
+func (sh *strictHandler) CreateContact(ctx echo.Context) error {
+	var request CreateContactRequestObject
+
+	var body CreateContactJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateContact(ctx.Request().Context(), request.(CreateContactRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateContact")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateContactResponseObject); ok {
+		return validResponse.VisitCreateContactResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteContact operation middleware
+func (sh *strictHandler) DeleteContact(ctx echo.Context, id ContactID) error {
+	var request DeleteContactRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteContact(ctx.Request().Context(), request.(DeleteContactRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteContact")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteContactResponseObject); ok {
+		return validResponse.VisitDeleteContactResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetContact operation middleware
+func (sh *strictHandler) GetContact(ctx echo.Context, id ContactID) error {
+	var request GetContactRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetContact(ctx.Request().Context(), request.(GetContactRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetContact")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetContactResponseObject); ok {
+		return validResponse.VisitGetContactResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangeContact operation middleware
+func (sh *strictHandler) ChangeContact(ctx echo.Context, id ContactID) error {
+	var request ChangeContactRequestObject
+
+	request.ID = id
+
+	var body ChangeContactJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeContact(ctx.Request().Context(), request.(ChangeContactRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeContact")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeContactResponseObject); ok {
+		return validResponse.VisitChangeContactResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListConversations operation middleware
+func (sh *strictHandler) ListConversations(ctx echo.Context, params ListConversationsParams) error {
+	var request ListConversationsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListConversations(ctx.Request().Context(), request.(ListConversationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListConversations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListConversationsResponseObject); ok {
+		return validResponse.VisitListConversationsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// BeginConversation operation middleware
+func (sh *strictHandler) BeginConversation(ctx echo.Context) error {
+	var request BeginConversationRequestObject
+
+	var body BeginConversationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BeginConversation(ctx.Request().Context(), request.(BeginConversationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BeginConversation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BeginConversationResponseObject); ok {
+		return validResponse.VisitBeginConversationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteConversation operation middleware
+func (sh *strictHandler) DeleteConversation(ctx echo.Context, id ConversationID) error {
+	var request DeleteConversationRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteConversation(ctx.Request().Context(), request.(DeleteConversationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteConversation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteConversationResponseObject); ok {
+		return validResponse.VisitDeleteConversationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetConversation operation middleware
+func (sh *strictHandler) GetConversation(ctx echo.Context, id ConversationID) error {
+	var request GetConversationRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConversation(ctx.Request().Context(), request.(GetConversationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConversation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetConversationResponseObject); ok {
+		return validResponse.VisitGetConversationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangeConversation operation middleware
+func (sh *strictHandler) ChangeConversation(ctx echo.Context, id ConversationID) error {
+	var request ChangeConversationRequestObject
+
+	request.ID = id
+
+	var body ChangeConversationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeConversation(ctx.Request().Context(), request.(ChangeConversationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeConversation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeConversationResponseObject); ok {
+		return validResponse.VisitChangeConversationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// BlockConversation operation middleware
+func (sh *strictHandler) BlockConversation(ctx echo.Context, id ConversationID) error {
+	var request BlockConversationRequestObject
+
+	request.ID = id
+
+	var body BlockConversationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BlockConversation(ctx.Request().Context(), request.(BlockConversationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BlockConversation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BlockConversationResponseObject); ok {
+		return validResponse.VisitBlockConversationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetDraft operation middleware
+func (sh *strictHandler) GetDraft(ctx echo.Context, id ConversationID) error {
+	var request GetDraftRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDraft(ctx.Request().Context(), request.(GetDraftRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDraft")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDraftResponseObject); ok {
+		return validResponse.VisitGetDraftResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SaveDraft operation middleware
+func (sh *strictHandler) SaveDraft(ctx echo.Context, id ConversationID) error {
+	var request SaveDraftRequestObject
+
+	request.ID = id
+
+	var body SaveDraftJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SaveDraft(ctx.Request().Context(), request.(SaveDraftRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SaveDraft")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SaveDraftResponseObject); ok {
+		return validResponse.VisitSaveDraftResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// InviteToConversation operation middleware
+func (sh *strictHandler) InviteToConversation(ctx echo.Context, id ConversationID) error {
+	var request InviteToConversationRequestObject
+
+	request.ID = id
+
+	var body InviteToConversationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.InviteToConversation(ctx.Request().Context(), request.(InviteToConversationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "InviteToConversation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(InviteToConversationResponseObject); ok {
+		return validResponse.VisitInviteToConversationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListConversationMessages operation middleware
+func (sh *strictHandler) ListConversationMessages(ctx echo.Context, id ConversationID, params ListConversationMessagesParams) error {
+	var request ListConversationMessagesRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListConversationMessages(ctx.Request().Context(), request.(ListConversationMessagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListConversationMessages")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListConversationMessagesResponseObject); ok {
+		return validResponse.VisitListConversationMessagesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SendInConversation operation middleware
+func (sh *strictHandler) SendInConversation(ctx echo.Context, id ConversationID) error {
+	var request SendInConversationRequestObject
+
+	request.ID = id
+
+	var body SendInConversationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SendInConversation(ctx.Request().Context(), request.(SendInConversationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SendInConversation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SendInConversationResponseObject); ok {
+		return validResponse.VisitSendInConversationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListNotes operation middleware
+func (sh *strictHandler) ListNotes(ctx echo.Context, id ConversationID) error {
+	var request ListNotesRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListNotes(ctx.Request().Context(), request.(ListNotesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListNotes")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListNotesResponseObject); ok {
+		return validResponse.VisitListNotesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AddNote operation middleware
+func (sh *strictHandler) AddNote(ctx echo.Context, id ConversationID) error {
+	var request AddNoteRequestObject
+
+	request.ID = id
+
+	var body AddNoteJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddNote(ctx.Request().Context(), request.(AddNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddNote")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AddNoteResponseObject); ok {
+		return validResponse.VisitAddNoteResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveNote operation middleware
+func (sh *strictHandler) RemoveNote(ctx echo.Context, id ConversationID, note string) error {
+	var request RemoveNoteRequestObject
+
+	request.ID = id
+	request.Note = note
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveNote(ctx.Request().Context(), request.(RemoveNoteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveNote")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveNoteResponseObject); ok {
+		return validResponse.VisitRemoveNoteResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReadConversation operation middleware
+func (sh *strictHandler) ReadConversation(ctx echo.Context, id ConversationID) error {
+	var request ReadConversationRequestObject
+
+	request.ID = id
+
+	var body ReadConversationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReadConversation(ctx.Request().Context(), request.(ReadConversationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReadConversation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReadConversationResponseObject); ok {
+		return validResponse.VisitReadConversationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UnblockConversation operation middleware
+func (sh *strictHandler) UnblockConversation(ctx echo.Context, id ConversationID) error {
+	var request UnblockConversationRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UnblockConversation(ctx.Request().Context(), request.(UnblockConversationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UnblockConversation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UnblockConversationResponseObject); ok {
+		return validResponse.VisitUnblockConversationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListGateways operation middleware
+func (sh *strictHandler) ListGateways(ctx echo.Context, params ListGatewaysParams) error {
+	var request ListGatewaysRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGateways(ctx.Request().Context(), request.(ListGatewaysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGateways")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListGatewaysResponseObject); ok {
+		return validResponse.VisitListGatewaysResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AddGateway operation middleware
+func (sh *strictHandler) AddGateway(ctx echo.Context) error {
+	var request AddGatewayRequestObject
+
+	var body AddGatewayJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddGateway(ctx.Request().Context(), request.(AddGatewayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddGateway")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AddGatewayResponseObject); ok {
+		return validResponse.VisitAddGatewayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteGateway operation middleware
+func (sh *strictHandler) DeleteGateway(ctx echo.Context, name GatewayName) error {
+	var request DeleteGatewayRequestObject
+
+	request.Name = name
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGateway(ctx.Request().Context(), request.(DeleteGatewayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGateway")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteGatewayResponseObject); ok {
+		return validResponse.VisitDeleteGatewayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetGateway operation middleware
+func (sh *strictHandler) GetGateway(ctx echo.Context, name GatewayName) error {
+	var request GetGatewayRequestObject
+
+	request.Name = name
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGateway(ctx.Request().Context(), request.(GetGatewayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGateway")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetGatewayResponseObject); ok {
+		return validResponse.VisitGetGatewayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangeGateway operation middleware
+func (sh *strictHandler) ChangeGateway(ctx echo.Context, name GatewayName) error {
+	var request ChangeGatewayRequestObject
+
+	request.Name = name
+
+	var body ChangeGatewayJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeGateway(ctx.Request().Context(), request.(ChangeGatewayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeGateway")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeGatewayResponseObject); ok {
+		return validResponse.VisitChangeGatewayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CheckGateway operation middleware
+func (sh *strictHandler) CheckGateway(ctx echo.Context, name GatewayName) error {
+	var request CheckGatewayRequestObject
+
+	request.Name = name
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckGateway(ctx.Request().Context(), request.(CheckGatewayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckGateway")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CheckGatewayResponseObject); ok {
+		return validResponse.VisitCheckGatewayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RotateGatewayCredentials operation middleware
+func (sh *strictHandler) RotateGatewayCredentials(ctx echo.Context, name GatewayName) error {
+	var request RotateGatewayCredentialsRequestObject
+
+	request.Name = name
+
+	var body RotateGatewayCredentialsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateGatewayCredentials(ctx.Request().Context(), request.(RotateGatewayCredentialsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateGatewayCredentials")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RotateGatewayCredentialsResponseObject); ok {
+		return validResponse.VisitRotateGatewayCredentialsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetGatewayMirror operation middleware
+func (sh *strictHandler) GetGatewayMirror(ctx echo.Context, name GatewayName) error {
+	var request GetGatewayMirrorRequestObject
+
+	request.Name = name
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGatewayMirror(ctx.Request().Context(), request.(GetGatewayMirrorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGatewayMirror")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetGatewayMirrorResponseObject); ok {
+		return validResponse.VisitGetGatewayMirrorResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// MoveGatewayMessages operation middleware
+func (sh *strictHandler) MoveGatewayMessages(ctx echo.Context, name GatewayName) error {
+	var request MoveGatewayMessagesRequestObject
+
+	request.Name = name
+
+	var body MoveGatewayMessagesJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.MoveGatewayMessages(ctx.Request().Context(), request.(MoveGatewayMessagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MoveGatewayMessages")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(MoveGatewayMessagesResponseObject); ok {
+		return validResponse.VisitMoveGatewayMessagesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListGroups operation middleware
+func (sh *strictHandler) ListGroups(ctx echo.Context, params ListGroupsParams) error {
+	var request ListGroupsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGroups(ctx.Request().Context(), request.(ListGroupsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGroups")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListGroupsResponseObject); ok {
+		return validResponse.VisitListGroupsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateGroup operation middleware
+func (sh *strictHandler) CreateGroup(ctx echo.Context) error {
+	var request CreateGroupRequestObject
+
+	var body CreateGroupJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateGroup(ctx.Request().Context(), request.(CreateGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateGroup")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateGroupResponseObject); ok {
+		return validResponse.VisitCreateGroupResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteGroup operation middleware
+func (sh *strictHandler) DeleteGroup(ctx echo.Context, id GroupID) error {
+	var request DeleteGroupRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGroup(ctx.Request().Context(), request.(DeleteGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGroup")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteGroupResponseObject); ok {
+		return validResponse.VisitDeleteGroupResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetGroup operation middleware
+func (sh *strictHandler) GetGroup(ctx echo.Context, id GroupID) error {
+	var request GetGroupRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGroup(ctx.Request().Context(), request.(GetGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGroup")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetGroupResponseObject); ok {
+		return validResponse.VisitGetGroupResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RenameGroup operation middleware
+func (sh *strictHandler) RenameGroup(ctx echo.Context, id GroupID) error {
+	var request RenameGroupRequestObject
+
+	request.ID = id
+
+	var body RenameGroupJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RenameGroup(ctx.Request().Context(), request.(RenameGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RenameGroup")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RenameGroupResponseObject); ok {
+		return validResponse.VisitRenameGroupResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AddMembers operation middleware
+func (sh *strictHandler) AddMembers(ctx echo.Context, id GroupID) error {
+	var request AddMembersRequestObject
+
+	request.ID = id
+
+	var body AddMembersJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddMembers(ctx.Request().Context(), request.(AddMembersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddMembers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AddMembersResponseObject); ok {
+		return validResponse.VisitAddMembersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveMember operation middleware
+func (sh *strictHandler) RemoveMember(ctx echo.Context, id GroupID, contact string) error {
+	var request RemoveMemberRequestObject
+
+	request.ID = id
+	request.Contact = contact
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveMember(ctx.Request().Context(), request.(RemoveMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveMember")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveMemberResponseObject); ok {
+		return validResponse.VisitRemoveMemberResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// MessageGroup operation middleware
+func (sh *strictHandler) MessageGroup(ctx echo.Context, id GroupID) error {
+	var request MessageGroupRequestObject
+
+	request.ID = id
+
+	var body MessageGroupJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.MessageGroup(ctx.Request().Context(), request.(MessageGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MessageGroup")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(MessageGroupResponseObject); ok {
+		return validResponse.VisitMessageGroupResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -4602,11 +9899,37 @@ func (sh *strictHandler) ChangePerson(ctx echo.Context, id PersonID) error {
 	return nil
 }
 
+// WithdrawInvitation operation middleware
+func (sh *strictHandler) WithdrawInvitation(ctx echo.Context, id PersonID) error {
+	var request WithdrawInvitationRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawInvitation(ctx.Request().Context(), request.(WithdrawInvitationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawInvitation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(WithdrawInvitationResponseObject); ok {
+		return validResponse.VisitWithdrawInvitationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // InvitePerson operation middleware
-func (sh *strictHandler) InvitePerson(ctx echo.Context, id PersonID) error {
+func (sh *strictHandler) InvitePerson(ctx echo.Context, id PersonID, params InvitePersonParams) error {
 	var request InvitePersonRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.InvitePerson(ctx.Request().Context(), request.(InvitePersonRequestObject))
@@ -4652,6 +9975,75 @@ func (sh *strictHandler) SignOutPerson(ctx echo.Context, id PersonID) error {
 	return nil
 }
 
+// GetProfile operation middleware
+func (sh *strictHandler) GetProfile(ctx echo.Context) error {
+	var request GetProfileRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProfile(ctx.Request().Context(), request.(GetProfileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProfile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetProfileResponseObject); ok {
+		return validResponse.VisitGetProfileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangeProfile operation middleware
+func (sh *strictHandler) ChangeProfile(ctx echo.Context) error {
+	var request ChangeProfileRequestObject
+
+	var body ChangeProfileJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeProfile(ctx.Request().Context(), request.(ChangeProfileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeProfile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeProfileResponseObject); ok {
+		return validResponse.VisitChangeProfileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetQueue operation middleware
 func (sh *strictHandler) GetQueue(ctx echo.Context) error {
 	var request GetQueueRequestObject
@@ -4669,6 +10061,157 @@ func (sh *strictHandler) GetQueue(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetQueueResponseObject); ok {
 		return validResponse.VisitGetQueueResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetReport operation middleware
+func (sh *strictHandler) GetReport(ctx echo.Context, params GetReportParams) error {
+	var request GetReportRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReport(ctx.Request().Context(), request.(GetReportRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReport")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetReportResponseObject); ok {
+		return validResponse.VisitGetReportResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListSendErrors operation middleware
+func (sh *strictHandler) ListSendErrors(ctx echo.Context, params ListSendErrorsParams) error {
+	var request ListSendErrorsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSendErrors(ctx.Request().Context(), request.(ListSendErrorsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSendErrors")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListSendErrorsResponseObject); ok {
+		return validResponse.VisitListSendErrorsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListSenders operation middleware
+func (sh *strictHandler) ListSenders(ctx echo.Context, params ListSendersParams) error {
+	var request ListSendersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSenders(ctx.Request().Context(), request.(ListSendersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSenders")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListSendersResponseObject); ok {
+		return validResponse.VisitListSendersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// BlockSender operation middleware
+func (sh *strictHandler) BlockSender(ctx echo.Context, id SenderID) error {
+	var request BlockSenderRequestObject
+
+	request.ID = id
+
+	var body BlockSenderJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BlockSender(ctx.Request().Context(), request.(BlockSenderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BlockSender")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BlockSenderResponseObject); ok {
+		return validResponse.VisitBlockSenderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReopenSender operation middleware
+func (sh *strictHandler) ReopenSender(ctx echo.Context, id SenderID) error {
+	var request ReopenSenderRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReopenSender(ctx.Request().Context(), request.(ReopenSenderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReopenSender")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReopenSenderResponseObject); ok {
+		return validResponse.VisitReopenSenderResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5224,6 +10767,486 @@ func (sh *strictHandler) TestWebhook(ctx echo.Context, id WebhookID) error {
 		return err
 	} else if validResponse, ok := response.(TestWebhookResponseObject); ok {
 		return validResponse.VisitTestWebhookResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListWidgets operation middleware
+func (sh *strictHandler) ListWidgets(ctx echo.Context) error {
+	var request ListWidgetsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWidgets(ctx.Request().Context(), request.(ListWidgetsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWidgets")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListWidgetsResponseObject); ok {
+		return validResponse.VisitListWidgetsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateWidget operation middleware
+func (sh *strictHandler) CreateWidget(ctx echo.Context) error {
+	var request CreateWidgetRequestObject
+
+	var body CreateWidgetJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateWidget(ctx.Request().Context(), request.(CreateWidgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateWidget")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateWidgetResponseObject); ok {
+		return validResponse.VisitCreateWidgetResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetCommonWidget operation middleware
+func (sh *strictHandler) GetCommonWidget(ctx echo.Context) error {
+	var request GetCommonWidgetRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCommonWidget(ctx.Request().Context(), request.(GetCommonWidgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCommonWidget")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetCommonWidgetResponseObject); ok {
+		return validResponse.VisitGetCommonWidgetResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangeCommonWidget operation middleware
+func (sh *strictHandler) ChangeCommonWidget(ctx echo.Context) error {
+	var request ChangeCommonWidgetRequestObject
+
+	var body ChangeCommonWidgetJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeCommonWidget(ctx.Request().Context(), request.(ChangeCommonWidgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeCommonWidget")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeCommonWidgetResponseObject); ok {
+		return validResponse.VisitChangeCommonWidgetResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListCommonWidgetVersions operation middleware
+func (sh *strictHandler) ListCommonWidgetVersions(ctx echo.Context) error {
+	var request ListCommonWidgetVersionsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCommonWidgetVersions(ctx.Request().Context(), request.(ListCommonWidgetVersionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCommonWidgetVersions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListCommonWidgetVersionsResponseObject); ok {
+		return validResponse.VisitListCommonWidgetVersionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RestoreCommonWidget operation middleware
+func (sh *strictHandler) RestoreCommonWidget(ctx echo.Context, version WidgetVersionNumber) error {
+	var request RestoreCommonWidgetRequestObject
+
+	request.Version = version
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RestoreCommonWidget(ctx.Request().Context(), request.(RestoreCommonWidgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RestoreCommonWidget")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RestoreCommonWidgetResponseObject); ok {
+		return validResponse.VisitRestoreCommonWidgetResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListWidgetImages operation middleware
+func (sh *strictHandler) ListWidgetImages(ctx echo.Context) error {
+	var request ListWidgetImagesRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWidgetImages(ctx.Request().Context(), request.(ListWidgetImagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWidgetImages")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListWidgetImagesResponseObject); ok {
+		return validResponse.VisitListWidgetImagesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AddWidgetImage operation middleware
+func (sh *strictHandler) AddWidgetImage(ctx echo.Context) error {
+	var request AddWidgetImageRequestObject
+
+	var body AddWidgetImageJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddWidgetImage(ctx.Request().Context(), request.(AddWidgetImageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddWidgetImage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AddWidgetImageResponseObject); ok {
+		return validResponse.VisitAddWidgetImageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteWidgetImage operation middleware
+func (sh *strictHandler) DeleteWidgetImage(ctx echo.Context, image string) error {
+	var request DeleteWidgetImageRequestObject
+
+	request.Image = image
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteWidgetImage(ctx.Request().Context(), request.(DeleteWidgetImageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteWidgetImage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteWidgetImageResponseObject); ok {
+		return validResponse.VisitDeleteWidgetImageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteWidget operation middleware
+func (sh *strictHandler) DeleteWidget(ctx echo.Context, id WidgetID) error {
+	var request DeleteWidgetRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteWidget(ctx.Request().Context(), request.(DeleteWidgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteWidget")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteWidgetResponseObject); ok {
+		return validResponse.VisitDeleteWidgetResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetWidget operation middleware
+func (sh *strictHandler) GetWidget(ctx echo.Context, id WidgetID) error {
+	var request GetWidgetRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWidget(ctx.Request().Context(), request.(GetWidgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWidget")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetWidgetResponseObject); ok {
+		return validResponse.VisitGetWidgetResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangeWidget operation middleware
+func (sh *strictHandler) ChangeWidget(ctx echo.Context, id WidgetID) error {
+	var request ChangeWidgetRequestObject
+
+	request.ID = id
+
+	var body ChangeWidgetJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeWidget(ctx.Request().Context(), request.(ChangeWidgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeWidget")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeWidgetResponseObject); ok {
+		return validResponse.VisitChangeWidgetResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RotateWidgetKey operation middleware
+func (sh *strictHandler) RotateWidgetKey(ctx echo.Context, id WidgetID) error {
+	var request RotateWidgetKeyRequestObject
+
+	request.ID = id
+
+	var body RotateWidgetKeyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateWidgetKey(ctx.Request().Context(), request.(RotateWidgetKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateWidgetKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RotateWidgetKeyResponseObject); ok {
+		return validResponse.VisitRotateWidgetKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListWidgetVersions operation middleware
+func (sh *strictHandler) ListWidgetVersions(ctx echo.Context, id WidgetID) error {
+	var request ListWidgetVersionsRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWidgetVersions(ctx.Request().Context(), request.(ListWidgetVersionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWidgetVersions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListWidgetVersionsResponseObject); ok {
+		return validResponse.VisitListWidgetVersionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RestoreWidget operation middleware
+func (sh *strictHandler) RestoreWidget(ctx echo.Context, id WidgetID, version WidgetVersionNumber) error {
+	var request RestoreWidgetRequestObject
+
+	request.ID = id
+	request.Version = version
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RestoreWidget(ctx.Request().Context(), request.(RestoreWidgetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RestoreWidget")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RestoreWidgetResponseObject); ok {
+		return validResponse.VisitRestoreWidgetResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

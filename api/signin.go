@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatewayd/auth"
+	"gatewayd/door"
 )
 
 // deviceName is the cookie that marks a browser which a person has signed in with.
@@ -51,12 +52,15 @@ func readable(r *http.Request) bool {
 }
 
 // readForm reads a small form that a page of ours has sent, and nobody else's.
-func (a *API) readForm(c echo.Context, what string) error {
+func (a *API) readForm(c echo.Context, what string) error { return a.readLongForm(c, what, 8<<10) }
+
+// readLongForm is readForm of up to so many bytes.
+func (a *API) readLongForm(c echo.Context, what string, most int64) error {
 	r := c.Request()
 	if err := a.origins.Check(r); err != nil {
 		return foreignOrigin.because("%s was sent from another site's page.", what)
 	}
-	r.Body = http.MaxBytesReader(c.Response(), r.Body, 8<<10)
+	r.Body = http.MaxBytesReader(c.Response(), r.Body, most)
 	if err := r.ParseForm(); err != nil {
 		return badRequest.because("The form can't be read.")
 	}
@@ -77,7 +81,7 @@ func (a *API) signIn(c echo.Context) error {
 
 func (a *API) signInByKey(c echo.Context, next, token string) error {
 	r := c.Request()
-	who := guesser(r.RemoteAddr)
+	who := door.Guesser(r)
 	refuse := func(status int, why string) error {
 		return a.showSignIn(c, status, signInView{Next: next, Error: why, ByKey: true})
 	}
@@ -117,7 +121,7 @@ func again(c echo.Context, wait time.Duration) string {
 // as any other.
 func (a *API) signInByPassword(c echo.Context, next, name, password string) error {
 	r := c.Request()
-	who := guesser(r.RemoteAddr)
+	who := door.Guesser(r)
 	refuse := func(status int, why string) error {
 		return a.showSignIn(c, status, signInView{Next: next, Name: name, Error: why})
 	}
@@ -222,23 +226,13 @@ func browserOf(r *http.Request) string {
 	return browser + " on " + system
 }
 
-// guesser names where sign-in attempts come from: an IPv4 address, or the
-// network that one customer gets of IPv6.
-func guesser(remote string) string {
-	host, _, err := net.SplitHostPort(remote)
+// addressOf is the IP address that a request comes from; "": it comes by no network.
+func addressOf(remote string) string {
+	from, err := netip.ParseAddrPort(remote)
 	if err != nil {
-		return remote
+		return ""
 	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return host
-	}
-	if ip = ip.Unmap(); ip.Is6() {
-		if net64, err := ip.WithZone("").Prefix(64); err == nil {
-			return net64.String()
-		}
-	}
-	return ip.String()
+	return from.Addr().Unmap().WithZone("").String()
 }
 
 // signOut ends the session.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -22,6 +23,8 @@ type statusView struct {
 	Summary  summaryView
 	Alarms   []alarmView
 	Modems   []modemView
+	Fleet    *fleetView // of a hub, instead of modems
+	Senders  []string   // modems that a message or a request may name
 	Rings    []ringView
 	Messages []messageLine
 	Hooks    []hookLine
@@ -41,7 +44,8 @@ func mayOf(key *auth.Key) may {
 // the details.
 type alarmView struct {
 	sms.Alarm
-	Short bool
+	Short     bool
+	Who, Path string // of a short one: whose it is, and where that is told
 }
 
 // hookLine is how far a webhook is.
@@ -94,18 +98,33 @@ func (a *API) statusPage(c echo.Context) error {
 func (a *API) status(ctx context.Context, key *auth.Key, newest int64) (*statusView, error) {
 	v := &statusView{May: mayOf(key), Machine: a.machine()}
 	modems := a.modems(key)
-	rings := a.o.Queue.Stats()
-	v.Summary = summarise(modems, rings, a.now())
-	v.Alarms = a.alarms(modems, &v.Summary)
 	for _, m := range modems {
-		card, err := a.card(ctx, m, v.May)
+		if !m.Unidentified {
+			v.Senders = append(v.Senders, m.Name)
+		}
+	}
+	rings := a.o.Queue.Stats()
+	if a.o.Fleet != nil {
+		all, err := a.gateways(ctx, key, "", "")
 		if err != nil {
 			return nil, err
 		}
-		v.Modems = append(v.Modems, card)
+		v.Fleet, v.Summary = a.viewFleet(all), summariseFleet(all, a.now())
+		v.Summary.full(rings)
+		v.Alarms = append(a.alarms(nil, &v.Summary), fleetAlarms(all)...)
+	} else {
+		v.Summary = summarise(modems, rings, a.now())
+		v.Alarms = a.alarms(modems, &v.Summary)
+		for _, m := range modems {
+			card, err := a.card(ctx, m, v.May)
+			if err != nil {
+				return nil, err
+			}
+			v.Modems = append(v.Modems, card)
+		}
 	}
 	if v.May.Read {
-		messages, _, err := a.o.Queue.List(ctx, queue.Filter{Limit: recent})
+		messages, _, err := a.list(ctx, key, queue.Filter{Limit: recent})
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +177,7 @@ func (a *API) alarms(modems []sms.Modem, s *summaryView) (all []alarmView) {
 		for _, alarm := range furtherAlarms(m) {
 			s.Kind = worse(s.Kind)
 			alarm.Modem = m.Name
-			all = append(all, alarmView{Alarm: alarm, Short: true})
+			all = append(all, alarmView{alarm, true, m.Name, "#" + anchor(m.Name)})
 		}
 	}
 	return all
@@ -225,7 +244,11 @@ func (a *API) pressReset(c echo.Context) error {
 	}
 	a.log.Info("a modem is restarted from its page", "modem", m.Name, "by", keyOf(c).Name)
 	a.live.tell(changes{modemChanged: 1})
-	return c.Redirect(http.StatusSeeOther, "/#"+anchor(m.Name))
+	page := "/"
+	if _, gateway, ok := strings.Cut(m.Name, "@"); ok && a.o.Fleet != nil {
+		page = "/gateways/" + gateway
+	}
+	return c.Redirect(http.StatusSeeOther, page+"#"+anchor(m.Name))
 }
 
 // lasts says how long something takes or took, in the two largest units.

@@ -71,6 +71,27 @@ func TestStatusPageTellsAlarmsRatesAndErrors(t *testing.T) {
 	}, "RSRQ")
 }
 
+func TestStatusPageTellsTheLastBackup(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		b           *sms.Backup
+		value, kind string
+	}{
+		{nil, "none yet", idle},
+		{&sms.Backup{FailingSince: now, Error: "no room"}, "none yet: the last try failed, no room", bad},
+		{&sms.Backup{MadeAt: now.Add(-3 * time.Hour)}, "3 h 0 min ago", good},
+		{&sms.Backup{MadeAt: now.Add(-50 * time.Hour), FailingSince: now, Error: "no room"}, "2 days ago; the last try failed, no room", warn},
+	} {
+		if _, value, kind := backupFact(c.b, now); value != c.value || kind != c.kind {
+			t.Errorf("%+v is shown as %q, %s", c.b, value, kind)
+		}
+	}
+	b := newBox(t, settings{change: func(o *Options) {
+		o.System = func() sms.System { return sms.System{Backup: &sms.Backup{MadeAt: time.Now().Add(-3 * time.Hour)}} }
+	}})
+	has(t, b.get("/").want(200).Body.String(), []string{"Last backup", "3 h 0 min ago"})
+}
+
 func TestStatusPageTellsHowFarWebhooksAre(t *testing.T) {
 	now := time.Now()
 	since, failing, why := now.Add(-90*time.Second), now.Add(-time.Hour), "it answered 500"

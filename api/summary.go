@@ -61,6 +61,12 @@ func summarise(modems []sms.Modem, rings sms.Rings, now time.Time) summaryView {
 		s = summaryView{Kind: bad, Sentence: "No text can be sent now.", More: others}
 	}
 	s.Do = advice
+	s.full(rings)
+	return s
+}
+
+// full says what full rings hold up.
+func (s *summaryView) full(rings sms.Rings) {
 	if full(rings.Outbound) {
 		s.Kind, s.Sentence = bad, "The queue is full: new texts are refused."
 		s.More = slices.DeleteFunc(s.More, func(more string) bool { return more == waitOnDisk })
@@ -69,7 +75,6 @@ func summarise(modems []sms.Modem, rings sms.Rings, now time.Time) summaryView {
 		s.Kind = worse(s.Kind)
 		s.More = append(s.More, "Received texts are held back in SIM and network, because no webhook takes those that are here.")
 	}
-	return s
 }
 
 // whatToDo is the advice on the first modems that don't work.

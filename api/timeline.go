@@ -79,7 +79,7 @@ const (
 
 // GetTimeline tells a message's whole life.
 func (a server) GetTimeline(ctx context.Context, r GetTimelineRequestObject) (GetTimelineResponseObject, error) {
-	m, err := a.o.Queue.Message(ctx, r.ID)
+	m, err := a.message(ctx, from(ctx).key, r.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ func (a server) TraceMessage(ctx context.Context, r TraceMessageRequestObject) (
 	if key := from(ctx).key; !masked && !key.Can(auth.Admin) {
 		return nil, wrongScope.because("A trace with numbers and texts in it needs the scope %q; without masked=false it needs only %q.", auth.Admin, auth.Read)
 	}
-	m, err := a.o.Queue.Message(ctx, r.ID)
+	m, err := a.message(ctx, from(ctx).key, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (a *API) writeTrace(b *bytes.Buffer, m *sms.Message, t timeline, dialogue s
 	fmt.Fprintf(b, "gatewayd trace 1\nmessage: %s\ndirection: %s\nstatus: %s\nkind: %s\nencoding: %s\nparts: %d\nversion: %s\nmade: %s\nmasked: %t\n",
 		m.ID, m.Direction, m.Status, m.Kind, m.Encoding, m.Parts, a.o.Version, sayTime(a.now()), masked)
 	if !masked {
-		fmt.Fprintf(b, "to: %s\nfrom: %s\ntext: %q\n", m.To, m.From, m.Text)
+		fmt.Fprintf(b, "to: %s\nfrom: %s\ntext: %q\n", m.To, m.From, m.Shown())
 	}
 	used := map[string]bool{}
 	for _, s := range t.Steps {

@@ -37,6 +37,7 @@ var statusKinds = map[sms.Status]string{
 // messageLine is a message in a list.
 type messageLine struct {
 	ID, Number, Text string
+	Name             string // of the contact that has the number; "": none has
 	Inbound          bool
 	Pill             pill
 	At               time.Time
@@ -105,6 +106,7 @@ func count(n any) string {
 }
 
 type messageView struct {
+	Name     string // of the contact
 	Message  sms.Message
 	Inbound  bool
 	Binary   string
@@ -137,7 +139,7 @@ func (a *API) messagePage(c echo.Context) error { return a.showMessage(c, nil) }
 
 func (a *API) showMessage(c echo.Context, notice *saidView) error {
 	ctx, key := c.Request().Context(), keyOf(c)
-	m, err := a.o.Queue.Message(ctx, param(c, "id"))
+	m, err := a.message(ctx, key, param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -157,6 +159,13 @@ func (a *API) showMessage(c echo.Context, notice *saidView) error {
 		MayCancel: key.Can(auth.Send) && m.Status.CanBecome(sms.Canceled) && !m.PossibleDuplicate,
 		MayRedact: key.Can(auth.Admin) && over && !m.Redacted, MayUnmask: key.Can(auth.Admin), MayRetry: key.Can(auth.Admin),
 	}
+	names, err := a.namesOf(ctx, key, m.From, m.To)
+	if err != nil {
+		return err
+	}
+	if v.Name = names[m.To]; v.Inbound {
+		v.Name = names[m.From]
+	}
 	for _, s := range t.Steps {
 		v.Steps = append(v.Steps, viewStep(s))
 	}
@@ -165,6 +174,25 @@ func (a *API) showMessage(c echo.Context, notice *saidView) error {
 	}
 	if t.Slot != nil {
 		v.Facts = append(v.Facts, factView{"slot in the ring", strconv.Itoa(*t.Slot)})
+	}
+	atGateway, atHub, err := a.o.Queue.OtherSlots(ctx, m.Row)
+	if err != nil {
+		return err
+	}
+	if a.o.Fleet != nil && m.Status == sms.Queued {
+		why, err := a.o.Fleet.WaitsFor(ctx, m.ID)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			v.Facts = append(v.Facts, factView{"waits because", why})
+		}
+	}
+	if atGateway != nil {
+		v.Facts = append(v.Facts, factView{"slot at the gateway", strconv.Itoa(*atGateway)})
+	}
+	if atHub != nil {
+		v.Facts = append(v.Facts, factView{"slot at the hub", strconv.Itoa(*atHub)})
 	}
 	if v.Inbound {
 		pdus, err := a.o.Queue.PDUs(ctx, m.Row)
@@ -222,7 +250,7 @@ func numberOr(n *int, otherwise string) string {
 
 func factsOf(m *sms.Message) []factView {
 	facts := []factView{
-		{"id", m.ID}, {"to", m.To}, {"from", m.From}, {"modem", m.Modem},
+		{"id", m.ID}, {"to", m.To}, {"from", m.From}, {"gateway", m.Gateway}, {"modem", m.Modem},
 		{"encoding", string(m.Encoding)}, {"parts", strconv.Itoa(m.Parts)},
 	}
 	if m.Kind != sms.KindText {

@@ -23,6 +23,7 @@ func (k *Keys) ShiftTx(tx *db.Tx, step time.Duration, began time.Time) error {
 		`UPDATE people SET code_made_at = code_made_at + ?1, code_expires_at = code_expires_at + ?1 WHERE code_made_at >= ?2`,
 		`UPDATE people SET created_at = created_at + ?1 WHERE created_at >= ?2`,
 		`UPDATE people SET changed_at = changed_at + ?1 WHERE changed_at >= ?2`,
+		`UPDATE people SET mail_made_at = mail_made_at + ?1, mail_at = mail_at + ?1 WHERE mail_made_at >= ?2`,
 		`UPDATE people SET signed_in_at = signed_in_at + ?1 WHERE signed_in_at >= ?2`,
 	} {
 		if _, err := tx.Exec(query, step.Milliseconds(), began.UnixMilli()); err != nil {

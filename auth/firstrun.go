@@ -113,7 +113,7 @@ func (k *Keys) Accept(ctx context.Context, code, name, password string) (Person,
 		if _, err := invited(tx); err != nil {
 			return err
 		}
-		p.HasPassword, p.Invited = true, time.Time{}
+		p.HasPassword, p.Invited, p.Letter = true, time.Time{}, Letter{}
 		return setPassword(tx, p.ID, stored)
 	})
 }

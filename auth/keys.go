@@ -131,6 +131,7 @@ type Keys struct {
 	now func() time.Time // by which keys and sessions expire
 	// gate lets one password be hashed at a time.
 	gate *gate
+	post chan struct{} // holds one: e-mails wait
 
 	mu    sync.Mutex
 	fresh map[[sha256.Size]byte]found // by the hash of the whole token
@@ -145,7 +146,7 @@ type found struct {
 
 // New returns the keys of d.
 func New(d *db.DB) *Keys {
-	return &Keys{db: d, now: time.Now, gate: newGate(), fresh: map[[sha256.Size]byte]found{}, used: map[string]time.Time{}, paces: map[string]*bucket{}}
+	return &Keys{db: d, now: time.Now, gate: newGate(), fresh: map[[sha256.Size]byte]found{}, used: map[string]time.Time{}, paces: map[string]*bucket{}, post: make(chan struct{}, 1)}
 }
 
 // UseClock makes keys and sessions expire by another clock than the machine's.

@@ -67,7 +67,7 @@ func (k *Keys) AddPerson(ctx context.Context, p Person, password string) (added 
 
 // checked says what is wrong with a person, and makes of the password what is stored.
 func (k *Keys) checked(ctx context.Context, p Person, password string) (stored string, err error) {
-	for _, err := range []error{checkPersonName(p.Name), p.Role.check(), ctx.Err()} {
+	for _, err := range []error{checkPersonName(p.Name), p.Role.check(), p.checkProfile(), ctx.Err()} {
 		if err != nil {
 			return "", err
 		}
@@ -111,7 +111,7 @@ func (k *Keys) invite(tx *db.Tx, p *Person) (code string, err error) {
 // choose another, once. All of the person's sessions end.
 func (k *Keys) Invite(ctx context.Context, idOrName string) (p Person, code string, err error) {
 	p, err = k.change(ctx, idOrName, func(tx *db.Tx, p *Person) error {
-		p.HasPassword = false
+		p.HasPassword, p.Letter = false, Letter{}
 		if err := setPassword(tx, p.ID, ""); err != nil {
 			return err
 		}
@@ -127,12 +127,20 @@ type PersonChange struct {
 	Role      *Role
 	SeesTexts *bool
 	Disabled  *bool
+	Profile   Profile
 }
 
 // ChangePerson changes what a person is. The person's sessions end, so that no
-// browser goes on with what was.
+// browser goes on with what was; not if it is the profile alone.
 func (k *Keys) ChangePerson(ctx context.Context, idOrName string, c PersonChange) (Person, error) {
-	return k.change(ctx, idOrName, func(tx *db.Tx, p *Person) error {
+	change := k.change
+	if c.Name == nil && c.Role == nil && c.SeesTexts == nil && c.Disabled == nil && !c.Profile.none() {
+		change = k.changeQuietly
+	}
+	return change(ctx, idOrName, func(tx *db.Tx, p *Person) error {
+		if err := c.Profile.apply(p); err != nil {
+			return err
+		}
 		if c.Name != nil && *c.Name != p.Name {
 			if err := checkPersonName(*c.Name); err != nil {
 				return err
@@ -213,7 +221,7 @@ func (k *Keys) setPassword(ctx context.Context, p Person, password string, still
 		if err := still(tx); err != nil {
 			return err
 		}
-		p.HasPassword, p.Invited = true, time.Time{}
+		p.HasPassword, p.Invited, p.Letter = true, time.Time{}, Letter{}
 		return setPassword(tx, p.ID, stored)
 	})
 }
@@ -234,6 +242,16 @@ func (k *Keys) SignOutPerson(ctx context.Context, idOrName string) (Person, erro
 // change does something to a person in one commit, ends the person's sessions, and
 // sees to it that somebody may still change things afterwards.
 func (k *Keys) change(ctx context.Context, idOrName string, do func(*db.Tx, *Person) error) (p Person, err error) {
+	return k.changeQuietly(ctx, idOrName, func(tx *db.Tx, p *Person) error {
+		if err := do(tx, p); err != nil {
+			return err
+		}
+		return deleteSessionsOf(tx, p.ID)
+	})
+}
+
+// changeQuietly is change that ends no session.
+func (k *Keys) changeQuietly(ctx context.Context, idOrName string, do func(*db.Tx, *Person) error) (p Person, err error) {
 	if err := ctx.Err(); err != nil {
 		return p, err
 	}
@@ -247,9 +265,6 @@ func (k *Keys) change(ctx context.Context, idOrName string, do func(*db.Tx, *Per
 		}
 		if err == nil {
 			err = setChanged(tx, p.ID, k.now())
-		}
-		if err == nil {
-			err = deleteSessionsOf(tx, p.ID)
 		}
 		if err != nil {
 			return err

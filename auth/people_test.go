@@ -26,7 +26,7 @@ const (
 func cheap(t *testing.T) {
 	t.Helper()
 	before := costs
-	costs = cost{memory: 64, passes: 1}
+	CheapPasswords()
 	t.Cleanup(func() { costs = before })
 }
 

@@ -9,18 +9,20 @@ import (
 	"gatewayd/db"
 )
 
-const personColumns = `id, name, role, sees_texts, password <> '', code IS NOT NULL, code_expires_at, created_at, signed_in_at, disabled_at`
+const personColumns = `id, name, role, sees_texts, password <> '', code IS NOT NULL, code_expires_at, created_at, signed_in_at, disabled_at,
+	email, display_name, sign_off, team, mail_state, mail_error, mail_at`
 
 func scanPerson(scan func(...any) error, more ...any) (Person, error) {
 	var p Person
 	var invited bool
 	var created int64
-	var until, signedIn, disabled sql.NullInt64
-	err := scan(append([]any{&p.ID, &p.Name, &p.Role, &p.SeesTexts, &p.HasPassword, &invited, &until, &created, &signedIn, &disabled}, more...)...)
+	var until, signedIn, disabled, mailed sql.NullInt64
+	err := scan(append([]any{&p.ID, &p.Name, &p.Role, &p.SeesTexts, &p.HasPassword, &invited, &until, &created, &signedIn, &disabled,
+		&p.Email, &p.DisplayName, &p.SignOff, &p.Team, &p.Letter.State, &p.Letter.Error, &mailed}, more...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return p, ErrNoPerson
 	}
-	p.CreatedAt, p.SignedInAt, p.DisabledAt = time.UnixMilli(created), instant(signedIn), instant(disabled)
+	p.CreatedAt, p.SignedInAt, p.DisabledAt, p.Letter.At = time.UnixMilli(created), instant(signedIn), instant(disabled), instant(mailed)
 	if invited {
 		p.Invited = instant(until)
 	}
@@ -62,14 +64,15 @@ func selectPassword(q db.Querier, id string) (stored string, err error) {
 }
 
 func insertPerson(tx *db.Tx, p *Person, stored string) error {
-	_, err := tx.Exec(`INSERT INTO people (id, name, login, role, sees_texts, password, created_at, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?7, ?7)`,
-		p.ID, p.Name, fold(p.Name), string(p.Role), p.SeesTexts, stored, p.CreatedAt.UnixMilli())
+	_, err := tx.Exec(`INSERT INTO people (id, name, login, role, sees_texts, password, created_at, changed_at, email, display_name, sign_off, team)
+		VALUES (?, ?, ?, ?, ?, ?, ?7, ?7, ?, ?, ?, ?)`,
+		p.ID, p.Name, fold(p.Name), string(p.Role), p.SeesTexts, stored, p.CreatedAt.UnixMilli(), p.Email, p.DisplayName, p.SignOff, p.Team)
 	return err
 }
 
 func updatePerson(tx *db.Tx, p *Person) error {
-	_, err := tx.Exec(`UPDATE people SET name = ?, login = ?, role = ?, sees_texts = ?, disabled_at = ? WHERE id = ?`,
-		p.Name, fold(p.Name), string(p.Role), p.SeesTexts, millis(p.DisabledAt), p.ID)
+	_, err := tx.Exec(`UPDATE people SET name = ?, login = ?, role = ?, sees_texts = ?, disabled_at = ?, email = ?, display_name = ?, sign_off = ?, team = ? WHERE id = ?`,
+		p.Name, fold(p.Name), string(p.Role), p.SeesTexts, millis(p.DisabledAt), p.Email, p.DisplayName, p.SignOff, p.Team, p.ID)
 	return err
 }
 
@@ -83,9 +86,13 @@ func setSignedIn(tx *db.Tx, id string, now time.Time) error {
 	return err
 }
 
+// noInvitation ends one, and the e-mail that it was to go by.
+const noInvitation = `code = NULL, code_made_at = NULL, code_expires_at = NULL, mail_state = '', mail_base = '', mail_error = '', mail_tries = 0,
+	mail_made_at = NULL, mail_at = NULL`
+
 // setPassword also ends an invitation: it was to choose a password.
 func setPassword(tx *db.Tx, id, stored string) error {
-	_, err := tx.Exec(`UPDATE people SET password = ?, code = NULL, code_made_at = NULL, code_expires_at = NULL WHERE id = ?`, stored, id)
+	_, err := tx.Exec(`UPDATE people SET password = ?, `+noInvitation+` WHERE id = ?`, stored, id)
 	return err
 }
 
@@ -114,7 +121,7 @@ func verdictOf(err error, stored, hash []byte) error {
 
 // erasePerson leaves of a person that there was one.
 func erasePerson(tx *db.Tx, id string, now time.Time) error {
-	_, err := tx.Exec(`UPDATE people SET name = '', login = '', password = '', code = NULL, code_made_at = NULL, code_expires_at = NULL,
+	_, err := tx.Exec(`UPDATE people SET name = '', login = '', password = '', email = '', display_name = '', sign_off = '', team = '', `+noInvitation+`,
 		disabled_at = coalesce(disabled_at, ?1), removed_at = ?1 WHERE id = ?2`, now.UnixMilli(), id)
 	return err
 }

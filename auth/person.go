@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"time"
@@ -55,7 +56,15 @@ type Person struct {
 	CreatedAt   time.Time
 	SignedInAt  time.Time // zero: never
 	DisabledAt  time.Time // zero: not disabled
+	Email       string    // "": not known
+	DisplayName string    // what recipients are told; "": Name
+	SignOff     string    // what the person's texts in conversations end with
+	Team        string    // whose conversations the person shares; "": that of everybody who has none
+	Letter      Letter    // the e-mail with the invitation
 }
+
+// Shown is what recipients are told that the person is called.
+func (p *Person) Shown() string { return cmp.Or(p.DisplayName, p.Name) }
 
 // idOfPerson is what a person's id begins with; no API key's does.
 const idOfPerson = "usr_"
@@ -95,15 +104,25 @@ type PersonView struct {
 	SignedInAt   *time.Time `json:"signed_in_at"`
 	DisabledAt   *time.Time `json:"disabled_at"`
 	InvitedUntil *time.Time `json:"invited_until"`
+	Email        *string    `json:"email"`
+	DisplayName  *string    `json:"display_name"`
+	SignOff      *string    `json:"sign_off"`
+	Team         *string    `json:"team"`
+	Invitation   *Letter    `json:"invitation_email"`
 	Code         string     `json:"code,omitempty"` // when it is made, never again
 }
 
 // View shows a person.
 func (p *Person) View() PersonView {
 	scopes := p.Role.Scopes(p.SeesTexts)
+	var letter *Letter
+	if p.Letter.State != NoLetter {
+		letter = &Letter{p.Letter.State, p.Letter.Error, p.Letter.At.UTC()}
+	}
 	return PersonView{
 		ID: p.ID, Name: p.Name, Role: p.Role, SeesTexts: p.SeesTexts || p.Role != Technician, Scopes: scopes, HasPassword: p.HasPassword,
 		Disabled: !p.DisabledAt.IsZero(), CreatedAt: p.CreatedAt.UTC(), SignedInAt: orNever(p.SignedInAt),
 		DisabledAt: orNever(p.DisabledAt), InvitedUntil: orNever(p.Invited),
+		Email: orNone(p.Email), DisplayName: orNone(p.DisplayName), SignOff: orNone(p.SignOff), Team: orNone(p.Team), Invitation: letter,
 	}
 }

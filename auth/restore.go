@@ -9,7 +9,7 @@ import "gatewayd/db"
 // restorePeople.
 func Restore(tx *db.Tx, replaced bool) error {
 	for _, query := range []string{`DELETE FROM sessions`, `DELETE FROM first_run`,
-		`UPDATE people SET code = NULL, code_made_at = NULL, code_expires_at = NULL`} {
+		`UPDATE people SET ` + noInvitation} {
 		if _, err := tx.Exec(query); err != nil {
 			return err
 		}
@@ -47,16 +47,18 @@ func Restore(tx *db.Tx, replaced bool) error {
 // until now.
 func restorePeople(tx *db.Tx) error {
 	for _, query := range []string{
-		`UPDATE people SET (name, login, password, removed_at, disabled_at) =
-			(SELECT '', '', '', r.removed_at, r.removed_at FROM replaced.people r WHERE r.id = people.id)
+		`UPDATE people SET (name, login, password, email, display_name, sign_off, team, removed_at, disabled_at) =
+			(SELECT '', '', '', '', '', '', '', r.removed_at, r.removed_at FROM replaced.people r WHERE r.id = people.id)
 			WHERE removed_at IS NULL AND id IN (SELECT id FROM replaced.people WHERE removed_at IS NOT NULL)`,
 		`DELETE FROM people WHERE removed_at IS NULL AND EXISTS
 			(SELECT 1 FROM replaced.people r WHERE r.login = people.login AND r.id <> people.id AND r.removed_at IS NULL)`,
-		`UPDATE people SET (name, login, role, sees_texts, password, changed_at, signed_in_at, disabled_at) =
-			(SELECT r.name, r.login, r.role, r.sees_texts, r.password, r.changed_at, r.signed_in_at, r.disabled_at FROM replaced.people r WHERE r.id = people.id)
+		`UPDATE people SET (name, login, role, sees_texts, password, changed_at, signed_in_at, disabled_at, email, display_name, sign_off, team) =
+			(SELECT r.name, r.login, r.role, r.sees_texts, r.password, r.changed_at, r.signed_in_at, r.disabled_at, r.email, r.display_name, r.sign_off, r.team FROM replaced.people r WHERE r.id = people.id)
 			WHERE removed_at IS NULL AND id IN (SELECT r.id FROM replaced.people r WHERE r.removed_at IS NULL AND r.changed_at >= people.changed_at)`,
-		`INSERT OR IGNORE INTO people (id, name, login, role, sees_texts, password, created_at, changed_at, signed_in_at, disabled_at, removed_at)
-			SELECT id, name, login, role, sees_texts, password, created_at, changed_at, signed_in_at, disabled_at, removed_at FROM replaced.people`,
+		`INSERT OR IGNORE INTO people (id, name, login, role, sees_texts, password, created_at, changed_at, signed_in_at, disabled_at, removed_at,
+				email, display_name, sign_off, team)
+			SELECT id, name, login, role, sees_texts, password, created_at, changed_at, signed_in_at, disabled_at, removed_at,
+				email, display_name, sign_off, team FROM replaced.people`,
 	} {
 		if _, err := tx.Exec(query); err != nil {
 			return err

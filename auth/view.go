@@ -41,11 +41,12 @@ func (k *Key) View(now time.Time) View {
 	}
 }
 
-func orNone(n int) *int {
-	if n == 0 {
+func orNone[T comparable](v T) *T {
+	var none T
+	if v == none {
 		return nil
 	}
-	return &n
+	return &v
 }
 
 func orNever(t time.Time) *time.Time {

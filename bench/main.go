@@ -22,6 +22,8 @@
 //	daemon   memory, processor time and bytes written, flat out
 //	million  a million slots in use: start, memory, POSTs
 //	appliance start, idle cost, open pages
+//	chat     the chat page in a browser: its list, and from +CMTI to the window
+//	link     a hub and gateways behind slow links
 //	sick     seven modems beside a sick one
 //	recovery how long each fault lasts, in virtual time
 //
@@ -46,33 +48,39 @@ import (
 
 // settings say how long the measurements run.
 type settings struct {
-	rounds     int           // of each comparison
-	parts      int           // sent in one round
-	posting    time.Duration // in one round
-	inserts    int           // rows of the floor in one round
-	messages   int           // sent before the memory is read again
-	settle     time.Duration // from "ready" to the reading of the idle memory
-	clients    int
-	crowdFor   time.Duration // eight modems send
-	paced      int           // parts in one round at 50 ms each
-	line       int           // parts of each modem at 3 s each
-	crowdParts int           // the same of each of many modems, on average, while the time is taken
-	trickle    int           // messages, one every 3 s
-	texts      int           // received
-	slots      int           // in use
-	recovery   bool          // of every fault
-	events     int           // that listeners hear
-	deliveries int           // of webhooks, in one round
-	idle       time.Duration // that nothing happens
-	only, dir  string
-	binary     string
-	cpuprofile string
+	rounds        int           // of each comparison
+	parts         int           // sent in one round
+	posting       time.Duration // in one round
+	inserts       int           // rows of the floor in one round
+	messages      int           // sent before the memory is read again
+	settle        time.Duration // from "ready" to the reading of the idle memory
+	clients       int
+	crowdFor      time.Duration // eight modems send
+	paced         int           // parts in one round at 50 ms each
+	line          int           // parts of each modem at 3 s each
+	crowdParts    int           // the same of each of many modems, on average, while the time is taken
+	trickle       int           // messages, one every 3 s
+	texts         int           // received
+	slots         int           // in use
+	recovery      bool          // of every fault
+	events        int           // that listeners hear
+	deliveries    int           // of webhooks, in one round
+	idle          time.Duration // that nothing happens
+	conversations int           // on the server
+	alone         int           // messages over a link, one at a time
+	windowed      int           // and as many at once as the window allows
+	linked        int           // to each of two gateways with modems
+	only, dir     string
+	binary        string
+	cpuprofile    string
 }
 
 var full = settings{rounds: 7, parts: 1500, posting: 5 * time.Second, inserts: 20_000, messages: 10_000, settle: 10 * time.Second, clients: 64, crowdFor: 8 * time.Second,
-	paced: 60, line: 13, crowdParts: 12, trickle: 20, texts: 300, slots: 1_000_000, recovery: true, events: 100, deliveries: 6_000, idle: time.Minute}
+	paced: 60, line: 13, crowdParts: 12, trickle: 20, texts: 300, slots: 1_000_000, recovery: true, events: 100, deliveries: 6_000, idle: time.Minute, conversations: 5_000,
+	alone: 15, windowed: 1000, linked: 120}
 var quick = settings{rounds: 2, parts: 250, posting: 1500 * time.Millisecond, inserts: 5_000, messages: 1_000, settle: 2 * time.Second, clients: 64, crowdFor: 5 * time.Second,
-	paced: 20, line: 4, crowdParts: 2, trickle: 4, texts: 60, slots: 100_000, events: 20, deliveries: 1_500, idle: 15 * time.Second}
+	paced: 20, line: 4, crowdParts: 2, trickle: 4, texts: 60, slots: 100_000, events: 20, deliveries: 1_500, idle: 15 * time.Second, conversations: 5_000,
+	alone: 10, windowed: 1000, linked: 60}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -33,9 +33,17 @@ const slots = 1_100_000
 // dataDir is where a daemon in dir keeps its database.
 func dataDir(dir string) string { return filepath.Join(dir, "data") }
 
-// startDaemon writes a configuration in dir and runs the binary with it; rest is
-// its end in YAML, behind modems, which may begin with their list.
+// configName is the name of a daemon's configuration in its folder.
+const configName = "gatewayd.yaml"
+
+// startDaemon is start for a gateway.
 func startDaemon(ctx context.Context, binary, dir, rest string) (*process, error) {
+	return start(ctx, binary, dir, rest, "run")
+}
+
+// start writes a configuration in dir and runs a command of the binary with it; rest is its
+// end in YAML, behind modems, which may begin with their list.
+func start(ctx context.Context, binary, dir, rest string, command ...string) (*process, error) {
 	p := &process{}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -46,7 +54,7 @@ func startDaemon(ctx context.Context, binary, dir, rest string) (*process, error
 	}
 	p.address = l.Addr().String()
 	l.Close()
-	config := filepath.Join(dir, "gatewayd.yaml")
+	config := filepath.Join(dir, configName)
 	yaml := fmt.Sprintf("data_dir: %s\nhttp: {listen: %q}\nqueue: {outbound_capacity: %d}\nmodems:\n  discover: false\n%s",
 		dataDir(dir), p.address, slots, rest)
 	if err := os.WriteFile(config, []byte(yaml), 0o600); err != nil {
@@ -57,16 +65,16 @@ func startDaemon(ctx context.Context, binary, dir, rest string) (*process, error
 		return nil, fmt.Errorf("keys create: %w", err)
 	}
 	p.key = strings.TrimSpace(string(key))
-	p.cmd = exec.CommandContext(ctx, binary, "run", "--config", config)
+	p.cmd = exec.CommandContext(ctx, binary, append(command, "--config", config)...)
 	p.cmd.Stderr = &p.log
-	start := time.Now()
+	begun := time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
 	if err := p.until(ctx, patience, "/readyz", func(body string) bool { return true }); err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
-	p.start = time.Since(start)
+	p.start = time.Since(begun)
 	return p, nil
 }
 

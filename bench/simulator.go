@@ -33,6 +33,9 @@ const deliverySlow = time.Second
 // terminal is where a simulated modem is, and its SIM's number.
 type terminal struct{ port, number string }
 
+// writer is the phone that writes to the modems.
+const writer = "+491719999999"
+
 // simulator is simulated modems in a process of their own, as real ones are
 // outside of the gateway.
 type simulator struct {
@@ -86,7 +89,7 @@ func simulate(args []string) error {
 		}
 		fmt.Println(port, modem.Number())
 	}
-	phone := network.Handset("+491719999999")
+	phone := network.Handset(writer)
 	questions := bufio.NewScanner(os.Stdin)
 	for questions.Scan() {
 		fmt.Println(answer(questions.Text(), network, phone, announced))

@@ -34,6 +34,8 @@ var groups = []together{
 	{{"daemon", true, measureDaemon}},
 	{{"million", true, measureMillion}},
 	{{"appliance", true, measureAppliance}},
+	{{"chat", true, measureChat}},
+	{{"link", true, measureLink}},
 	{{"sick", false, measureSick}},
 	{{"recovery", false, measureRecovery}},
 }

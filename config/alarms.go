@@ -19,7 +19,8 @@ type Alarms struct {
 	MaxPerHour     int           // messages to each receiver
 	QueueAge       time.Duration // of the oldest message that could go
 	WebhookFailing time.Duration
-	FailureRate    int // per cent of an hour's parts
+	FailureRate    int           // per cent of an hour's parts
+	BackupAge      time.Duration // of the last backup; 0: never
 }
 
 // The least severity of alarms that people are told of.
@@ -44,6 +45,7 @@ func alarmFields(c *Config) []field {
 		{path: "alarms.queue_age", def: "15m", read: duration(&a.QueueAge, time.Minute, maxWait)},
 		{path: "alarms.webhook_failing", def: "15m", read: duration(&a.WebhookFailing, time.Minute, maxWait)},
 		{path: "alarms.failure_rate", def: "50", read: number(&a.FailureRate, 1, 100)},
+		{path: "alarms.backup_age", def: "72h", read: durationOrNone(&a.BackupAge, time.Hour, maxEvery)},
 		// Its path is the only secret of many a service.
 		{path: "heartbeat_url", read: optional(webAddress(&h.URL)), secret: true},
 		{path: "heartbeat_method", def: "GET", read: oneOf(&h.Method, "GET", "POST")},

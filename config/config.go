@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -31,10 +32,13 @@ type Config struct {
 	Clock         Clock
 	History       History
 	Messages      Messages
+	Consent       Consent
+	Chat          Chat
 	Modems        Modems
 	Mail          Mail
 	Alarms        Alarms
 	Heartbeat     Heartbeat
+	Hub           Hub
 	Log           Log
 	Webhooks      []Webhook
 	// Warnings tell what is allowed and unwise, a line each.
@@ -49,6 +53,7 @@ type HTTP struct {
 	LAN            LAN
 	MetricsOpen    bool // /metrics needs no key
 	MaxConnections int
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	// AllowPrivateWebhooks lets webhooks that the API makes, and callback URLs, be
 	// plain HTTP and addresses of this host or the LAN.
 	AllowPrivateWebhooks bool
@@ -109,6 +114,7 @@ type History struct {
 	KeepTexts time.Duration // never above Keep
 	// KeepFailedWebhooks is how long a delivery that was given up is kept, and its event.
 	KeepFailedWebhooks time.Duration
+	KeepReports        time.Duration // the counts, which hold no number and no text
 }
 
 // Messages are the defaults of messages that say nothing else.

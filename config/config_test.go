@@ -2,11 +2,15 @@ package config
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -50,11 +54,14 @@ func defaults() *Config {
 		Disk:      Disk{Reserve: 64e6, Ballast: 16e6},
 		Clock:     Clock{Trust: TrustAuto},
 		Messages:  Messages{Unicode: Allow},
-		History:   History{Keep: 8760 * time.Hour, KeepTexts: 8760 * time.Hour, KeepFailedWebhooks: 720 * time.Hour},
+		Consent:   Consent{Answers: AnswersChat, Language: "en", Silence: 2160 * time.Hour},
+		Chat:      Chat{IdleAfter: time.Hour, Reinvite: true, MessagesPerOptIn: 10},
+		History:   History{Keep: 8760 * time.Hour, KeepTexts: 8760 * time.Hour, KeepFailedWebhooks: 720 * time.Hour, KeepReports: 17520 * time.Hour},
 		Modems:    Modems{Discover: true, Calls: HangUp, CanaryWait: 5 * time.Minute},
 		Mail:      Mail{TLS: StartTLS},
-		Alarms:    Alarms{MinSeverity: SeverityWarning, Repeat: 24 * time.Hour, MaxPerHour: 10, QueueAge: 15 * time.Minute, WebhookFailing: 15 * time.Minute, FailureRate: 50},
+		Alarms:    Alarms{MinSeverity: SeverityWarning, Repeat: 24 * time.Hour, MaxPerHour: 10, QueueAge: 15 * time.Minute, WebhookFailing: 15 * time.Minute, FailureRate: 50, BackupAge: 72 * time.Hour},
 		Heartbeat: Heartbeat{Method: "GET"},
+		Hub:       Hub{Window: 255, AwayAfter: 5 * time.Minute, ExtendedAfter: time.Minute, Pull: PullConsumer},
 	}
 }
 
@@ -87,9 +94,6 @@ func TestExampleIsTheDefaults(t *testing.T) {
 	// Each key must stand in it, commented or not: it documents all of them.
 	doc := document()
 	for _, path := range doc.paths("") {
-		if path == "hub" || strings.HasPrefix(path, "hub.") {
-			continue
-		}
 		key := strings.TrimSuffix(path[strings.LastIndexByte(path, '.')+1:], "[]")
 		if !regexp.MustCompile(`(?m)^[ #-]*` + key + `:`).Match(b) {
 			t.Errorf("config.example.yaml does not show %s", path)
@@ -103,11 +107,11 @@ func TestExampleUncommented(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A comment in front of a key or of a list's entry is a sample.
-	content := regexp.MustCompile(`(?m)^( *)#( *(?:- )?(?:list|webhooks|name|port|number|max_\w+|balance|code|pattern|every|low|top_up|by|warn|keep_alive|text|url|secret|events|match|modem|to|from_prefix|keyword|allow_private):)`).
+	content := regexp.MustCompile(`(?m)^( *)#( *(?:- )?(?:list|routes|prefix|webhooks|name|port|number|max_\w+|balance|code|pattern|every|low|top_up|by|warn|keep_alive|text|url|secret|events|match|modem|to|from_prefix|keyword|allow_private):)`).
 		ReplaceAllString(string(b), "$1$2")
 	c := mustLoad(t, content)
-	if len(c.Modems.List) != 1 || len(c.Webhooks) != 1 {
-		t.Fatalf("%d modems and %d webhooks in the sample", len(c.Modems.List), len(c.Webhooks))
+	if len(c.Modems.List) != 1 || len(c.Webhooks) != 1 || len(c.Hub.Routes) != 1 || c.Hub.Routes[0] != (HubRoute{"+44", "group:london"}) {
+		t.Fatalf("%d modems, %d webhooks and the routes %v in the sample", len(c.Modems.List), len(c.Webhooks), c.Hub.Routes)
 	}
 	m := Modem{Name: "office", Port: "/dev/serial/by-id/usb-HUAWEI_Mobile-if00-port0", Number: "+491700000000", AllowRoaming: true, MaxPerMinute: 15, MaxPerDay: 1000,
 		Balance:   Balance{Code: "*100#", Pattern: "Balance: ([0-9.,]+)", Every: 24 * time.Hour, Low: "2.00"},
@@ -174,14 +178,19 @@ webhooks:
 func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	values := map[string]string{
 		"data_dir": "/tmp", "default_region": "DE", "http.listen": "0.0.0.0:1", "http.tls.certificate": "", "http.tls.key": "", "http.lan.listen": ":4", "http.lan.name": "box",
-		"http.metrics_open": "true", "http.max_connections": "16", "http.allow_private_webhooks": "true", "history.keep_failed_webhooks": "8h", "destinations.premium": "true", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
+		"http.metrics_open": "true", "http.max_connections": "16", "http.trusted_proxies": "127.0.0.1, 10.1.0.0/8", "http.allow_private_webhooks": "true", "history.keep_failed_webhooks": "8h", "history.keep_reports": "9h", "destinations.premium": "true", "queue.outbound_capacity": "1", "queue.inbound_capacity": "2", "queue.unconfirmed_wait": "3s",
 		"queue.report_wait": "4s", "queue.assembly_wait": "5s", "clock.trust": "always", "messages.unicode": "reject", "history.keep": "5h", "disk.reserve": "5MB", "disk.ballast": "6MiB", "history.keep_texts": "4h", "modems.discover": "false",
+		"consent.answers": "all", "consent.language": "DE", "consent.name": "Praxis Muster", "consent.contact": "+49 30 1234567", "consent.silence": "0",
+		"chat.idle_after": "2h", "chat.reinvite": "false", "chat.messages_per_opt_in": "5", "chat.invitation": "{name}? YES or STOP",
 		"mail.host": "smtp.example.org", "mail.port": "25", "mail.tls": "tls", "mail.username": "u", "mail.password": "p", "mail.password_file": "", "mail.from": "a@b.example",
 		"modems.calls": "ring", "modems.canary.every": "6h", "modems.canary.wait": "7m",
-		"alarms.min_severity": "critical", "alarms.repeat": "0", "alarms.max_per_hour": "3", "alarms.queue_age": "4m", "alarms.webhook_failing": "5m", "alarms.failure_rate": "6",
+		"alarms.min_severity": "critical", "alarms.repeat": "0", "alarms.max_per_hour": "3", "alarms.queue_age": "4m", "alarms.webhook_failing": "5m", "alarms.failure_rate": "6", "alarms.backup_age": "8h",
 		"heartbeat_url": "http://10.0.0.1/x", "heartbeat_method": "POST", "heartbeat_allow_private": "true",
 		"twilio.proxy_listen": "127.0.0.1:2", "twilio.tls_listen": "127.0.0.1:3",
 		"log.level": "warn", "log.levels.api": "debug", "log.levels.gateway": "", "log.levels.mail": "", "log.levels.modem": "ERROR", "log.levels.ports": "", "log.levels.queue": "",
+		"log.levels.hub": "", "log.levels.link": "", "hub.url": "", "hub.credentials_file": "", "hub.ca_file": "ca.pem", "hub.listen": "127.0.0.1:5", "hub.tls.certificate": "", "hub.tls.key": "",
+		"hub.websocket.listen": "localhost:6", "hub.nats_url": "", "hub.nats_credentials_file": "", "hub.public_url": "https://sms.example.org/", "hub.window": "50", "hub.away_after": "1h", "hub.extended_after": "10s",
+		"hub.lease": "2h", "hub.pull": "request", "hub.default": "group:north",
 		"log.levels.twilio": "", "log.levels.webhook": "info",
 	}
 	var env []string
@@ -192,20 +201,33 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		}
 		env = append(env, variable(f.path)+"="+value)
 	}
+	t.Chdir(t.TempDir())
+	authority := httptest.NewTLSServer(nil)
+	authority.Close()
+	if err := os.WriteFile("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	c := mustLoad(t, "http: {listen: 127.0.0.1:9}\nqueue: {report_wait: 9h}\n", append(env, "PATH=/bin", "GATEWAYD_KEY=gw_1", "GATEWAYD_SERVICE_HOST=10.0.0.1")...)
 	want := &Config{
 		Log:     Log{Level: slog.LevelWarn, Levels: map[string]slog.Level{"api": slog.LevelDebug, "modem": slog.LevelError, "webhook": slog.LevelInfo}},
 		DataDir: "/tmp", DefaultRegion: "DE",
-		HTTP: HTTP{Listen: "0.0.0.0:1", LAN: LAN{":4", "box"}, MetricsOpen: true, MaxConnections: 16, AllowPrivateWebhooks: true}, Destinations: numbers.Rules{Premium: true},
+		HTTP: HTTP{Listen: "0.0.0.0:1", LAN: LAN{":4", "box"}, MetricsOpen: true, MaxConnections: 16, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8")}, AllowPrivateWebhooks: true}, Destinations: numbers.Rules{Premium: true},
 		Twilio: Twilio{"127.0.0.1:2", "127.0.0.1:3"},
 		Queue:  Queue{1, 2, 3 * time.Second, 4 * time.Second, 5 * time.Second},
 		Disk:   Disk{5e6, 6 << 20},
 		Clock:  Clock{TrustAlways}, Messages: Messages{Reject},
-		History:   History{5 * time.Hour, 4 * time.Hour, 8 * time.Hour},
+		History:   History{5 * time.Hour, 4 * time.Hour, 8 * time.Hour, 9 * time.Hour},
 		Modems:    Modems{Calls: Ring, CanaryEvery: 6 * time.Hour, CanaryWait: 7 * time.Minute},
+		Consent:   Consent{Answers: AnswersAll, Language: "de", Name: "Praxis Muster", Contact: "+49 30 1234567"},
+		Chat:      Chat{IdleAfter: 2 * time.Hour, MessagesPerOptIn: 5, Invitation: "{name}? YES or STOP"},
 		Mail:      Mail{Host: "smtp.example.org", Port: 25, TLS: MailTLS, Username: "u", Password: "p", From: "a@b.example"},
-		Alarms:    Alarms{MinSeverity: SeverityCritical, MaxPerHour: 3, QueueAge: 4 * time.Minute, WebhookFailing: 5 * time.Minute, FailureRate: 6},
+		Alarms:    Alarms{MinSeverity: SeverityCritical, MaxPerHour: 3, QueueAge: 4 * time.Minute, WebhookFailing: 5 * time.Minute, FailureRate: 6, BackupAge: 8 * time.Hour},
 		Heartbeat: Heartbeat{URL: "http://10.0.0.1/x", Method: "POST", AllowPrivate: true},
+		Hub: Hub{CAFile: c.Hub.CAFile, Listen: "127.0.0.1:5", WebSocketListen: "localhost:6", PublicURL: "https://sms.example.org", Window: 50, AwayAfter: time.Hour, ExtendedAfter: 10 * time.Second,
+			Lease: 2 * time.Hour, Pull: PullRequest, Default: "group:north"},
+	}
+	if !filepath.IsAbs(c.Hub.CAFile) {
+		t.Errorf("hub.ca_file is %s", c.Hub.CAFile)
 	}
 	want.Warnings = c.Warnings
 	same(t, c, want)
@@ -217,18 +239,20 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 	}
 }
 
-// mistakes are configurations and the lines that they must give, whole.
-var mistakes = []struct {
+type mistake struct {
 	name, content string
 	env           []string
 	lines         []string
-}{
+}
+
+// mistakes are configurations and the lines that they must give, whole.
+var mistakes = append([]mistake{
 	{"unknown key, near one", "http:\n  listn: 127.0.0.1:8080\n", nil,
 		[]string{"http.listn: unknown key, did you mean http.listen? (line 2)"}},
 	{"unknown key, elsewhere", "listen: 127.0.0.1:8080\n", nil,
 		[]string{"listen: unknown key, did you mean http.listen? (line 1)"}},
 	{"unknown key, far from all", "http:\n  colour: red\n", nil,
-		[]string{"http.colour: unknown key; known here: listen, tls, lan, metrics_open, max_connections, allow_private_webhooks (line 2)"}},
+		[]string{"http.colour: unknown key; known here: listen, tls, lan, metrics_open, max_connections, trusted_proxies, allow_private_webhooks (line 2)"}},
 	{"unknown key without a value", "quue:\n", nil,
 		[]string{"quue: unknown key, did you mean queue? (line 1)"}},
 	{"unknown key in a list", "modems:\n  list:\n    - name: a\n      port: /dev/a\n      prt: x\n", nil,
@@ -236,16 +260,16 @@ var mistakes = []struct {
 	{"upper case", "HTTP:\n  listen: 127.0.0.1:1\n", nil,
 		[]string{"HTTP: unknown key, did you mean http? (line 1)"}},
 	{"a flat key", "http.listen: 127.0.0.1:1\n", nil,
-		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, mail, alarms, heartbeat_url, heartbeat_method, heartbeat_allow_private, log, webhooks, hub (line 1)"}},
+		[]string{"http.listen: unknown key; known here: data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, consent, chat, mail, alarms, heartbeat_url, heartbeat_method, heartbeat_allow_private, log, hub, webhooks (line 1)"}},
 	{"twice", "data_dir: /a\ndata_dir: /b\n", nil,
 		[]string{"data_dir: this key stands here twice (line 2)"}},
 	{"shapes", "http: 8080\nqueue: [1]\nmodems: {list: {name: a}}\ndata_dir: {a: b}\n", nil, []string{
-		"http: a section is expected here, with the keys listen, tls, lan, metrics_open, max_connections, allow_private_webhooks (line 1)",
+		"http: a section is expected here, with the keys listen, tls, lan, metrics_open, max_connections, trusted_proxies, allow_private_webhooks (line 1)",
 		"queue: a section is expected here, with the keys outbound_capacity, inbound_capacity, unconfirmed_wait, report_wait, assembly_wait (line 2)",
 		"modems.list: a list is expected here, each entry behind a dash (line 3)",
 		"data_dir: one value is expected here, not a list or a section (line 4)"}},
 	{"not a mapping", "- a\n", nil,
-		[]string{"a section is expected here, with the keys data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, mail, alarms, heartbeat_url, heartbeat_method, heartbeat_allow_private, log, webhooks, hub"}},
+		[]string{"a section is expected here, with the keys data_dir, default_region, http, twilio, queue, destinations, disk, clock, history, messages, modems, consent, chat, mail, alarms, heartbeat_url, heartbeat_method, heartbeat_allow_private, log, hub, webhooks"}},
 	{"every mistake at once", "http:\n  listen: \"8080\"\nqueue:\n  outbound_capacity: many\n  report_wait: 60\ndefault_region: UK\nmodems:\n  discover: perhaps\n", nil, []string{
 		`http.listen: "8080" is not allowed: an address and a port from 0 to 65535, such as 127.0.0.1:8080, [::1]:8080 or :8080 (line 2)`,
 		`queue.outbound_capacity: "many" is not allowed: a whole number from 1 to 10000000 (line 4)`,
@@ -257,6 +281,21 @@ var mistakes = []struct {
 		`queue.unconfirmed_wait: "-1s" is not allowed: a duration from 100ms to 720h (line 1)`,
 		`queue.report_wait: "10000h" is not allowed: a duration from 100ms to 720h (line 1)`,
 		`history.keep_texts: "25h" is not allowed: texts go with their messages, so at most history.keep, which is 24h (line 2)`}},
+	{"chat", "chat:\n  idle_after: 1s\n  messages_per_opt_in: 0\n  invitation: Hello?\n", nil, []string{
+		`chat.idle_after: "1s" is not allowed: a duration from 1m to 720h (line 2)`,
+		`chat.messages_per_opt_in: "0" is not allowed: a whole number from 1 to 1000 (line 3)`,
+		`chat.invitation: "Hello?" is not allowed: a text of one line with {name} and STOP in it, 300 bytes at most (line 4)`}},
+	{"consent", "consent:\n  answers: some\n  language: german\n  silence: 1h\n  quiet_hours:\n    - {destination: XX, from: 9pm, until: \"08:00\", time_zone: Berlin}\n    - {from: \"21:00\"}\n  words:\n    - {stop: [\"!\"]}\n  texts:\n    - {language: sv}\n    - {language: SV}\n", nil, []string{
+		`consent.answers: "some" is not allowed: chat or all or none (line 2)`,
+		`consent.language: "german" is not allowed: the two letters of a language, such as de (line 3)`,
+		`consent.silence: "1h" is not allowed: 0 for never, or a duration from 24h to 876000h (line 4)`,
+		`consent.quiet_hours[0].destination: "XX" is not allowed: must be a country such as DE, the first digits of numbers such as +43, a short code such as 12345, or short-codes (line 6)`,
+		`consent.quiet_hours[0].from: "9pm" is not allowed: a time of day such as "21:00" (line 6)`,
+		`consent.quiet_hours[0].time_zone: "Berlin" is not allowed: a time zone such as Europe/Berlin (line 6)`,
+		`consent.quiet_hours[1].until: a time of day is needed, such as "21:00"; the same for from and until is no quiet hours at all (line 7)`,
+		`consent.words[0].language: the two letters of a language, such as de (line 9)`,
+		`consent.words[0].stop[0]: "!" is not allowed: a word, or a few, of at most 60 bytes (line 9)`,
+		`consent.texts[1].language: "sv" is not allowed: this language has texts already; join the two entries (line 12)`}},
 	{"sizes", "disk: {reserve: 64 mega, ballast: 100KB}\n", nil, []string{
 		`disk.reserve: "64 mega" is not allowed: 0 for none, or an amount of bytes from 1MiB to 1024GiB, such as 64MB (line 1)`,
 		`disk.ballast: "100KB" is not allowed: 0 for none, or an amount of bytes from 1MiB to 1024GiB, such as 64MB (line 1)`}},
@@ -268,8 +307,6 @@ var mistakes = []struct {
 		[]string{"http.tls.certificate: the key's certificate is needed too (a PEM file) (line 1)"}},
 	{"tls missing files", "http: {tls: {certificate: /no/c.pem, key: /no/k.pem}}\n", nil,
 		[]string{`http.tls.certificate: "/no/c.pem" is not allowed: certificate and key can't be used: no such file or directory (line 1)`}},
-	{"hub", "hub:\n  url: tls://hub.example.org:4222\n", nil,
-		[]string{"hub: the hub is not in this version; remove this section (line 1)"}},
 	{"modem", "modems:\n  list:\n    - {}\n    - {name: 1st, port: ttyUSB0}\n    - {name: a b, imei: 12, iccid: x, pin: 12, number: 0170123}\n    -\n", nil, []string{
 		"modems.list[0].name: every modem needs a name, such as office (line 3)",
 		"modems.list[0]: one of port, imei and iccid says which modem it is; none is given (line 3)",
@@ -336,13 +373,13 @@ var mistakes = []struct {
 		[]string{`webhooks[0].match.modem: "office" is not allowed: no modem of modems.list has this name (line 3)`}},
 	{"environment value", "http:\n  listen: 127.0.0.1:1\n", []string{"GATEWAYD_HTTP_LISTEN=x"},
 		[]string{`http.listen: "x" is not allowed: an address and a port from 0 to 65535, such as 127.0.0.1:8080, [::1]:8080 or :8080 (from GATEWAYD_HTTP_LISTEN)`}},
-	{"environment names", "", []string{"GATEWAYD_HTTP_LISTN=x", "GATEWAYD_HUB_URL=x", "GATEWAYD_WEBHOOKS_0_URL=x", "GATEWAYD_QUEUE_COLOUR=x", "GATEWAYD_DATADIR=x"}, []string{
+	{"environment names", "", []string{"GATEWAYD_HTTP_LISTN=x", "GATEWAYD_HUB_COLOUR=x", "GATEWAYD_WEBHOOKS_0_URL=x", "GATEWAYD_QUEUE_COLOUR=x", "GATEWAYD_DATADIR=x"}, []string{
 		"GATEWAYD_HTTP_LISTN: unknown variable, did you mean GATEWAYD_HTTP_LISTEN?",
-		"GATEWAYD_HUB_URL: the hub is not in this version; unset it",
+		"GATEWAYD_HUB_COLOUR: unknown variable; they are named like the keys: GATEWAYD_HTTP_LISTEN is http.listen",
 		"GATEWAYD_WEBHOOKS_0_URL: lists are set in the file, not in the environment",
 		"GATEWAYD_QUEUE_COLOUR: unknown variable; they are named like the keys: GATEWAYD_HTTP_LISTEN is http.listen",
 		"GATEWAYD_DATADIR: unknown variable, did you mean GATEWAYD_DATA_DIR?"}},
-}
+}, hubMistakes...)
 
 func hooks(urls ...string) string {
 	var b strings.Builder
@@ -517,4 +554,27 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestConsent(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := mustLoad(t, `consent:
+  quiet_hours:
+    - {destination: DE, from: "21:00", until: "08:30", time_zone: Europe/Berlin}
+    - {from: "22:00", until: "07:00"}
+  words:
+    - {language: sv, stop: [avsluta, "sluta nu"], yes: [ja], threat: [hotelse]}
+  texts:
+    - {language: sv, help: "Hej {name}"}
+`)
+	want := Consent{Answers: AnswersChat, Language: "en", Silence: 2160 * time.Hour,
+		QuietHours: []QuietHours{{Destination: "DE", From: 21 * time.Hour, Until: 8*time.Hour + 30*time.Minute, TimeZone: berlin}, {From: 22 * time.Hour, Until: 7 * time.Hour}},
+		Words:      []ConsentWords{{Language: "sv", Stop: []string{"avsluta", "sluta nu"}, Yes: []string{"ja"}, Threat: []string{"hotelse"}}},
+		Texts:      []ConsentTexts{{Language: "sv", Help: "Hej {name}"}}}
+	if !reflect.DeepEqual(c.Consent, want) {
+		t.Errorf("got %+v, want %+v", c.Consent, want)
+	}
 }

@@ -31,6 +31,7 @@ func scalarFields(c *Config) []field {
 		{path: "http.lan.name", read: boxName(&c.HTTP.LAN.Name)},
 		{path: "http.metrics_open", def: "false", read: boolean(&c.HTTP.MetricsOpen)},
 		{path: "http.max_connections", def: "4096", read: number(&c.HTTP.MaxConnections, 16, 1_000_000)},
+		{path: "http.trusted_proxies", read: networks(&c.HTTP.TrustedProxies)},
 		{path: "http.allow_private_webhooks", def: "false", read: boolean(&c.HTTP.AllowPrivateWebhooks)},
 		{path: "twilio.proxy_listen", read: optional(address(&c.Twilio.ProxyListen))},
 		{path: "twilio.tls_listen", read: optional(address(&c.Twilio.TLSListen))},
@@ -46,17 +47,18 @@ func scalarFields(c *Config) []field {
 		{path: "history.keep", def: "8760h", read: duration(&c.History.Keep, minKeep, maxKeep)},
 		// Its default is history.keep, which can be shorter than 8760h.
 		{path: "history.keep_texts", read: duration(&c.History.KeepTexts, minKeep, maxKeep)},
+		{path: "history.keep_reports", def: "17520h", read: duration(&c.History.KeepReports, minKeep, maxKeep)},
 		{path: "history.keep_failed_webhooks", def: "720h", read: duration(&c.History.KeepFailedWebhooks, minKeep, maxKeep)},
 		{path: "messages.unicode", def: Allow, read: oneOf(&c.Messages.Unicode, Allow, Transliterate, Reject)},
 		{path: "modems.discover", def: "true", read: boolean(&c.Modems.Discover)},
 		{path: "modems.calls", def: "hang-up", read: oneOf(&c.Modems.Calls, HangUp, Ring)},
 		{path: "modems.canary.every", def: "0", read: durationOrNone(&c.Modems.CanaryEvery, minCanary, maxWait)},
 		{path: "modems.canary.wait", def: "5m", read: duration(&c.Modems.CanaryWait, time.Minute, 24*time.Hour)},
-	}, slices.Concat(mailFields(&c.Mail), alarmFields(c), logFields(&c.Log))...)
+	}, slices.Concat(consentFields(&c.Consent), chatFields(&c.Chat), mailFields(&c.Mail), alarmFields(c), logFields(&c.Log), hubFields(&c.Hub))...)
 }
 
 // Logging are the packages whose level can be set apart.
-var Logging = []string{"api", "gateway", "mail", "modem", "ports", "queue", "twilio", "webhook"}
+var Logging = []string{"api", "gateway", "hub", "link", "mail", "modem", "ports", "queue", "twilio", "webhook"}
 
 func logFields(l *Log) []field {
 	all := []field{{path: "log.level", def: "info", read: level(&l.Level)}}
@@ -142,13 +144,12 @@ func webhookFields(w *Webhook) []field {
 
 // shape is what may stand at a place of the document.
 type shape struct {
-	keys    map[string]*shape // of a section, in the order of order
-	order   []string
-	item    *shape // of a list
-	refused string // why this version takes nothing here
+	keys  map[string]*shape // of a section, in the order of order
+	order []string
+	item  *shape // of a list
 }
 
-func (s *shape) leaf() bool { return s.keys == nil && s.item == nil && s.refused == "" }
+func (s *shape) leaf() bool { return s.keys == nil && s.item == nil }
 
 func (s *shape) child(name string) *shape {
 	if s.keys == nil {
@@ -183,6 +184,7 @@ func document() *shape {
 	s := section(scalarFields(&Config{}))
 	s.at("destinations.allow").item = &shape{}
 	s.at("destinations.deny").item = &shape{}
+	consentShape(s)
 	s.at("alarms.sms_to").item = &shape{}
 	s.at("alarms.mail_to").item = &shape{}
 	s.at("modems.list").item = section(modemFields(&Modem{}))
@@ -190,7 +192,7 @@ func document() *shape {
 	w.at("events").item = &shape{}
 	w.at("headers").item = &shape{}
 	s.at("webhooks").item = w
-	s.at("hub").refused = "the hub is not in this version; remove this section"
+	hubShape(s)
 	return s
 }
 

@@ -63,12 +63,10 @@ func (l *loader) unknownVariable(name string, known map[string]string) {
 	switch {
 	case best != "":
 		l.errs = append(l.errs, Error{Key: printable(name), Allowed: "unknown variable, did you mean " + best + "?"})
-	case strings.HasPrefix(name, "GATEWAYD_HUB_"):
-		l.errs = append(l.errs, Error{Key: printable(name), Allowed: "the hub is not in this version; unset it"})
-	case strings.HasPrefix(name, "GATEWAYD_MODEMS_LIST"), strings.HasPrefix(name, "GATEWAYD_WEBHOOKS"):
+	case strings.HasPrefix(name, "GATEWAYD_MODEMS_LIST"), strings.HasPrefix(name, "GATEWAYD_WEBHOOKS"), strings.HasPrefix(name, "GATEWAYD_HUB_ROUTES"):
 		l.errs = append(l.errs, Error{Key: printable(name), Allowed: "lists are set in the file, not in the environment"})
 	default:
-		for _, top := range []string{"HTTP", "QUEUE", "DESTINATIONS", "HISTORY", "MODEMS", "MAIL", "LOG"} {
+		for _, top := range []string{"HTTP", "QUEUE", "DESTINATIONS", "HISTORY", "CONSENT", "CHAT", "MODEMS", "MAIL", "LOG", "HUB"} {
 			if strings.HasPrefix(name, "GATEWAYD_"+top+"_") {
 				l.errs = append(l.errs, Error{Key: printable(name), Allowed: "unknown variable; they are named like the keys: GATEWAYD_HTTP_LISTEN is http.listen"})
 			}
@@ -101,6 +99,8 @@ func (l *loader) read(f field, path, raw string) {
 func (l *loader) lists(v *viper.Viper) {
 	l.c.Destinations.Allow = l.destinations(v, "destinations.allow")
 	l.c.Destinations.Deny = l.destinations(v, "destinations.deny")
+	l.consent(v)
+	l.hubRoutes(v)
 	l.c.Alarms.SMSTo = l.texts(v, "alarms.sms_to", recipient)
 	l.c.Alarms.MailTo = l.texts(v, "alarms.mail_to", mailAddress)
 	for i, entry := range entries(v, "modems.list") {
@@ -378,6 +378,7 @@ func (l *loader) together() {
 			"texts go with their messages, so at most history.keep, which is "+short(c.History.Keep))
 	}
 	l.mail()
+	l.hub()
 	l.alarms()
 	l.unique()
 }

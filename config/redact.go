@@ -20,7 +20,7 @@ var shown = map[string]bool{
 	"modems.list[].balance.every": true, "modems.list[].balance.low": true, "modems.list[].top_up.by": true, "modems.list[].top_up.warn": true,
 	"modems.list[].keep_alive.every": true, "modems.list[].pin_file": true,
 	"webhooks[].name": true, "webhooks[].events[]": true, "webhooks[].stop": true, "webhooks[].allow_private": true, "webhooks[].secret_file": true,
-	"webhooks[].match.modem": true, "destinations.allow[]": true, "destinations.deny[]": true,
+	"webhooks[].match.modem": true, "hub.routes[].to": true, "destinations.allow[]": true, "destinations.deny[]": true,
 }
 
 var hidden = map[string]bool{"mail.username": true, "mail.password": true, "mail.from": true}

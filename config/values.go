@@ -138,6 +138,29 @@ func short(d time.Duration) string {
 	return d.String()
 }
 
+func networks(p *[]netip.Prefix) func(string) error {
+	return func(raw string) error {
+		*p = nil
+		for one := range strings.SplitSeq(raw, ",") {
+			if one = strings.TrimSpace(one); one == "" {
+				continue
+			}
+			network, err := netip.ParsePrefix(one)
+			if err != nil {
+				var a netip.Addr
+				if a, err = netip.ParseAddr(one); err == nil {
+					network, err = a.Unmap().WithZone("").Prefix(a.Unmap().BitLen())
+				}
+			}
+			if err != nil {
+				return errors.New("IP addresses and networks, separated by commas, such as 127.0.0.1, 10.0.0.0/8")
+			}
+			*p = append(*p, network.Masked())
+		}
+		return nil
+	}
+}
+
 func address(p *string) func(string) error {
 	return func(raw string) error {
 		host, port, err := net.SplitHostPort(raw)

@@ -83,9 +83,6 @@ func (l *loader) walk(n *yaml.Node, s *shape, path string) any {
 		l.lines[path] = n.Line
 	}
 	switch {
-	case s.refused != "":
-		l.fail(path, "", s.refused)
-		return nil
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
 		return nil
 	case s.leaf():

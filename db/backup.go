@@ -47,6 +47,27 @@ func plain(path, mode string) string {
 	return u.String()
 }
 
+// Note executes one statement in the database in dir, whether or not a daemon has
+// it open. Its schema stays as it is: a command must not change it under a daemon
+// that is older.
+func Note(ctx context.Context, dir, query string, args ...any) error {
+	path := filepath.Join(dir, FileName)
+	if _, err := os.Stat(path); err != nil {
+		return err
+	}
+	pool, err := sql.Open("sqlite3", plain(path, "rw"))
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	pool.SetMaxOpenConns(1)
+	if _, err := schemaOf(ctx, pool); err != nil {
+		return fmt.Errorf("database %s: %w", path, err)
+	}
+	_, err = pool.ExecContext(ctx, query, args...)
+	return err
+}
+
 // flush makes a file's content, or a directory's names, durable.
 func flush(path string) error {
 	f, err := os.Open(path)

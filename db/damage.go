@@ -1,12 +1,12 @@
 package db
 
 import (
-	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/mattn/go-sqlite3"
+	"golang.org/x/sys/unix"
 )
 
 // ErrDamaged means that the database's file contradicts itself.
@@ -44,16 +44,20 @@ func (d *DB) Damage() error {
 func (d *DB) Damaged() <-chan struct{} { return d.damaged }
 
 // leaveLog keeps SQLite from copying the log into a damaged file, which the
-// last connection does that may write: it opens one that may not, to be the last.
+// last connection does that may write: it finds that somebody else has the file, and is
+// not the last. A connection that only reads would do as well, but there is none to
+// be had where the schema is what is damaged.
 func (d *DB) leaveLog() (leave func(), err error) {
-	last, err := sql.Open("sqlite3", d.dsn(true))
+	f, err := os.Open(d.path)
 	if err != nil {
 		return func() {}, err
 	}
-	last.SetMaxOpenConns(1)
-	// With its first read it takes the lock, and keeps it. What it reads does
-	// not matter, nor whether it can.
-	var version int
-	_ = last.QueryRowContext(context.Background(), "PRAGMA schema_version").Scan(&version)
-	return func() { last.Close() }, nil
+	// What SQLite calls SHARED, on its range of the file. A lock of the open file, for one
+	// of the process would be SQLite's own.
+	shared := unix.Flock_t{Type: unix.F_RDLCK, Start: 0x40000002, Len: 510}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &shared); err != nil {
+		f.Close()
+		return func() {}, fmt.Errorf("%s is damaged and can't be locked: %w", d.path, err)
+	}
+	return func() { f.Close() }, nil
 }

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/pressly/goose/v3"
 )
 
 // schemaAt makes a database as the gatewayd of that schema version left it.
@@ -22,11 +20,7 @@ func schemaAt(t *testing.T, dir string, version int64) {
 	}
 	defer pool.Close()
 	pool.SetMaxOpenConns(1)
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, pool, sub)
+	p, err := provider(pool)
 	if err != nil {
 		t.Fatal(err)
 	}

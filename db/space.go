@@ -2,8 +2,11 @@ package db
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -288,6 +291,27 @@ func isFull(err error) bool {
 		return true
 	case sqlite3.ErrIoErr, sqlite3.ErrCantOpen:
 		return e.SystemErrno == unix.ENOSPC || e.SystemErrno == unix.EDQUOT || e.ExtendedCode == sqlite3.ErrIoErr.Extend(shmSize)
+	}
+	return false
+}
+
+// Passing tells whether an error is of the database or the system below it, and not of
+// what was to be written: the same may be written later.
+func Passing(err error) bool {
+	var e sqlite3.Error
+	var path *fs.PathError
+	switch {
+	case err == nil:
+		return false
+	case errors.As(err, &e):
+		return e.Code != sqlite3.ErrConstraint && e.Code != sqlite3.ErrMismatch && e.Code != sqlite3.ErrTooBig
+	case errors.As(err, &path):
+		return true
+	}
+	for _, of := range []error{ErrDiskFull, ErrClosed, ErrDamaged, sql.ErrTxDone, sql.ErrConnDone, driver.ErrBadConn, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, of) {
+			return true
+		}
 	}
 	return false
 }

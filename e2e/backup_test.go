@@ -101,6 +101,16 @@ func TestBackup(t *testing.T) {
 	texts = append(texts, "once")
 
 	s.must("backup", copied)
+	var machine struct {
+		Backup struct {
+			MadeAt time.Time `json:"made_at"`
+			Bytes  int64
+		} `json:"last_backup"`
+	}
+	_, b := s.call(http.MethodGet, "/v1/system", "")
+	if err := json.Unmarshal(b, &machine); err != nil || time.Since(machine.Backup.MadeAt) > time.Minute || machine.Backup.Bytes == 0 {
+		t.Errorf("the daemon does not know of the backup: %s (%v)", b, err)
+	}
 	if info, err := os.Stat(copied); err != nil || info.Mode() != 0o600 {
 		t.Errorf("%v %v", info, err)
 	}

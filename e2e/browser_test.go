@@ -12,18 +12,18 @@ import (
 )
 
 // browse runs a scenario of scripts/e2e/browser in a real browser against the
-// demo; its words are the test's.
-func (d *demo) browse(scenario string, env ...string) {
-	d.t.Helper()
-	program := node(d.t, "../scripts/e2e/browser.cjs", scenario)
-	program.Env = append(program.Env, append([]string{"BASE=" + d.base, "KEY=" + d.key, "PHONE=" + demoPhone}, env...)...)
+// site; its words are the test's.
+func (s *site) browse(scenario string, env ...string) {
+	s.t.Helper()
+	program := node(s.t, "../scripts/e2e/browser.cjs", scenario)
+	program.Env = append(program.Env, append([]string{"BASE=" + s.base, "KEY=" + s.key, "PHONE=" + demoPhone}, env...)...)
 	begun := time.Now()
 	out, err := program.CombinedOutput()
 	if err != nil {
-		d.t.Errorf("%s: %v\n%s", scenario, err, out)
+		s.t.Errorf("%s: %v\n%s", scenario, err, out)
 		return
 	}
-	d.t.Logf("%s (%.0f s): %s", scenario, time.Since(begun).Seconds(), strings.TrimSpace(string(out)))
+	s.t.Logf("%s (%.0f s): %s", scenario, time.Since(begun).Seconds(), strings.TrimSpace(string(out)))
 }
 
 // Pages in a real browser: everything shows by itself, nothing is serious for
@@ -36,6 +36,7 @@ func TestBrowser(t *testing.T) {
 	// The first person comes first: what follows has somebody with a password.
 	d.browse("first", "WELCOME="+regexp.MustCompile(`http\S+/welcome#\S+`).FindString(d.printed.String()))
 	d.browse("live")
+	d.browse("chat")
 	m := d.post(demoPhone, "A page of its own")
 	d.browse("roles", "TEXT=A page of its own")
 	pages, err := json.Marshal([]string{"/", "/messages", "/messages/" + m.ID, "/people", "/account", "/setup", "/test", "/aim", "/acceptance",

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -80,6 +81,7 @@ type site struct {
 	log    *logBuffer
 	level  string // of the log; "": debug
 	binary string // "": the one with the race detector
+	hub    bool   // it is a hub of gateways
 }
 
 // quickBinary is gatewayd as users get it, for tests of so many messages that the
@@ -104,8 +106,32 @@ var buildQuick = sync.OnceValues(func() (string, error) {
 
 // logBuffer keeps the daemon's log for failed tests.
 type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu     sync.Mutex
+	b      bytes.Buffer
+	marked int
+}
+
+// mark has await look at what comes from now on.
+func (l *logBuffer) mark() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.marked = l.b.Len()
+}
+
+// await waits until a line behind the mark says something.
+func (l *logBuffer) await(t *testing.T, what string, within time.Duration) {
+	t.Helper()
+	for end := time.Now().Add(within); ; time.Sleep(20 * time.Millisecond) {
+		l.mu.Lock()
+		said := bytes.Contains(l.b.Bytes()[l.marked:], []byte(what))
+		l.mu.Unlock()
+		if said {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("not within %v in the log: %s", within, what)
+		}
+	}
 }
 
 func (l *logBuffer) Write(p []byte) (int, error) {
@@ -170,16 +196,26 @@ func newSite(t *testing.T, n int, o sim.NetworkOptions, more string) *site {
 	return s
 }
 
-// freeAddress is a loopback address that nobody listens on.
+// freeAddress is a loopback address that nobody listens on. It is outside of the range of
+// which systems take the ports of connections, so nothing takes it before it is used; and
+// no test is given it again.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))
+		if _, given := addresses.LoadOrStore(address, true); given {
+			continue
+		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
+
+var addresses sync.Map
 
 // gatewayd runs a command of the binary to its end.
 func (s *site) gatewayd(args ...string) (stdout, stderr string, status int) {
@@ -205,7 +241,11 @@ func (s *site) start() {
 		}
 		s.key = strings.TrimSpace(out)
 	}
-	s.cmd = exec.Command(cmp.Or(s.binary, binary), "run", "--config", s.config, "--log", cmp.Or(s.level, "debug"))
+	args := []string{"run", "--config", s.config, "--log", cmp.Or(s.level, "debug")}
+	if s.hub {
+		args = append([]string{"hub"}, args...)
+	}
+	s.cmd = exec.Command(cmp.Or(s.binary, binary), args...)
 	s.cmd.Stderr = s.log
 	s.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // the end is measured
 	if err := s.cmd.Start(); err != nil {

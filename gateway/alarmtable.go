@@ -40,7 +40,10 @@ const (
 	underVoltage    = "under-voltage"
 	clockNotSet     = "clock-not-set"
 	messagesHeld    = "messages-held"
+	backupOld       = "backup-old"
+	senderBlocked   = "chat-sender-blocked"
 	hubLinkDown     = "hub-link-down"
+	gatewayIsAway   = "gateway-away"
 )
 
 // alarmTable says of each code what it is; docs/alarms.md is made of it.
@@ -88,8 +91,18 @@ var alarmTable = []alarmKind{
 		"Nobody vouches for the time: nothing is scheduled and nothing expires.", "Connect it to a time server (NTP), or wait for the phone network's time."},
 	{messagesHeld, sms.SeverityWarning, "What a backup left unfinished is held", 0, 0,
 		"After a restore, unfinished messages wait for a verdict.", "Send them with `gatewayd restore --release`, or drop them with `--cancel`."},
-	{hubLinkDown, sms.SeverityWarning, "The hub can't be reached", 0, 0,
-		"Reserved: not in this version.", "None."},
+	{backupOld, sms.SeverityWarning, "The last backup is old", 0, 0,
+		"Backups were made, or tried, and the last that was made is older than `alarms.backup_age`.",
+		"Look at `systemctl status gatewayd-backup.timer gatewayd-backup.service`, and at the room where they go."},
+	{senderBlocked, sms.SeverityWarning, "A sender of the chat was blocked", 0, 0,
+		"What somebody wrote by chat was answered with SPAM, THREAT or STOP as often as the rules allow. Nothing more goes out from there. It goes on until an admin has looked at all of them.",
+		"On the page Abuse: open the account again, or keep it blocked."},
+	{hubLinkDown, sms.SeverityWarning, "The hub can't be reached", time.Minute, 30 * time.Second,
+		"The hub that this gateway belongs to does not answer. Everything here goes on; what it has for this gateway waits there, and what it is to hear waits here, for days if need be.",
+		"The detail says why: the way to the internet, the hub itself, its certificate, or this gateway's credentials."},
+	{gatewayIsAway, sms.SeverityCritical, "A gateway is away", 0, 0,
+		"At the hub: a gateway, which `modem` names, was not heard for `hub.away_after`. What it has it goes on with; what it never got goes to others of its group, if it has one.",
+		"Look at its power and its network. If it is gone for good, move its messages to another and delete it."},
 }
 
 // kindOf is what is said of a code.

@@ -62,6 +62,7 @@ type AlarmOptions struct {
 	QueueAge       time.Duration // of the oldest message that could go; 0: 15 min
 	WebhookFailing time.Duration // since when an endpoint took nothing; 0: 15 min
 	FailureRate    int           // per cent of an hour's parts; 0: 50
+	BackupAge      time.Duration // of the last backup; 0: it is not asked
 	Notices        Notices
 	Heartbeat      Heartbeat
 }
@@ -91,10 +92,26 @@ func (g *Gateway) watchAlarms(ctx context.Context) {
 		g.lookAtAge()
 		g.lookAtFailures()
 		g.lookAtWebhooks()
+		g.lookAtBackups(ctx)
+		g.lookAtSenders(ctx)
 		if !sleep(ctx, lookAtAlarms) {
 			return
 		}
 	}
+}
+
+// lookAtSenders tells of whom the answers have blocked, until an admin has looked at
+// each of them.
+func (g *Gateway) lookAtSenders(ctx context.Context) {
+	n, err := g.talk.chat.Unreviewed(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			g.log.Error("who is blocked in the chat is not known", "error", err)
+		}
+		return
+	}
+	g.raise(n > 0, senderBlocked, "A sender of the chat was blocked",
+		fmt.Sprintf("Blocked by the answers that they got, and not looked at yet: %d. Open them again or keep them blocked, on the page Abuse.", n))
 }
 
 // lookAtLimits tells of SIMs that have nearly, or fully, sent what they may.

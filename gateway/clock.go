@@ -60,11 +60,39 @@ func (g *Gateway) shift(tx *db.Tx, step time.Duration, began, now time.Time) err
 	if err := g.signals.shiftTx(tx, step, began); err != nil {
 		return err
 	}
+	if err := g.backups.shiftTx(tx, step, began); err != nil {
+		return err
+	}
 	if err := g.webhooks.ShiftTx(tx, step, began); err != nil {
 		return err
 	}
 	if err := g.hooks.ShiftTx(tx, step, began); err != nil {
 		return err
+	}
+	if g.hub != nil {
+		if err := g.hub.ShiftTx(tx, step, began); err != nil {
+			return err
+		}
+	}
+	if err := g.talk.widgets.ShiftTx(tx, step, began); err != nil {
+		return err
+	}
+	if err := g.talk.contacts.ShiftTx(tx, step, began); err != nil {
+		return err
+	}
+	if err := g.talk.chat.ShiftTx(tx, step, began, now); err != nil {
+		return err
+	}
+	if err := g.talk.reports.ShiftTx(tx, step, began); err != nil {
+		return err
+	}
+	if err := g.talk.files.ShiftTx(tx, step, began); err != nil {
+		return err
+	}
+	if g.talk.inbox != nil {
+		if err := g.talk.inbox.ShiftTx(tx, step, began); err != nil {
+			return err
+		}
 	}
 	return g.keys.ShiftTx(tx, step, began)
 }
@@ -120,7 +148,11 @@ func (g *Gateway) setClock() error {
 		g.dispatch.shift(step)
 		g.alarms.shift(step, began)
 		g.webhooks.ClockSet()
-		g.log.Warn("the clock was set", "by", step.Round(time.Millisecond), "to", g.clock.Now(), "source", source)
+		if by := step.Round(time.Millisecond); by == 0 {
+			g.log.Info("the clock is right, as somebody says who knows", "source", source)
+		} else {
+			g.log.Warn("the clock was set", "by", by, "to", g.clock.Now(), "source", source)
+		}
 	}
 	if step != 0 || was != source {
 		select {

@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -27,12 +28,16 @@ import (
 
 	"gatewayd/api"
 	"gatewayd/auth"
+	"gatewayd/chat"
 	"gatewayd/clock"
 	"gatewayd/db"
 	"gatewayd/failpoint"
 	"gatewayd/hooks"
+	hubs "gatewayd/hub"
+	"gatewayd/inbox"
 	"gatewayd/intake"
 	"gatewayd/lan"
+	"gatewayd/link"
 	"gatewayd/logs"
 	"gatewayd/modem"
 	"gatewayd/pulse"
@@ -43,6 +48,7 @@ import (
 	"gatewayd/twilio"
 	"gatewayd/twilio/standin"
 	"gatewayd/webhook"
+	"gatewayd/widget"
 )
 
 // Options are everything that a gateway is made of.
@@ -52,14 +58,18 @@ type Options struct {
 	Unicode   string // of messages that don't say: allow, transliterate, reject; "": allow
 	Queue     queue.Options
 	Retention queue.Retention
-	Disk      Disk
-	Alarms    AlarmOptions
-	Modems    []ModemOptions
-	CallsRing bool       // incoming calls are left to ring; else they are hung up
-	Limits    Limits     // of modems that are found and not among Modems
-	Discovery *Discovery // nil: modems are where Modems says, or nowhere
-	Canary    Canary
-	Webhooks  []webhook.Endpoint
+	Consent   queue.ConsentRules
+	Chat      chat.Rules
+	// KeepReports is how long counts are kept; 0: for ever.
+	KeepReports time.Duration
+	Disk        Disk
+	Alarms      AlarmOptions
+	Modems      []ModemOptions
+	CallsRing   bool       // incoming calls are left to ring; else they are hung up
+	Limits      Limits     // of modems that are found and not among Modems
+	Discovery   *Discovery // nil: modems are where Modems says, or nowhere
+	Canary      Canary
+	Webhooks    []webhook.Endpoint
 	// PrivateWebhooks: those that the API makes, and callback URLs, may be plain HTTP
 	// and addresses of this host and the LAN.
 	PrivateWebhooks    bool
@@ -80,6 +90,7 @@ type Options struct {
 	Destinations numbers.Rules
 	// Connections of HTTP at once; 0: no limit.
 	MaxConnections int
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	// Where programs are answered that take the gateway for api.twilio.com; nil: nowhere.
 	TwilioProxy, TwilioTLS net.Listener
 	MetricsOpen            bool                    // /metrics without a key
@@ -89,6 +100,9 @@ type Options struct {
 	Log                    *slog.Logger
 	Clock                  *clock.Clock // nil: the machine's clock is right
 	Root                   string       // where the kernel shows the machine, /sys and /proc; "": /
+	// Link is to the hub that this gateway belongs to, as the configuration has it; nil: to none.
+	Link *link.Options
+	Hub  *hubs.Options // this is a hub of gateways: it has no modems; nil: it is none
 	// For tests in virtual time: see db.Options and webhook.Options.
 	SingleConn bool
 	PollEvery  time.Duration // of modems; 0: as often as they are
@@ -112,6 +126,7 @@ type Gateway struct {
 	board    board
 	notifier *notifier
 	heart    *heart
+	backups  *backups
 	balances *prometheus.GaugeVec
 	free     prometheus.Gauge
 	// allSettled: nothing is held of a backup. Only keepHouse touches it.
@@ -130,11 +145,14 @@ type Gateway struct {
 	webhooks   *webhook.Webhooks
 	desk       *intake.Desk
 	hooks      *hooks.Hooks
+	talk       talk
 	traces     *traces
 	server     *http.Server
 	country    atomic.Pointer[string] // default_region; see region
 	settings   *settings
 	network    *network         // nil: not on the local network
+	link       *link.Link       // nil: this gateway belongs to no hub
+	hub        *hubs.Hub        // nil: this is none
 	twilio     *standin.StandIn // nil: no program is told that this is api.twilio.com
 }
 
@@ -145,7 +163,7 @@ const (
 )
 
 // New opens the database and builds the daemon. It starts nothing.
-func New(ctx context.Context, o Options) (*Gateway, error) {
+func New(ctx context.Context, o Options) (_ *Gateway, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -157,7 +175,11 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.registry = registry
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	var err error
+	defer func() {
+		if err != nil && g.hub != nil {
+			g.hub.Close()
+		}
+	}()
 	meters := newMeters(registry, o.Version)
 	if g.database, err = db.Open(ctx, db.Options{Committed: meters.committed, Dir: o.DataDir, SingleConn: o.SingleConn, Reserve: o.Disk.Reserve, Ballast: o.Disk.Ballast}); err != nil {
 		return nil, err
@@ -183,8 +205,13 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.applySettings()
 	registry.MustRegister(queueAge(g.dispatch), g.aliveMeter())
 	o.Queue.Stepped = meters.stepped
+	o.Queue.Hub = o.Hub != nil
 	o.Queue.Log, o.Queue.Region = g.logOf("queue"), g.region
+	g.followConsent(&o.Queue)
 	if g.queue, err = queue.Open(ctx, g.database, o.Queue); err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
+	if err := g.openFiles(); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	g.keys = auth.New(g.database)
@@ -205,7 +232,11 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.signals = newSignals(g.database, g.clock, g.log)
 	g.notifier = newNotifier(g, registry)
 	g.heart = newHeart(g, registry)
+	g.backups = newBackups(g.database, registry)
 	if err := g.listModems(ctx); err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
+	if err := g.openHub(ctx); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	if g.traces, err = newTraces(ctx, g.database, g.queue, g.modems, g.log); err != nil {
@@ -215,12 +246,19 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.reload.register(registry)
 	g.Loaded(true)
 	callback := func(url string) string { return g.webhooks.CheckCallback(url) }
-	g.desk = intake.New(intake.Options{Queue: g.queue, Modems: g.modems, Region: g.region, Destinations: o.Destinations, Clock: g.clock, Now: now, Callback: callback,
-		Unicode: intake.Unicode(o.Unicode), Foreseer: foresight{g.dispatch, g.queue}})
+	desk := intake.Options{Queue: g.queue, Modems: g.fleetModems(), Region: g.region, Destinations: o.Destinations, Clock: g.clock, Now: now, Callback: callback,
+		Unicode: intake.Unicode(o.Unicode)}
+	var fleet api.Fleet
+	if g.hub != nil {
+		desk.Fleet, fleet = g.hub, g.hub
+	} else {
+		desk.Foreseer = foresight{g.dispatch, g.queue}
+	}
+	g.desk = intake.New(desk)
 	counters := api.NewMetrics(registry, g.queue)
 	twilioAPI := twilio.New(twilio.Options{
 		Queue: g.queue, Desk: g.desk, Keys: g.keys, DB: g.database, Region: g.region, Now: now, Log: g.logOf("twilio"),
-		Client: webhook.Client(o.PrivateWebhooks, now), Callback: callback, Count: counters.Count,
+		Client: webhook.Client(o.PrivateWebhooks, now), Callback: callback, Count: counters.Count, Cancel: g.cancel(),
 	})
 	g.queue.OnErase(func(tx *db.Tx, e queue.Erasure) error { return twilio.Erase(tx, e, now()) })
 	formats := map[string]webhook.Format{twilio.FormatName: twilioAPI.Callbacks()}
@@ -231,6 +269,15 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		Formats: formats, Sources: append(slices.Clone(o.Sources), twilioAPI.Callbacks()), Alarm: g.webhookAlarm,
 	})
 	if err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
+	if err := g.openLink(ctx); err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
+	if err := g.openChat(ctx, counters); err != nil {
+		return nil, errors.Join(err, g.database.Close())
+	}
+	if err := g.queue.Resume(); err != nil {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	g.hooks = hooks.New(hooks.Options{DB: g.database, Desk: g.desk, Now: now, Trusted: g.clock.Trusted})
@@ -248,13 +295,20 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, errors.Join(err, g.database.Close())
 	}
 	a := api.New(api.Options{
-		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.modems, Deliveries: g.webhooks, Webhooks: g.webhooks, Traces: g.traces, Region: g.region, System: g.system,
-		Ready: g.acceptsMore, Alarms: func() []sms.Alarm { return g.alarms.of("") }, AlarmLog: g,
+		Queue: g.queue, Desk: g.desk, Hooks: g.hooks, Keys: g.keys, Modems: g.fleetModems(), Fleet: fleet, Cancel: g.cancel(), Deliveries: g.webhooks, Webhooks: g.webhooks, Traces: g.traces, Region: g.region, System: g.system,
+		Ready: g.acceptsMore, Alarms: g.systemAlarms, AlarmLog: g,
 		Metrics: registry, Counters: counters, MetricsOpen: o.MetricsOpen, Pages: g.o.Pages, Name: hostname(), Version: o.Version, Support: g.Support, Log: g.logOf("api"), Now: now, Clock: g.clock,
-		Settings: g.settings, LAN: g.network,
+		Settings: g.settings, LAN: g.network, Chat: g.talk.chat, Contacts: g.talk.contacts, Widgets: g.talk.widgets, Reports: g.talk.reports, Files: g.talk.files,
+		Mails: func() bool { return g.set.Load().Mail != nil },
 	})
 	g.server = a.Server()
 	g.server.Handler = mount(g.server.Handler, twilio.Prefix, twilioAPI)
+	g.server.Handler = mount(g.server.Handler, widget.Prefix, g.talk.widgets)
+	if g.talk.inbox != nil {
+		g.server.Handler = mount(g.server.Handler, inbox.Prefix, g.talk.inbox)
+		g.server.Handler = mount(g.server.Handler, inbox.Links, g.talk.inbox)
+	}
+	g.server.Handler = behind(o.TrustedProxies, g.server.Handler)
 	if o.Certificate != nil {
 		g.UseCertificate(o.Certificate)
 		g.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -386,14 +440,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 		group.Go(func() error { return wrap("twilio", g.twilio.Run(ctx)) })
 	}
 	group.Go(func() error { g.watchFile(ctx); return nil })
-	group.Go(func() error { g.dispatch.follow(ctx, g.queue, g.log); return nil })
 	group.Go(func() error { g.keepHouse(ctx); return nil })
 	group.Go(func() error { g.lookAlive(ctx); return nil })
 	group.Go(func() error { g.alarms.run(ctx); return nil })
 	group.Go(func() error { g.watchAlarms(ctx); return nil })
 	g.notifier.run(ctx, group)
 	group.Go(func() error { g.heart.run(ctx); return nil })
-	group.Go(func() error { g.sayNoModem(ctx); return nil })
 	group.Go(func() error { g.prune(ctx); return nil })
 	group.Go(func() error { g.signals.keep(ctx); return nil })
 	if g.o.Disk != (Disk{}) {
@@ -404,8 +456,25 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.endAlarmsOfNobody()
 	group.Go(func() error { g.traces.follow(readers); return nil })
 	group.Go(func() error { return wrap("webhooks", g.webhooks.Run(readers)) })
+	group.Go(func() error { return g.keys.RunPost(ctx, g.letters()) })
+	group.Go(func() error { return wrap("chat", g.talk.chat.Run(ctx)) })
+	group.Go(func() error { return wrap("files", g.talk.files.Run(ctx)) })
+	if g.talk.inbox != nil {
+		group.Go(func() error { return wrap("inboxes", g.talk.inbox.Run(ctx)) })
+	}
+	group.Go(func() error { return wrap("widgets", g.talk.widgets.Run(ctx)) })
+	group.Go(func() error { return wrap("reports", g.talk.reports.Run(readers)) })
+	if g.link != nil {
+		group.Go(func() error { return wrap("the link to the hub", g.link.Run(readers)) })
+	}
 
-	group.Go(func() error { g.canaries.run(ctx); return nil })
+	if g.hub != nil {
+		group.Go(func() error { return wrap("hub", g.hub.Run(ctx)) })
+	} else {
+		group.Go(func() error { g.dispatch.follow(ctx, g.queue, g.log); return nil })
+		group.Go(func() error { g.sayNoModem(ctx); return nil })
+		group.Go(func() error { g.canaries.run(ctx); return nil })
+	}
 	sending := sync.WaitGroup{}
 	g.modems.run(func(a *attached) {
 		ctx, stop := context.WithCancel(ctx)

@@ -54,7 +54,7 @@ func (g *Gateway) settleDue(now time.Time) (time.Time, error) {
 	next := now.Add(lookAtLeast)
 	var errs []error
 	for _, due := range []func(time.Time) (time.Time, error){
-		g.queue.ReleaseDue, g.queue.ExpireDue, g.queue.SettleUnconfirmed, g.queue.FreeReported, g.ringsFull, g.settleHeld,
+		g.queue.ReleaseDue, g.queue.ExpireDue, g.queue.SettleUnconfirmed, g.queue.FreeReported, g.queue.EndSilent, g.ringsFull, g.settleHeld,
 	} {
 		at, err := due(now)
 		errs = append(errs, err)

@@ -106,7 +106,9 @@ func (g *Gateway) Reload(o Options) (Changes, error) {
 	changed("webhooks", was.Webhooks, o.Webhooks)
 	changed("destinations", was.Destinations, o.Destinations)
 	changed("messages.unicode", was.Unicode, o.Unicode)
-	changed("history", [2]any{was.Retention, was.KeepFailedWebhooks}, [2]any{o.Retention, o.KeepFailedWebhooks})
+	changed("history", [3]any{was.Retention, was.KeepFailedWebhooks, was.KeepReports}, [3]any{o.Retention, o.KeepFailedWebhooks, o.KeepReports})
+	changed("consent", was.Consent, o.Consent)
+	changed("chat", was.Chat, o.Chat)
 	changed("modems.calls", was.CallsRing, o.CallsRing)
 	changed("modems.canary", was.Canary, o.Canary)
 	changed("default_region", was.Region, o.Region)
@@ -152,8 +154,10 @@ func (g *Gateway) needRestart(o Options) (words []string) {
 		{"queue.report_wait", g.o.Queue.ReportWait, o.Queue.ReportWait},
 		{"queue.assembly_wait", g.o.Queue.AssemblyWait, o.Queue.AssemblyWait},
 		{"disk", g.o.Disk, o.Disk},
+		{"hub", g.o.hubAt(), o.hubAt()},
 		{"http.allow_private_webhooks", g.o.PrivateWebhooks, o.PrivateWebhooks},
 		{"http.max_connections", g.o.MaxConnections, o.MaxConnections},
+		{"http.trusted_proxies", fmt.Sprint(g.o.TrustedProxies), fmt.Sprint(o.TrustedProxies)},
 		{"http.metrics_open", g.o.MetricsOpen, o.MetricsOpen},
 		{"http.tls (whether there is any)", g.o.Certificate != nil, o.Certificate != nil},
 	} {

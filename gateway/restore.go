@@ -10,11 +10,19 @@ import (
 	"time"
 
 	"gatewayd/auth"
+	"gatewayd/chat"
+	"gatewayd/contacts"
 	"gatewayd/db"
+	"gatewayd/files"
 	"gatewayd/hooks"
+	hubs "gatewayd/hub"
+	"gatewayd/inbox"
+	"gatewayd/link"
 	"gatewayd/queue"
+	"gatewayd/reports"
 	"gatewayd/twilio"
 	"gatewayd/webhook"
+	"gatewayd/widget"
 )
 
 // Restored says what Restore has done.
@@ -118,11 +126,35 @@ func (r *Restored) merge(ctx context.Context, stage, replaced string, verdict qu
 		if err == nil && attached {
 			err = restoreSettings(tx)
 		}
+		if err == nil {
+			err = link.Restored(tx)
+		}
 		if err == nil && attached {
 			err = hooks.Restore(tx)
 		}
+		if err == nil && attached {
+			err = widget.Restore(tx)
+		}
+		if err == nil && attached {
+			err = hubs.Restore(tx)
+		}
+		if err == nil && attached {
+			err = contacts.Restore(tx)
+		}
+		if err == nil && attached {
+			err = reports.Restore(tx)
+		}
+		if err == nil && attached {
+			err = files.Restore(tx)
+		}
+		if err == nil {
+			err = inbox.Restore(tx, attached)
+		}
 		if err == nil {
 			err = restoreAlarms(tx, attached)
+		}
+		if err == nil {
+			err = chat.Restore(tx, attached)
 		}
 		return err
 	})
@@ -147,6 +179,7 @@ func restoreKnown(tx *db.Tx) error {
 			asked_at = excluded.asked_at, fault = excluded.fault, answer = excluded.answer, alive_at = max(alive_at, excluded.alive_at)
 			WHERE excluded.asked_at >= asked_at`,
 		restoreSignals,
+		restoreBackups,
 		// What was erased since stays erased.
 		`DELETE FROM traces WHERE message NOT IN (SELECT message FROM replaced.traces)`,
 	} {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"gatewayd/db"
 	"gatewayd/intake"
@@ -65,8 +66,17 @@ var settingRules = map[string]func(s *settings, value string) (string, error){
 			return a.Address, nil
 		})
 	},
+	sms.SettingTerms: func(_ *settings, v string) (string, error) {
+		if n := utf8.RuneCountInString(v); n > maxTerms {
+			return "", fmt.Errorf("must be %d characters at most, and these are %d", maxTerms, n)
+		}
+		return v, nil
+	},
 	sms.SettingSetupDone: func(_ *settings, v string) (string, error) { return v, nil },
 }
+
+// maxTerms bounds what the owner's terms say; who has more to say links to it.
+const maxTerms = 10_000
 
 // maxRecipients bounds a list of whom to tell.
 const maxRecipients = 10

@@ -15,21 +15,21 @@ import (
 	"gatewayd/mail"
 )
 
-// inbox is the mailbox of a real SMTP server.
-type inbox chan string
+// mailbox is the mailbox of a real SMTP server.
+type mailbox chan string
 
-func (b inbox) NewSession(*smtp.Conn) (smtp.Session, error) { return b, nil }
-func (b inbox) Mail(string, *smtp.MailOptions) error        { return nil }
-func (b inbox) Reset()                                      {}
-func (b inbox) Logout() error                               { return nil }
-func (b inbox) Rcpt(to string, _ *smtp.RcptOptions) error {
+func (b mailbox) NewSession(*smtp.Conn) (smtp.Session, error) { return b, nil }
+func (b mailbox) Mail(string, *smtp.MailOptions) error        { return nil }
+func (b mailbox) Reset()                                      {}
+func (b mailbox) Logout() error                               { return nil }
+func (b mailbox) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if strings.HasPrefix(to, "nobody") {
 		return &smtp.SMTPError{Code: 550, Message: "no such user"}
 	}
 	return nil
 }
 
-func (b inbox) Data(r io.Reader) error {
+func (b mailbox) Data(r io.Reader) error {
 	raw, err := io.ReadAll(r)
 	b <- string(raw)
 	return err
@@ -42,7 +42,7 @@ func TestAlarmsThroughARealMailServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	box := make(inbox, 10)
+	box := make(mailbox, 10)
 	server := smtp.NewServer(box)
 	server.Domain = "localhost"
 	server.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)

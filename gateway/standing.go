@@ -27,6 +27,9 @@ func (g *Gateway) Ready(ctx context.Context) error {
 
 // Standing is one sentence of how the gateway stands, for who manages services.
 func (g *Gateway) Standing() string {
+	if g.hub != nil {
+		return g.hubStanding()
+	}
 	all := g.modems.List()
 	ready := 0
 	for _, m := range all {

@@ -179,7 +179,7 @@ func (g *Gateway) watchPower(ctx context.Context) {
 // system is how the machine is.
 func (g *Gateway) system() sms.System {
 	m := &g.board
-	s := sms.System{Model: m.model(), Uptime: m.uptime(), Celsius: m.celsius(), Power: m.power()}
+	s := sms.System{Model: m.model(), Uptime: m.uptime(), Celsius: m.celsius(), Power: m.power(), Backup: g.backups.look(context.Background())}
 	warn := func(code, title, detail string) {
 		s.Warnings = append(s.Warnings, sms.SystemWarning{Code: code, Title: title, Detail: detail})
 	}
@@ -197,6 +197,9 @@ func (g *Gateway) system() sms.System {
 			warn("throttled", "The machine works slower than it can", "Check its power supply and its temperature.")
 		}
 	}
+	if detail := g.alarms.detail(backupOld, ""); detail != "" {
+		warn(backupOld, kindOf(backupOld).title, detail)
+	}
 	var f unix.Statfs_t
 	if err := unix.Statfs(g.o.DataDir, &f); err == nil {
 		s.Disk = &sms.DiskRoom{Free: int64(f.Bavail) * int64(f.Bsize), Total: int64(f.Blocks) * int64(f.Bsize), State: "ok"}
@@ -209,6 +212,7 @@ func (g *Gateway) system() sms.System {
 			warn(diskLow, "The disk is nearly full", fmt.Sprintf("%d MB are left. Make room on the disk of data_dir.", s.Disk.Free>>20))
 		}
 	}
+	s.Hub = g.hubLink()
 	status := g.clock.Status()
 	s.Clock = sms.ClockState{Trusted: status.Source != clock.Nobody, Source: string(status.Source)}
 	if !s.Clock.Trusted {

@@ -22,7 +22,12 @@ func (b kernel) says(path, text string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+	// Whoever reads it meanwhile finds what it was, or what it is, as with the kernel's.
+	whole := path + ".new"
+	if err := os.WriteFile(whole, []byte(text), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.Rename(whole, path); err != nil {
 		b.t.Fatal(err)
 	}
 }

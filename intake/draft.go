@@ -18,6 +18,9 @@ import (
 type Message struct {
 	To   string // E.164, national where a region is set, or a short code
 	From string // name or number of the modem that must send; "": any
+	// Gateway is, on a hub, the gateway that is to send it, or "group:" and a group's
+	// name; "": as the hub's routes say.
+	Gateway string
 	// A message has a text or data.
 	Text           *string
 	Data           []byte // nil: none
@@ -80,6 +83,7 @@ func (d *Desk) Draft(who Caller, m Message) (queue.Draft, []FieldError) {
 	r.recipient()
 	r.content()
 	r.sender()
+	r.gateway()
 	r.life()
 	return r.d, r.errs
 }
@@ -200,7 +204,29 @@ func (r *reading) sender() {
 	}
 }
 
-// modem finds a modem by its name, else by its SIM's number.
+// gateway reads which of a hub's gateways is to send.
+func (r *reading) gateway() {
+	switch name := r.m.Gateway; {
+	case name == "":
+	case r.o.Fleet == nil:
+		r.wrong("gateway", "can't be chosen: this gateway has no hub part, and sends with its own modems; leave it out, or ask the hub")
+	case !r.o.Fleet.Wanted(name):
+		r.wrong("gateway", "is neither a gateway nor “group:” and the name of a group that has one; GET /v1/gateways lists them")
+	case r.d.Pin != "" && !r.holds(name, r.d.Pin):
+		r.wrong("from", "is a modem of another gateway than the one that gateway names; leave one of them out")
+	default:
+		r.d.Gateway = name
+	}
+}
+
+// holds tells whether a modem of the fleet, NAME@GATEWAY, may be meant by who names a gateway.
+// Which gateways a group has is for the hub to say.
+func (r *reading) holds(gateway, modem string) bool {
+	_, at, ok := strings.Cut(modem, "@")
+	return !ok || at == gateway || strings.HasPrefix(gateway, "group:")
+}
+
+// modem finds a modem by its name, its SIM's number, or on a hub its SIM's ICCID.
 func (d *Desk) modem(nameOrNumber string) (sms.Modem, bool) {
 	if d.o.Modems == nil {
 		return sms.Modem{}, false
@@ -209,11 +235,8 @@ func (d *Desk) modem(nameOrNumber string) (sms.Modem, bool) {
 		return m, true
 	}
 	n, err := number.Parse(nameOrNumber, d.o.Region())
-	if err != nil {
-		return sms.Modem{}, false
-	}
 	for _, m := range d.o.Modems.List() {
-		if m.Number != "" && m.Number == n {
+		if err == nil && m.Number != "" && m.Number == n || d.o.Fleet != nil && m.ICCID != "" && m.ICCID == nameOrNumber {
 			return m, true
 		}
 	}

@@ -44,6 +44,15 @@ func (l *Late) Error() string {
 // foresee writes into drafts when they are expected to be sent, and what is to be
 // said of that. Errors: *Late, those of the queue.
 func (d *Desk) foresee(ctx context.Context, drafts []queue.Draft) error {
+	if d.o.Fleet != nil {
+		for i, none := range d.o.Fleet.NoneFor(ctx, drafts) {
+			if none {
+				if err := d.warn(ctx, i, &drafts[i], sms.WarnNoGateway, Outlook{}); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	if d.o.Foreseer == nil {
 		return nil
 	}
@@ -59,18 +68,26 @@ func (d *Desk) foresee(ctx context.Context, drafts []queue.Draft) error {
 		if w == "" {
 			continue
 		}
-		if m.RejectIfLate {
-			// One that was accepted is not late because it is handed in once more.
-			known, err := d.o.Queue.KnowsClientID(ctx, m.KeyID, m.ClientID)
-			if err != nil {
-				return err
-			}
-			if !known {
-				return &Late{i, o.At, m.ExpiresAt}
-			}
+		if err := d.warn(ctx, i, m, w, o); err != nil {
+			return err
 		}
-		m.Warnings = append(m.Warnings, w)
 	}
+	return nil
+}
+
+// warn has a warning go with the answer, or refuses what is to be refused then.
+func (d *Desk) warn(ctx context.Context, i int, m *queue.Draft, w sms.Warning, o Outlook) error {
+	if m.RejectIfLate {
+		// One that was accepted is not late because it is handed in once more.
+		known, err := d.o.Queue.KnowsClientID(ctx, m.KeyID, m.ClientID)
+		if err != nil {
+			return err
+		}
+		if !known {
+			return &Late{i, o.At, m.ExpiresAt}
+		}
+	}
+	m.Warnings = append(m.Warnings, w)
 	return nil
 }
 
@@ -112,6 +129,9 @@ func (d *Desk) Preview(ctx context.Context, who Caller, m Message) (Preview, []F
 	p := Preview{Draft: draft}
 	if a, err := analyse(draft); err == nil {
 		p.Units, p.Left, p.ForcedBy = a.Units, a.Left, a.Forced()
+	}
+	if d.o.Fleet != nil && d.o.Fleet.NoneFor(ctx, []queue.Draft{draft})[0] {
+		p.Warnings = append(p.Warnings, sms.WarnNoGateway)
 	}
 	if d.o.Foreseer != nil {
 		o := d.o.Foreseer.Foresee(ctx, []queue.Draft{draft}, true)[0]

@@ -28,6 +28,15 @@ type Modems interface {
 	Get(name string) (sms.Modem, bool)
 }
 
+// Fleet are the gateways of a hub.
+type Fleet interface {
+	// Wanted tells whether a message may name this: a gateway, or "group:" and the
+	// name of a group that has one.
+	Wanted(name string) bool
+	// NoneFor tells of which messages, handed in now, no gateway that is there takes.
+	NoneFor(ctx context.Context, drafts []queue.Draft) []bool
+}
+
 // Options are what New needs. Queue must be given.
 type Options struct {
 	Queue    *queue.Queue
@@ -42,6 +51,8 @@ type Options struct {
 	Now          func() time.Time
 	// Callback says what is wrong with a callback_url, "" if nothing is; nil: nothing.
 	Callback func(url string) string
+	// Fleet are a hub's gateways; nil: this is no hub.
+	Fleet Fleet
 }
 
 // Desk takes messages in.

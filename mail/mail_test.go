@@ -74,6 +74,7 @@ func newServer(t *testing.T, implicit bool, change func(*server)) *server {
 	}()
 	t.Cleanup(func() {
 		real.Close()
+		l.Close() // Serve may not have told the server of it yet
 		<-done
 	})
 	return s

@@ -61,6 +61,26 @@ var classPage = []struct {
 }
 
 const pageRun = `
+## The gateway's own codes
+
+| code | means | to do |
+| --- | --- | --- |
+| opted-out | The number said STOP ([consent.md](consent.md)). | Nothing: it may send START. |
+| not-opted-in | The conversation needs a YES of the phone, and has none that holds. | Ask again: ` + "`POST /v1/conversations/{id}/invite`" + `. |
+| no-inbox | It was to go by internet, and its number has opened no inbox on the hub ([chat.md](chat.md)). | Send it by SMS. |
+| blocked-sender | Who wrote it was blocked before it went out ([abuse.md](abuse.md)). | An admin looks at ` + "`/abuse`" + `. |
+| sim-moved | The conversation's SIM was put into another modem before the text went out; what was meant for one number would have come from another. | Send it again. |
+| quiet-hours | It is night at the recipient's; the message waits for ` + "`expected_at`" + `. | Nothing. |
+| expired | It was not sent before ` + "`expires_at`" + `. | Send it again, with more time. |
+| unconfirmed | Nobody can know whether it went out. | Look whether the recipient has it. |
+| encoding | It can't be written as an SMS, which should have been said when it was posted. | Report it. |
+| refused, not-sent, port-gone, stopped | The modem did not take it, was unplugged, or the gateway was stopped; it goes again. | Nothing, unless it comes often. |
+| restored | It was canceled after a backup was restored ([backup.md](backup.md)). | Send it again if it is still wanted. |
+| moved | The hub gave it to another gateway, since this one was away for too long ([hub.md](hub.md)). It stands so at this gateway only. | Nothing: the hub tells what becomes of it. |
+| unfit | The hub gave it to a gateway that can't send it: it has too many parts for that one, or the SIM that is to send it is in none of its modems. | See the detail; send it by another gateway. |
+| undecodable | A text that came can't be decoded; ` + "`GET /v1/messages/{id}/pdus`" + ` has its octets. | Report it. |
+| tp-st-70 and the like | The network's status report says that it did not arrive; the number is TP-Status in decimal. | The title says why. |
+
 ## Who is to blame
 
 One answer does not tell, so it is read together with the SIM's other results. They outlive a restart of the modem, and end with the SIM.

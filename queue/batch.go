@@ -58,20 +58,31 @@ type writtenDraft struct {
 	ExpectedAt    int64             `json:"expected_at,omitempty"`
 	ExpectedModem string            `json:"expected_modem,omitempty"`
 	Warnings      string            `json:"warnings,omitempty"`
+	Conversation  string            `json:"conversation,omitempty"`
+	Author        *keptAuthor       `json:"author,omitempty"`
+	Consent       Consent           `json:"consent,omitempty"`
+	Gateway       string            `json:"gateway,omitempty"`
+	Via           sms.Via           `json:"via,omitempty"`
+	Mode          sms.Mode          `json:"mode,omitempty"`
+	Copy          sms.Copy          `json:"copy,omitempty"`
+	Subject       string            `json:"subject,omitempty"`
+	Files         []sms.File        `json:"files,omitempty"`
+	Secret        bool              `json:"secret,omitempty"`
 }
 
 func (r *record) draft() ([]byte, error) {
 	return json.Marshal(writtenDraft{r.To, r.From, r.Text, r.Data, r.Port, r.UDH, r.Encoding, r.Parts, r.Priority, r.Flash, r.DeliveryReport,
 		r.OnUnconfirmed, r.CallbackURL, r.Metadata, r.ClientID, toMSOrZero(r.SendAt), toMSOrZero(r.ExpiresAt), r.pin, r.keyID,
-		toMSOrZero(r.ExpectedAt), r.ExpectedModem, codesOf(r.Warnings)})
+		toMSOrZero(r.ExpectedAt), r.ExpectedModem, codesOf(r.Warnings), r.Conversation, keep(r.Author), r.consent, r.wish, r.Via, r.Mode, r.Copy, r.Subject, r.Files, r.Redacted})
 }
 
 func (d *writtenDraft) record() *record {
-	r := newRecord(Draft{Pin: d.Pin, KeyID: d.KeyID, Message: sms.Message{
+	r := newRecord(Draft{Pin: d.Pin, KeyID: d.KeyID, Consent: d.Consent, Gateway: d.Gateway, Message: sms.Message{
 		To: d.To, From: d.From, Text: d.Text, Data: d.Data, Port: d.Port, Encoding: d.Encoding, Parts: d.Parts, Priority: d.Priority,
 		Flash: d.Flash, DeliveryReport: d.Report, OnUnconfirmed: d.OnUnconfirmed, CallbackURL: d.CallbackURL, Metadata: d.Metadata,
 		ClientID: d.ClientID, SendAt: fromMSOrZero(d.SendAt), ExpiresAt: fromMSOrZero(d.ExpiresAt),
-		UDH: d.UDH, ExpectedAt: fromMSOrZero(d.ExpectedAt), ExpectedModem: d.ExpectedModem, Warnings: warningsOf(d.Warnings)}})
+		UDH: d.UDH, ExpectedAt: fromMSOrZero(d.ExpectedAt), ExpectedModem: d.ExpectedModem, Warnings: warningsOf(d.Warnings),
+		Conversation: d.Conversation, Author: d.Author.author(), Via: d.Via, Mode: d.Mode, Copy: d.Copy, Subject: d.Subject, Files: d.Files, Redacted: d.Secret}})
 	r.ForcedBy = r.forcedBy()
 	return r
 }
@@ -140,7 +151,7 @@ func (q *Queue) acceptBatch(tx *db.Tx, records []*record, drafts [][]byte, once 
 			}
 			r.Row = q.nextRow()
 			r.begin(now, !q.o.Trusted())
-			k := snapshotKey{r.Status, r.local(), toMSOrZero(r.ExpectedAt), r.ExpectedModem, codesOf(r.Warnings)}
+			k := snapshotKey{r.Status, r.local(), toMSOrZero(r.ExpectedAt), r.ExpectedModem, codesOf(r.Warnings), r.Copy}
 			if state = states[k]; state == "" {
 				if state, err = r.snapshot(); err != nil {
 					return nil, err
@@ -188,6 +199,7 @@ type snapshotKey struct {
 	local           string
 	expected        int64
 	modem, warnings string
+	copy            sms.Copy
 }
 
 // promise remembers a message under its client's name until it is written out.
@@ -294,8 +306,10 @@ func (q *Queue) writeSlices(tx *db.Tx, ready [][]*record) (n int, err error) {
 			if r.ClientID != "" {
 				q.keepPromise(tx, clientKey{r.keyID, r.ClientID})
 			}
-			if r.slot, err = q.takePromised(tx, r.Row, now); err != nil {
-				return 0, err
+			if r.Via != sms.ViaInternet {
+				if r.slot, err = q.takePromised(tx, r.Row, now); err != nil {
+					return 0, err
+				}
 			}
 			if _, err := q.enter(tx, r, now); err != nil {
 				return 0, err

@@ -10,9 +10,16 @@ import (
 	"gatewayd/sms"
 )
 
-// callerOf is the number that an event is about which tells a call; "" for
-// other events and for callers who show none.
+// callerOf is the number that an event is about which tells a call, or a decision
+// about consent; "" for other events and for callers who show none.
 func callerOf(e *sms.Event) (string, error) {
+	if sms.IsConsent(e.Type) {
+		var c sms.Consent
+		if err := json.Unmarshal(e.Data, &c); err != nil {
+			return "", fmt.Errorf("event %d: %w", e.Seq, err)
+		}
+		return c.Number, nil
+	}
 	if e.Type != sms.EventCall {
 		return "", nil
 	}

@@ -59,18 +59,20 @@ func (q *Queue) ShiftTx(tx *db.Tx, step time.Duration, began, now time.Time) err
 		{`UPDATE parts SET sent_at = sent_at + ?1, doubted_at = doubted_at + ?1 WHERE awaiting > 0 AND sent_at >= ?2`, []any{step.Milliseconds(), toMS(began)}},
 		{`UPDATE early_reports SET at = at + ? WHERE at >= ?`, []any{step.Milliseconds(), toMS(began)}},
 		{`UPDATE senders SET at = at + ? WHERE at >= ?`, []any{step.Milliseconds(), toMS(began)}},
+		{`UPDATE mirrored SET at = at + ? WHERE at >= ?`, []any{step.Milliseconds(), toMS(began)}},
 		{`UPDATE idempotency SET created_at = created_at + ? WHERE created_at >= ?`, []any{step.Milliseconds(), toMS(began)}},
 		// What a run left in the future that never heard the time.
 		{`UPDATE idempotency SET created_at = ?1 WHERE created_at > ?1`, []any{toMS(now)}},
 		{`UPDATE early_reports SET at = ?1 WHERE at > ?1`, []any{toMS(now)}},
 		{`UPDATE senders SET at = ?1 WHERE at > ?1`, []any{toMS(now)}},
+		{`UPDATE mirrored SET at = ?1 WHERE at > ?1`, []any{toMS(now)}},
 		{`UPDATE received_pdus SET at = ?1 WHERE at > ?1 AND message IS NULL AND set_key IS NULL`, []any{toMS(now)}},
 	} {
 		if _, err := tx.Exec(s.query, s.args...); err != nil {
 			return err
 		}
 	}
-	return nil
+	return shiftConsent(tx, step, began, now)
 }
 
 // ClockSetTx notes, in the caller's transaction, that the clock is set to now.

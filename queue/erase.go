@@ -23,6 +23,9 @@ func (q *Queue) Cancel(ctx context.Context, id string) (*sms.Message, error) {
 		if err := tx.QueryRow(`SELECT count(*) FROM parts WHERE message = ? AND confirmed_at IS NOT NULL`, r.Row).Scan(&started); err != nil {
 			return err
 		}
+		if q.o.Hub && r.relay != relayNone && !isOver(r.Status) {
+			return Conflict("message %s is with the gateway %s, or on its way there: it can be canceled while that one is connected", id, r.Gateway)
+		}
 		if r.held > 0 {
 			err := q.cancelHeld(tx, r, q.o.Now())
 			m = r.Message
@@ -87,7 +90,7 @@ func (q *Queue) eraseText(tx *db.Tx, row int64) error {
 
 // eraseText is for a database that nobody else has joined yet.
 func eraseText(tx *db.Tx, row int64) error {
-	if _, err := tx.Exec(`UPDATE messages SET text = NULL, data = NULL, udh = NULL, details = NULL, redacted = 1 WHERE row = ?`, row); err != nil {
+	if _, err := tx.Exec(`UPDATE messages SET text = NULL, data = NULL, udh = NULL, details = NULL, subject = NULL, files = NULL, redacted = 1 WHERE row = ?`, row); err != nil {
 		return err
 	}
 	_, err := tx.Exec(`UPDATE received_pdus SET pdu = x'' WHERE message = ?`, row)
@@ -134,6 +137,20 @@ func (q *Queue) eraseMessages(tx *db.Tx, of string, now time.Time) (int64, error
 	case busy > 1:
 		return 0, Conflict("%d messages to this number are with a modem; try again in a few minutes", busy)
 	}
+	// What is in common with a hub, or with a gateway, is not erased at one end alone while
+	// the other counts on it.
+	var away, unheard int
+	err = tx.QueryRow(`SELECT count(*) FILTER (WHERE relay > 0 AND status IN ('scheduled', 'queued')), count(*) FILTER (WHERE `+untold+`) FROM messages WHERE number = ?`, of).Scan(&away, &unheard)
+	switch {
+	case err != nil:
+		return 0, err
+	case away > 0 && q.o.Hub:
+		return 0, Conflict("messages to this number are with gateways or on their way there (%d): cancel them first, or wait until they are sent", away)
+	case away > 0:
+		return 0, Conflict("messages to this number came from the hub and are not sent yet (%d): cancel them first, or wait until they are sent", away)
+	case unheard > 0:
+		return 0, Conflict("the hub has not heard yet what became of messages to this number (%d): try again once the gateway is connected to it", unheard)
+	}
 	found, err := collect(tx, `SELECT `+recordColumns+` FROM messages m WHERE m.number = ? ORDER BY m.row LIMIT ?`, of, slice)
 	if err != nil {
 		return 0, err
@@ -173,15 +190,21 @@ func (q *Queue) eraseMessage(tx *db.Tx, row, lastEvent int64) error {
 // freeInbound gives back the slot of a received message that is erased before
 // all readers have passed it.
 func (q *Queue) freeInbound(tx *db.Tx, event int64, now time.Time) error {
-	var address int
-	err := tx.QueryRow(`SELECT address FROM inbound_ring WHERE processed IS NULL AND event = ?`, event).Scan(&address)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
+	address, err := inboundSlot(tx, event)
+	if err != nil || address < 0 {
 		return err
 	}
 	return q.in.set(tx, processed, address, now)
+}
+
+// inboundSlot is the address of the slot of the received message that an event tells; -1:
+// it has none any more.
+func inboundSlot(r db.Querier, event int64) (address int, err error) {
+	err = r.QueryRow(`SELECT address FROM inbound_ring WHERE processed IS NULL AND event = ?`, event).Scan(&address)
+	if errors.Is(err, sql.ErrNoRows) {
+		return -1, nil
+	}
+	return address, err
 }
 
 // eraseLoose erases what is kept about a number and belongs to none of its
@@ -218,13 +241,13 @@ func (q *Queue) eraseLoose(ctx context.Context, of string) error {
 			return err
 		}
 	}
-	return q.db.Write(func(tx *db.Tx) error {
+	return q.write(func(tx *db.Tx) error {
 		for _, query := range []string{`DELETE FROM concat_refs WHERE number = ?`, `DELETE FROM senders WHERE number = ?`} {
 			if _, err := tx.Exec(query, of); err != nil {
 				return err
 			}
 		}
-		if err := forgetRecipient(tx, of); err != nil {
+		if err := errors.Join(forgetRecipient(tx, of), q.forgetConsent(tx, of)); err != nil {
 			return err
 		}
 		if err := q.eraseJoined(tx, of); err != nil {

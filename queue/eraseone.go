@@ -19,6 +19,13 @@ func (q *Queue) EraseMessage(ctx context.Context, id string) error {
 		case sms.Scheduled, sms.Queued, sms.Sending, sms.Unconfirmed:
 			return Conflict("message %s is %s; cancel it first, or wait until it is over", id, r.Status)
 		}
+		var unheard bool
+		if err := tx.QueryRow(`SELECT `+untold+` FROM messages WHERE row = ?`, r.Row).Scan(&unheard); err != nil {
+			return err
+		}
+		if unheard {
+			return Conflict("the hub has not heard yet what became of message %s: try again once the gateway is connected to it", id)
+		}
 		if err := q.eraseJoined(tx, r.number(), r); err != nil {
 			return err
 		}

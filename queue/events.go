@@ -22,11 +22,15 @@ func (q *Queue) nextEvent() int64 {
 // appendMessage writes the event that tells a message's present status under
 // the sequence that its row has as its last, and returns the snapshot in it.
 func (q *Queue) appendMessage(tx *db.Tx, r *record, prev int64, now time.Time) (state string, err error) {
+	return q.appendAs(tx, r, sms.EventOf(r.Status), prev, now)
+}
+
+func (q *Queue) appendAs(tx *db.Tx, r *record, kind string, prev int64, now time.Time) (state string, err error) {
 	if state, err = r.snapshot(); err != nil {
 		return "", err
 	}
 	_, err = tx.Exec(`INSERT INTO events (seq, type, at, clock_uncertain, message, prev, state) VALUES (?,?,?,?,?,?,?)`,
-		r.lastEvent, sms.EventOf(r.Status), toMS(now), !q.o.Trusted(), r.Row, nullInt(int(prev), prev != 0), state)
+		r.lastEvent, kind, toMS(now), !q.o.Trusted(), r.Row, nullInt(int(prev), prev != 0), state)
 	return state, err
 }
 
@@ -71,9 +75,13 @@ func (q *Queue) Append(kind string, data json.Marshaler, also func(*db.Tx) (bool
 				return err
 			}
 		}
-		_, err := tx.Exec(`INSERT INTO events (seq, type, at, clock_uncertain, state) VALUES (?,?,?,?,?)`, q.nextEvent(), kind, toMS(q.o.Now()), !q.o.Trusted(), string(b))
-		return err
+		return q.appendJSON(tx, kind, b)
 	})
+}
+
+func (q *Queue) appendJSON(tx *db.Tx, kind string, b []byte) error {
+	_, err := tx.Exec(`INSERT INTO events (seq, type, at, clock_uncertain, state) VALUES (?,?,?,?,?)`, q.nextEvent(), kind, toMS(q.o.Now()), !q.o.Trusted(), string(b))
+	return err
 }
 
 const eventColumns = `e.seq, e.type, e.at, e.clock_uncertain, e.state`
@@ -162,7 +170,7 @@ func events(r db.Querier, wanted func(string) bool, where string, args ...any) (
 		if e.Data, err = json.Marshal(m); err != nil {
 			return nil, 0, err
 		}
-		e.Number, e.Message, e.Key = rec.number(), rec.ID, rec.keyID
+		e.Number, e.Message, e.Row, e.Key = rec.number(), rec.ID, rec.Row, rec.keyID
 		all = append(all, e)
 	}
 	return all, last, nil

@@ -79,6 +79,30 @@ type ExportedConsent struct {
 	Since  time.Time `json:"since"`
 }
 
+// ExportedOptIn is a conversation's opt-in.
+type ExportedOptIn struct {
+	Conversation string     `json:"conversation"`
+	SIM          string     `json:"sim"`
+	State        OptInState `json:"state"`
+	AskedAt      *time.Time `json:"asked_at"`
+	GivenAt      *time.Time `json:"given_at"`
+	HeardAt      *time.Time `json:"heard_at"`
+	EndedAt      *time.Time `json:"ended_at"`
+	Reason       string     `json:"reason"`
+	Used         int        `json:"used"`
+}
+
+// Exported is an opt-in as it is exported.
+func (o *ConversationOptIn) Exported() ExportedOptIn {
+	at := func(t time.Time) *time.Time {
+		if t.IsZero() {
+			return nil
+		}
+		return &t
+	}
+	return ExportedOptIn{o.Conversation, o.SIM, o.State, at(o.AskedAt), at(o.GivenAt), at(o.HeardAt), at(o.EndedAt), o.Reason, o.Used}
+}
+
 // ExportedSIM is the SIM that a number keeps.
 type ExportedSIM struct {
 	SIM string    `json:"sim"`
@@ -87,7 +111,7 @@ type ExportedSIM struct {
 
 // ExportSections are the sections of an export, in order; each may be empty.
 func (q *Queue) ExportSections() []string {
-	all := []string{"messages", "pdus", "reports", "calls", "consent", "sims"}
+	all := []string{"messages", "pdus", "reports", "calls", "consent", "opt_ins", "consent_log", "sims"}
 	for _, e := range q.exporters {
 		all = append(all, e.section)
 	}
@@ -321,6 +345,20 @@ func exportLoose(r db.Querier, of string, l loose) (all []sectionRow, err error)
 	}, of)
 	if err != nil {
 		return nil, err
+	}
+	given, err := optInsOf(r, `WHERE number = ? ORDER BY coalesce(asked_at, given_at)`, of)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range given {
+		all = append(all, sectionRow{"opt_ins", o.shown().Exported()})
+	}
+	noted, err := consents(r, `WHERE number = ? ORDER BY seq`, of)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range noted {
+		all = append(all, sectionRow{"consent_log", e})
 	}
 	err = eachRow(r, `SELECT sim, at FROM senders WHERE number = ?`, func(scan func(...any) error) error {
 		var s ExportedSIM

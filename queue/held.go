@@ -145,11 +145,17 @@ func (q *Queue) keep(tx *db.Tx, r *record, as int, now time.Time) error {
 
 // again saves a message that stays at its status, and tells that once more.
 func (q *Queue) again(tx *db.Tx, r *record, now time.Time) error {
+	return q.tell(tx, r, sms.EventOf(r.Status), now)
+}
+
+// tell saves a message that stays at its status, with an event of that type.
+func (q *Queue) tell(tx *db.Tx, r *record, kind string, now time.Time) error {
 	told := r.lastEvent
 	r.UpdatedAt, r.lastEvent = now, q.nextEvent()
 	if err := r.save(tx, r.Status, told); err != nil {
 		return err
 	}
-	_, err := q.appendMessage(tx, r, told, now)
+	q.remind(tx, r) // a modem may have it in hand
+	_, err := q.appendAs(tx, r, kind, told, now)
 	return err
 }

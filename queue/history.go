@@ -49,7 +49,9 @@ func (q *Queue) History(ctx context.Context, row int64) (h History, err error) {
 		case sms.Queued:
 			h.TriedAgain = r.notBefore
 		case sms.Unconfirmed:
-			h.DoubtEnds = r.unconfirmedAt.Add(q.o.UnconfirmedWait)
+			if !r.unconfirmedAt.IsZero() { // else a gateway ends it
+				h.DoubtEnds = r.unconfirmedAt.Add(q.o.UnconfirmedWait)
+			}
 		}
 		for seq := r.lastEvent; seq != 0; {
 			if len(h.Told) == toldAtMost {

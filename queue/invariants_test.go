@@ -21,18 +21,18 @@ var invariants = map[string]string{
 		(SELECT 1 FROM outbound_ring r WHERE r.address = m.slot AND r.message = m.row AND r.processed IS NULL)`,
 	"a slot in use has its message": `SELECT count(*) FROM outbound_ring r WHERE processed IS NULL AND NOT EXISTS
 		(SELECT 1 FROM messages m WHERE m.row = r.message AND m.slot = r.address)`,
-	"what is not finished has a slot":   `SELECT count(*) FROM messages WHERE slot IS NULL AND status IN ('scheduled', 'queued', 'sending', 'unconfirmed')`,
+	"what is not finished has a slot":   `SELECT count(*) FROM messages WHERE slot IS NULL AND via = '' AND status IN ('scheduled', 'queued', 'sending', 'unconfirmed')`,
 	"what is finished has none":         `SELECT count(*) FROM messages WHERE slot IS NOT NULL AND status IN ('delivered', 'undelivered', 'failed', 'expired', 'canceled')`,
-	"a place in the order":              `SELECT count(*) FROM messages WHERE (queued_seq IS NOT NULL) <> (status IN ('queued', 'sending'))`,
+	"a place in the order":              `SELECT count(*) FROM messages WHERE (queued_seq IS NOT NULL) <> (via = '' AND status IN ('queued', 'sending'))`,
 	"no place twice":                    `SELECT count(*) - count(DISTINCT queued_seq) FROM messages WHERE queued_seq IS NOT NULL`,
-	"the newest event tells the status": `SELECT count(*) FROM messages m WHERE 'message.' || status <> (SELECT type FROM events e WHERE e.message = m.row ORDER BY seq DESC LIMIT 1)`,
+	"the newest event tells the status": `SELECT count(*) FROM messages m WHERE 'message.' || status <> (SELECT type FROM events e WHERE e.message = m.row AND type <> 'message.copied' ORDER BY seq DESC LIMIT 1)`,
 	"events are a chain": `SELECT count(*) FROM events e WHERE message IS NOT NULL AND coalesce(prev, 0) <>
 		coalesce((SELECT max(seq) FROM events b WHERE b.message = e.message AND b.seq < e.seq), 0)`,
 	"the chain begins at its newest": `SELECT count(*) FROM messages m WHERE last_event <> (SELECT max(seq) FROM events e WHERE e.message = m.row)`,
 	"no event outlives its message":  `SELECT count(*) FROM events e WHERE message IS NOT NULL AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.row = e.message)`,
 	"sent is told before delivered": `SELECT count(*) FROM events d WHERE type = 'message.delivered' AND NOT EXISTS
 		(SELECT 1 FROM events s WHERE s.message = d.message AND s.type = 'message.sent' AND s.seq < d.seq)`,
-	"sent means all parts": `SELECT count(*) FROM messages m WHERE status IN ('sent', 'delivered') AND parts <>
+	"sent means all parts": `SELECT count(*) FROM messages m WHERE status IN ('sent', 'delivered') AND relay <> 3 AND via = '' AND parts <>
 		(SELECT count(*) FROM parts p WHERE p.message = m.row AND confirmed_at IS NOT NULL)`,
 	"what went out is counted for its SIM": `SELECT count(*) FROM (SELECT sim, count(*) AS n FROM parts WHERE confirmed_at IS NOT NULL GROUP BY sim) p
 		LEFT JOIN (SELECT sim, sum(parts) AS n FROM sim_days GROUP BY sim) d ON d.sim = p.sim WHERE coalesce(d.n, 0) < p.n`,

@@ -2,9 +2,11 @@ package queue
 
 import (
 	"database/sql"
+	"encoding/json"
 	"errors"
 
 	"gatewayd/db"
+	"gatewayd/sms"
 )
 
 // Erasure is what is being erased, for whoever keeps more about it in a table
@@ -21,7 +23,8 @@ type Erasure struct {
 type ErasedMessage struct {
 	Row    int64
 	ID     string
-	Events []int64 // that tell of it, as far as they are in the log
+	Events []int64  // that tell of it, as far as they are in the log
+	Files  []string // ids of the files that went with it
 }
 
 // Eraser erases what its package keeps of texts and numbers, in the transaction
@@ -86,6 +89,9 @@ func (q *Queue) eraseJoinedRow(tx *db.Tx, row int64) error {
 
 func withEvents(r db.Querier, m *record) (ErasedMessage, error) {
 	all := ErasedMessage{Row: m.Row, ID: m.ID}
+	for _, f := range m.Files {
+		all.Files = append(all.Files, f.ID)
+	}
 	for seq := m.lastEvent; seq != 0; {
 		var prev sql.NullInt64
 		err := r.QueryRow(`SELECT prev FROM events WHERE seq = ?`, seq).Scan(&prev)
@@ -99,6 +105,29 @@ func withEvents(r db.Querier, m *record) (ErasedMessage, error) {
 		seq = prev.Int64
 	}
 	return all, nil
+}
+
+// FilesOf tells the ids of all files that go with messages.
+func (q *Queue) FilesOf(r db.Querier, see func(id string)) error {
+	rows, err := r.Query(`SELECT files FROM messages WHERE files IS NOT NULL`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var b []byte
+		var files []sms.File
+		if err := rows.Scan(&b); err != nil {
+			return err
+		}
+		if err := json.Unmarshal(b, &files); err != nil {
+			return err
+		}
+		for _, f := range files {
+			see(f.ID)
+		}
+	}
+	return rows.Err()
 }
 
 // Charge books, in the transaction that accepts them, that so many messages are

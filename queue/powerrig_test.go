@@ -92,7 +92,7 @@ func (g *gateway) start(ctx context.Context) (err error) {
 	if err := g.db.Write(func(tx *db.Tx) error { _, err := tx.Exec(`PRAGMA wal_autocheckpoint = 40`); return err }); err != nil {
 		return err
 	}
-	if g.q, err = queue.Open(ctx, g.db, queue.Options{OutboundCapacity: 60, BatchSlice: 3}); err != nil {
+	if g.q, err = resumed(ctx, g.db, queue.Options{OutboundCapacity: 60, BatchSlice: 3}); err != nil {
 		return err
 	}
 	g.keys = auth.New(g.db)

@@ -26,7 +26,7 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 		return nil // nobody knows how old anything is
 	}
 	// Rows to erase are found by a reader, so the writer only erases.
-	const finished = ` AND slot IS NULL AND queued_seq IS NULL AND status NOT IN ('scheduled', 'unconfirmed')`
+	const finished = ` AND slot IS NULL AND queued_seq IS NULL AND status NOT IN ('scheduled', 'unconfirmed') AND NOT (via = 'internet' AND status = 'queued') AND NOT (` + untold + `)`
 	gone, err := q.pruneMessages(ctx, now, keep.Messages, `SELECT row FROM messages WHERE row > ? AND row <= ?`+finished+` ORDER BY row LIMIT ?`,
 		func(tx *db.Tx, row int64) error {
 			var last int64
@@ -60,7 +60,7 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 		// The oldest hundred, as far as they may go: looking further would hold
 		// up the writer.
 		{keep.Events, `DELETE FROM events WHERE seq IN (SELECT seq FROM (SELECT seq FROM events ORDER BY seq LIMIT 100) WHERE seq < ?
-			AND seq < (SELECT coalesce(min(CASE WHEN hold > 0 THEN min(hold, seq) ELSE seq END), 9e18) FROM cursors))`},
+			AND seq < (SELECT coalesce(min(CASE WHEN hold > 0 THEN min(hold, seq) ELSE seq END), 9e18) FROM cursors) AND seq <= ?)`},
 		{keep.Idempotency, `DELETE FROM idempotency WHERE (key_id, key) IN
 			(SELECT key_id, key FROM idempotency WHERE created_at < ? LIMIT 100)`},
 		{reportable, `DELETE FROM early_reports WHERE row IN (SELECT row FROM early_reports WHERE at < ? LIMIT 100)`},
@@ -74,7 +74,8 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 			continue
 		}
 		bound := toMS(now.Add(-j.keep))
-		if strings.HasPrefix(j.query, "DELETE FROM events") {
+		isEvents := strings.HasPrefix(j.query, "DELETE FROM events")
+		if isEvents {
 			var err error
 			if bound, err = q.eventBefore(ctx, bound); err != nil {
 				return err
@@ -82,7 +83,15 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 		}
 		for n := int64(slice); n == slice && ctx.Err() == nil; {
 			err := q.db.Write(func(tx *db.Tx) (err error) {
-				if n, err = tx.Exec(j.query, bound); err != nil {
+				args := []any{bound}
+				if isEvents {
+					after, err := q.heldAfter(tx)
+					if err != nil {
+						return err
+					}
+					args = append(args, after)
+				}
+				if n, err = tx.Exec(j.query, args...); err != nil {
 					return err
 				}
 				return q.keepSequence(tx)
@@ -92,7 +101,7 @@ func (q *Queue) Prune(ctx context.Context, now time.Time, keep Retention) error 
 			}
 		}
 	}
-	if err := q.pruneUsage(now); err != nil {
+	if err := errors.Join(q.pruneUsage(now), q.pruneConsent(now, keep.Messages), q.PruneMirrored(ctx, now)); err != nil {
 		return err
 	}
 	return ctx.Err()

@@ -47,11 +47,22 @@ type Options struct {
 	AssemblyWait     time.Duration // for missing parts of a received message; 0: 24 hours
 	MaxParts         int           // of an outbound message; 0: 10
 	BatchSlice       int           // messages of a batch that one transaction writes; 0: 24
-	Region           func() string // default_region, which may change: of senders told in national form; nil or "": as they are
+	// Hub: there are no modems here; messages are given to gateways, and what becomes of
+	// them those tell (relay.go).
+	Hub    bool
+	Region func() string // default_region, which may change: of senders told in national form; nil or "": as they are
 	// Canary tells whether a received text is a test message of the gateway's
 	// own, which is kept as a PDU and handed on to nobody. It must not wait.
 	Canary func(text string) bool
-	Now    func() time.Time
+	// Consent are the rules of consent, asked for each time; nil: nothing is set.
+	Consent func() ConsentRules
+	// Own tells whether a number is one of the gateway's own SIMs, which is answered
+	// nothing automatically; nil: none is. It must not wait.
+	Own func(number string) bool
+	// ModemOf names the modem that has a SIM now; "": none has; nil: a SIM's name is its
+	// modem's. It must not wait.
+	ModemOf func(sim string) string
+	Now     func() time.Time
 	// Trusted tells whether Now is the time of day; nil: it is. While it is not,
 	// nothing is scheduled, expired or pruned, and what is written says so.
 	Trusted func() bool
@@ -122,9 +133,17 @@ type Queue struct {
 	// Other packages' tables that hold something about messages and numbers.
 	erasers   []Eraser
 	exporters []exporter
+	holders   []func(db.Querier) (int64, error)        // see HoldEvents
+	received  func(*db.Tx, *sms.Message, string) error // see OnReceive
+	heard     func(*db.Tx, *sms.Message, string) error // see OnHeard
+	submitted func(*db.Tx, *sms.Message, string) error // see OnSubmit
+	consented func(*db.Tx, string) error               // see OnConsent
+	begins    func(*db.Tx, Leaving) (Way, error)       // see OnBegin
+	lease     func() bool                              // see SetLease
 
 	// Only functions that run on the database's writer touch these.
 	queuedSeq atomic.Int64           // the order of waiting messages, last given; anybody may read it
+	epoch     atomic.Int64           // the newest epoch of the hub, see FenceTx; anybody may read it
 	lastRow   int64                  // of messages, last given
 	lastEvent int64                  // sequence, last given
 	onAir     map[int64]*record      // the rows of messages that modems have in hand, as they are on disk
@@ -132,18 +151,21 @@ type Queue struct {
 	promised  map[clientKey]promised // messages with a client_id that are accepted and not yet written out
 	ids       *ulid.MonotonicEntropy
 
+	silenceAt, noticesAt time.Time // the next looks; only EndSilent touches them
+
 	writingOut sync.Mutex  // of batches
 	late       atomic.Bool // writeOutLater is at it
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed and replaced after each commit with an event
 	backlogs map[backlogOf]*backlog
+	unrouted order              // on a hub, in their place
 	open     map[sms.Status]int // messages at each status that is not final
 }
 
 // Open takes over the queue's tables in d and settles what the last run left
 // behind: messages whose part was handed to a modem and not confirmed become
-// unconfirmed.
+// unconfirmed. Then come OnReceive and the like, and Resume.
 func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 	q, err := prepare(ctx, d, o)
 	if err != nil {
@@ -153,20 +175,31 @@ func Open(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 	// ever got a place got an event too, so this is behind all of them.
 	q.queuedSeq.Store(q.lastEvent)
 	failpoint.Hit("queue.before-recovery")
-	if err := q.recover(); err != nil {
-		return nil, fmt.Errorf("queue: recovery: %w", err)
+	if !o.Hub { // what gateways have in hand they settle
+		if err := q.recover(); err != nil {
+			return nil, fmt.Errorf("queue: recovery: %w", err)
+		}
 	}
 	if err := q.takeStock(ctx); err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
-	// What was accepted is there before anybody asks for it, if the disk lets us.
-	if err := q.writeOut(everything); errors.Is(err, ErrDiskFull) {
-		q.writeOutLater(err)
-	} else if err != nil {
-		return nil, fmt.Errorf("queue: batches: %w", err)
-	}
 	failpoint.Hit("queue.recovered")
 	return q, nil
+}
+
+// Resume writes out what the last run has accepted and did not write out. It is to be
+// called once all have joined who are to hear of it, and before the queue is used: what
+// was accepted is there before anybody asks for it, if the disk lets us.
+func (q *Queue) Resume() error {
+	err := q.writeOut(everything)
+	if errors.Is(err, ErrDiskFull) {
+		q.writeOutLater(err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("queue: batches: %w", err)
+	}
+	return nil
 }
 
 // prepare reads what the queue keeps in memory and settles nothing.
@@ -190,6 +223,11 @@ func prepare(ctx context.Context, d *db.DB, o Options) (*Queue, error) {
 		if _, q.lastEvent, err = span(r); err != nil {
 			return err
 		}
+		var epoch int64
+		if err := r.QueryRow(`SELECT coalesce(max(last), 0) FROM sequences WHERE name = ?`, hubEpoch).Scan(&epoch); err != nil {
+			return err
+		}
+		q.epoch.Store(epoch)
 		if q.out, err = openRing(r, "outbound_ring", o.OutboundCapacity); err != nil {
 			return err
 		}
@@ -275,6 +313,15 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 	if err := r.save(tx, was, told); err != nil {
 		return err
 	}
+	if now, before := spends(next), spends(was); now != before {
+		n := 1
+		if before {
+			n = -1
+		}
+		if err := q.countOptIn(tx, r, n); err != nil {
+			return err
+		}
+	}
 	q.remind(tx, r)
 	q.count(tx, was, -1)
 	q.count(tx, next, 1)
@@ -285,6 +332,10 @@ func (q *Queue) step(tx *db.Tx, r *record, next sms.Status, now time.Time) error
 	if slot >= 0 {
 		var err error
 		switch {
+		case q.o.Hub: // the other flags tell how far it is on its way to its gateway
+			if done {
+				err = q.out.set(tx, processed, slot, now)
+			}
 		case next == sms.Sending:
 			err = q.out.set(tx, sentFlag, slot, now)
 		case next == sms.Sent && done:

@@ -19,12 +19,13 @@ import (
 
 // box is a queue on a real file with a clock that stands still until moved.
 type box struct {
-	t   *testing.T
-	dir string
-	now time.Time
-	o   queue.Options
-	db  *db.DB
-	q   *queue.Queue
+	t    *testing.T
+	dir  string
+	now  time.Time
+	o    queue.Options
+	db   *db.DB
+	q    *queue.Queue
+	said int
 }
 
 func open(t *testing.T, o queue.Options) *box {
@@ -41,7 +42,7 @@ func (b *box) start() {
 	if b.db, err = db.Open(context.Background(), db.Options{Dir: b.dir}); err != nil {
 		b.t.Fatal(err)
 	}
-	if b.q, err = queue.Open(context.Background(), b.db, b.o); err != nil {
+	if b.q, err = resumed(context.Background(), b.db, b.o); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -21,11 +21,14 @@ type Filter struct {
 	Status       []sms.Status
 	To, From     string
 	Modem        string
+	Gateway      string    // on a hub: that has it, or that it came from
 	ClientID     string    // of whichever API key
 	Since, Until time.Time // by created_at: since inclusive, until exclusive
 	// SentSince and SentUntil are the same by sent_at; what was never sent is in no such list.
 	SentSince, SentUntil time.Time
 	Saying               string // in the text, or in the other side's number
+	Author               string // id of the person, visitor, widget or API key that wrote it
+	Code                 string // of its error
 	Of                   *Share // nil: of everybody
 	Cursor               string // from the page before
 	Newer                bool   // the page before the cursor, not the one after it
@@ -156,6 +159,9 @@ func (f *Filter) where() (where []string, args []any) {
 	if f.Modem != "" {
 		add("m.modem = ?", f.Modem)
 	}
+	if f.Gateway != "" {
+		add("m.gateway = ?", f.Gateway)
+	}
 	if f.ClientID != "" {
 		add("m.client_id = ?", f.ClientID)
 	}
@@ -170,6 +176,12 @@ func (f *Filter) where() (where []string, args []any) {
 	}
 	if !f.SentUntil.IsZero() {
 		add("m.sent_at < ?", toMS(f.SentUntil))
+	}
+	if f.Author != "" {
+		add("(m.author ->> '$.id' = ? OR m.author ->> '$.widget' = ? OR m.author IS NULL AND m.key_id = ?)", f.Author, f.Author, f.Author)
+	}
+	if f.Code != "" {
+		add("m.error_code = ?", f.Code)
 	}
 	if f.Of != nil {
 		cond, of := f.Of.condition()

@@ -141,7 +141,7 @@ func (q *Queue) keepRaw(tx *db.Tx, p *received, why error) error {
 	r.Kind, r.Encoding, r.Parts = sms.KindUnknown, sms.Octet, 1
 	r.Error = &sms.Error{Code: "undecodable", Title: "The received PDU can't be decoded",
 		Detail: fmt.Sprintf("Its %d octets are kept. %v.", len(p.PDU), why)}
-	return q.store(tx, r, []*received{p})
+	return q.store(tx, r, []*received{p}, false)
 }
 
 // deliver stores the message that parts make; held are their PDUs.
@@ -164,17 +164,11 @@ func (q *Queue) deliver(tx *db.Tx, held []*received, parts []*pdu.Deliver, incom
 	for _, p := range held {
 		r.PossibleDuplicate = r.PossibleDuplicate || p.duplicate
 	}
-	if err := q.store(tx, r, held); err != nil {
+	dialled := !first.Alphanumeric && r.From != "" // else there is nobody to answer to
+	if err := q.store(tx, r, held, dialled); err != nil || !dialled {
 		return err
 	}
-	if first.Alphanumeric || r.From == "" {
-		return nil // nobody to answer to
-	}
-	sim := simOf(held[0].Incoming)
-	if err := q.remember(tx, r.From, sim, r.CreatedAt); err != nil {
-		return err
-	}
-	return q.consent(tx, r)
+	return q.remember(tx, r.From, simOf(held[0].Incoming), r.CreatedAt)
 }
 
 // sender is a received text's sender as people write to it: some networks tell
@@ -196,15 +190,40 @@ func inbound(p *received) *record {
 	}
 }
 
-// store writes a received message with its event and its slot.
-func (q *Queue) store(tx *db.Tx, r *record, held []*received) error {
-	now := q.o.Now()
-	r.CreatedAt, r.UpdatedAt, r.ClockUncertain = now, now, !q.o.Trusted()
-	var err error
-	if r.ID, err = q.newID(now); err != nil {
+// store writes a received message with its event and its slot, and does what it says
+// if it was dialled.
+func (q *Queue) store(tx *db.Tx, r *record, held []*received, dialled bool) (err error) {
+	if r.ID, err = q.newID(q.o.Now()); err != nil {
 		return err
 	}
+	return q.storeAs(tx, r, arrival{sim: simOf(held[0].Incoming), dialled: dialled}, held...)
+}
+
+// arrival is how a message came.
+type arrival struct {
+	sim      string
+	dialled  bool      // its sender can be answered
+	answered bool      // and is, by the gateway that had it
+	at       time.Time // when that was; zero: now
+}
+
+// storeAs is store of a message that has its id.
+func (q *Queue) storeAs(tx *db.Tx, r *record, a arrival, held ...*received) (err error) {
+	now, sim, dialled := q.o.Now(), a.sim, a.dialled
+	r.CreatedAt, r.UpdatedAt, r.ClockUncertain = now, now, r.ClockUncertain || !q.o.Trusted()
 	r.Row, r.lastEvent = q.nextRow(), q.nextEvent()
+	var said heard
+	if dialled {
+		if said, err = q.hear(tx, r, sim, a.at); err != nil {
+			return err
+		}
+	}
+	if q.received != nil {
+		// Before its row is written: it says which conversation it belongs to.
+		if err := q.received(tx, &r.Message, sim); err != nil {
+			return err
+		}
+	}
 	if err := r.insert(tx); err != nil {
 		return err
 	}
@@ -216,43 +235,16 @@ func (q *Queue) store(tx *db.Tx, r *record, held []*received) error {
 	if _, err := q.appendMessage(tx, r, 0, now); err != nil {
 		return err
 	}
-	return q.claimInbound(tx, r.Row, r.lastEvent, now)
-}
-
-// stopWords end all messages to a number, startWords allow them again, when
-// they are the whole message.
-var (
-	stopWords  = map[string]bool{"STOP": true, "STOPALL": true, "UNSUBSCRIBE": true, "OPTOUT": true, "OPT OUT": true, "OPT-OUT": true}
-	startWords = map[string]bool{"START": true, "UNSTOP": true}
-)
-
-// consent matches STOP and START in the transaction that stores the text.
-func (q *Queue) consent(tx *db.Tx, r *record) error {
-	word := wordOf(r.Text)
-	switch {
-	case stopWords[word]:
-		q.stop(tx, r.From, true)
-		_, err := tx.Exec(`INSERT OR IGNORE INTO stop_list (number, since, word) VALUES (?,?,?)`, r.From, toMS(r.CreatedAt), word)
-		return err
-	case startWords[word]:
-		q.stop(tx, r.From, false)
-		_, err := tx.Exec(`DELETE FROM stop_list WHERE number = ?`, r.From)
+	if err := q.claimInbound(tx, r.Row, r.lastEvent, now); err != nil || !dialled {
 		return err
 	}
-	return nil
-}
-
-// stop keeps the copy of the stop list in memory, which every part is held
-// against, as the transaction has it.
-func (q *Queue) stop(tx *db.Tx, number string, on bool) {
-	before := q.stops[number]
-	set := func(on bool) {
-		if on {
-			q.stops[number] = true
-		} else {
-			delete(q.stops, number)
+	if !a.answered {
+		if err := q.answer(tx, r, sim, said); err != nil {
+			return err
 		}
 	}
-	set(on)
-	tx.OnRollback(func() { set(before) })
+	if q.heard == nil {
+		return nil
+	}
+	return q.heard(tx, &r.Message, sim)
 }

@@ -26,8 +26,11 @@ type record struct {
 	extraResend   bool
 	unconfirmedAt time.Time
 	refusedBy     string
-	held          int   // as in the table; Held says whether
-	lastEvent     int64 // sequence of its newest event
+	consent       Consent
+	held          int    // as in the table; Held says whether
+	lastEvent     int64  // sequence of its newest event
+	wish          string // on a hub: the gateway or group that is to send it; "": as the routes say
+	relay         relay
 
 	disk *record // as its row is on disk; nil: not known
 }
@@ -37,7 +40,8 @@ const recordColumns = `m.row, m.id, m.direction, m.status, m.number, m.local, m.
 	m.client_id, m.created_at, m.send_at, m.expires_at, m.expected_at, m.sent_at, m.delivered_at, m.updated_at,
 	m.attempts, m.possible_duplicate, m.clock_uncertain, m.incomplete, m.redacted, m.error_code, m.error_title, m.error_detail,
 	m.kind, m.details, m.key_id, m.pin, m.slot, m.queued_seq, m.not_before, m.concat_ref, m.resends_left, m.extra_resend,
-	m.unconfirmed_at, m.refused_by, m.held, m.last_event, m.udh, m.expected_modem, m.warnings`
+	m.unconfirmed_at, m.refused_by, m.held, m.last_event, m.udh, m.expected_modem, m.warnings,
+	m.conversation, m.author, m.consent, m.gateway, m.wish, m.relay, m.via, m.mode, m.copy, m.subject, m.files`
 
 type scanner interface{ Scan(...any) error }
 
@@ -55,13 +59,16 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 		slot, queuedSeq, notBefore    sql.NullInt64
 		concatRef, unconfirmedAt      sql.NullInt64
 		warnings                      string
+		conversation, author          sql.NullString
+		subject, files                sql.NullString
 	)
 	into := append([]any{&r.Row, &r.ID, &r.Direction, &r.Status, &number, &local, &text, &r.Data, &r.Port, &r.Encoding,
 		&r.Parts, &r.Modem, &r.Priority, &r.Flash, &r.DeliveryReport, &r.OnUnconfirmed, &r.CallbackURL, &metadata,
 		&clientID, &created, &sendAt, &expiresAt, &expectedAt, &sentAt, &deliveredAt, &updated,
 		&r.Attempts, &r.PossibleDuplicate, &r.ClockUncertain, &r.Incomplete, &r.Redacted, &code, &title, &detail,
 		&r.Kind, &about, &r.keyID, &r.pin, &slot, &queuedSeq, &notBefore, &concatRef, &r.resendsLeft, &r.extraResend,
-		&unconfirmedAt, &r.refusedBy, &r.held, &r.lastEvent, &r.UDH, &r.ExpectedModem, &warnings}, more...)
+		&unconfirmedAt, &r.refusedBy, &r.held, &r.lastEvent, &r.UDH, &r.ExpectedModem, &warnings,
+		&conversation, &author, &r.consent, &r.Gateway, &r.wish, &r.relay, &r.Via, &r.Mode, &r.Copy, &subject, &files}, more...)
 	if err := row.Scan(into...); err != nil {
 		return nil, err
 	}
@@ -78,6 +85,17 @@ func scanRecord(row scanner, more ...any) (*record, error) {
 	}
 	if about.Valid {
 		if err := r.setDetails(about.String); err != nil {
+			return nil, err
+		}
+	}
+	r.Conversation, r.Subject = conversation.String, subject.String
+	if files.Valid {
+		if err := json.Unmarshal([]byte(files.String), &r.Files); err != nil {
+			return nil, fmt.Errorf("message %s: files: %w", r.ID, err)
+		}
+	}
+	if author.Valid {
+		if err := r.setAuthor(author.String); err != nil {
 			return nil, err
 		}
 	}
@@ -131,6 +149,10 @@ func (r *record) forcedBy() sms.Forced {
 	return a.Forced()
 }
 
+// secret tells whether a message is shown to nobody but its recipient: its text counts as
+// erased from the beginning, and is when it is sent no more.
+func (r *record) secret() bool { return r.Redacted && r.Direction == sms.Outbound }
+
 // number is the other side's phone number.
 func (r *record) number() string {
 	if r.Direction == sms.Inbound {
@@ -160,6 +182,18 @@ func (r *record) insert(tx *db.Tx) error {
 	if err != nil {
 		return err
 	}
+	author, err := r.author()
+	if err != nil {
+		return err
+	}
+	var files any
+	if len(r.Files) > 0 {
+		b, err := json.Marshal(r.Files)
+		if err != nil {
+			return err
+		}
+		files = string(b)
+	}
 	var text any
 	if r.Data == nil {
 		text = r.Text
@@ -168,14 +202,14 @@ func (r *record) insert(tx *db.Tx) error {
 		parts, modem, priority, flash, delivery_report, on_unconfirmed, callback_url, metadata, client_id,
 		created_at, send_at, expires_at, expected_at, sent_at, updated_at, possible_duplicate, clock_uncertain, incomplete,
 		error_code, error_title, error_detail, kind, details, key_id, pin, slot, queued_seq, last_event,
-		udh, expected_modem, warnings)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		udh, expected_modem, warnings, conversation, author, consent, gateway, wish, relay, via, mode, copy, subject, files, redacted)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.Row, r.ID, r.Direction, r.Status, r.number(), r.local(), text, r.Data, r.Port, r.Encoding,
 		r.Parts, r.Modem, r.Priority, r.Flash, r.DeliveryReport, r.OnUnconfirmed, r.CallbackURL, metadata, orNull(r.ClientID),
 		toMS(r.CreatedAt), nullMS(r.SendAt), nullMS(r.ExpiresAt), nullMS(r.ExpectedAt), nullMS(r.SentAt), toMS(r.UpdatedAt),
 		r.PossibleDuplicate, r.ClockUncertain, r.Incomplete, errPart(r.Error, 0), errPart(r.Error, 1), errPart(r.Error, 2),
 		r.Kind, about, r.keyID, r.pin, nullInt(r.slot, r.slot >= 0), nullInt(int(r.queuedSeq), r.queuedSeq > 0), r.lastEvent,
-		r.UDH, r.ExpectedModem, codesOf(r.Warnings))
+		r.UDH, r.ExpectedModem, codesOf(r.Warnings), orNull(r.Conversation), author, r.consent, r.Gateway, r.wish, r.relay, r.Via, r.Mode, r.Copy, orNull(r.Subject), files, r.Redacted)
 	r.written()
 	return err
 }
@@ -214,6 +248,12 @@ func (r *record) save(tx *db.Tx, was sms.Status, told int64) error {
 	set(!r.unconfirmedAt.Equal(d.unconfirmedAt), "unconfirmed_at=?", nullMS(r.unconfirmedAt))
 	set(r.refusedBy != d.refusedBy, "refused_by=?", r.refusedBy)
 	set(r.held != d.held, "held=?", r.held)
+	set(r.pin != d.pin, "pin=?", r.pin)
+	set(r.Gateway != d.Gateway, "gateway=?", r.Gateway)
+	set(r.relay != d.relay, "relay=?", r.relay)
+	set(r.Via != d.Via, "via=?", r.Via)
+	set(r.Copy != d.Copy, "copy=?", r.Copy)
+	set(r.secret() && isOver(r.Status), "text=?", nil)
 	query = append(query, ` WHERE row=? AND status=? AND last_event=?`...)
 	n, err := tx.Exec(string(query), append(args, r.Row, was, told)...)
 	if err == nil && n == 0 {
@@ -234,6 +274,9 @@ func (r *record) written() {
 // next part, come soon. It is the row as it is on disk; nothing but
 // save changes what save writes while a message is being sent.
 func (q *Queue) remind(tx *db.Tx, r *record) {
+	if q.o.Hub {
+		return
+	}
 	if r.Status != sms.Sending {
 		delete(q.onAir, r.Row)
 		return
@@ -269,11 +312,13 @@ type snapshot struct {
 	ClockUncertain    bool       `json:"c,omitempty"`
 	Error             *sms.Error `json:"e,omitempty"`
 	Held              bool       `json:"h,omitempty"`
+	Gateway           string     `json:"g,omitempty"`
+	Copy              sms.Copy   `json:"cp,omitempty"`
 }
 
 func (r *record) snapshot() (string, error) {
 	s := snapshot{r.Status, r.local(), r.Modem, toMSOrZero(r.ExpectedAt), r.ExpectedModem, codesOf(r.Warnings), toMSOrZero(r.SentAt),
-		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.ClockUncertain, r.Error, r.Held}
+		toMSOrZero(r.DeliveredAt), toMS(r.UpdatedAt), r.Attempts, r.PossibleDuplicate, r.ClockUncertain, r.Error, r.Held, r.Gateway, r.Copy}
 	// The first of a message says no more than this.
 	if s == (snapshot{Status: s.Status, UpdatedAt: s.UpdatedAt, ClockUncertain: s.ClockUncertain, ExpectedAt: s.ExpectedAt, ExpectedModem: s.ExpectedModem, Warnings: s.Warnings}) && plain(s.ExpectedModem) {
 		b := append(append(make([]byte, 0, 96), `{"s":"`...), s.Status...)
@@ -312,7 +357,7 @@ func (r *record) rewind(state string) (sms.Message, error) {
 	}
 	m := r.Message
 	m.Status, m.Modem, m.Attempts, m.PossibleDuplicate, m.Error = s.Status, s.Modem, s.Attempts, s.PossibleDuplicate, s.Error
-	m.Held = s.Held
+	m.Held, m.Gateway, m.Copy = s.Held, s.Gateway, s.Copy
 	m.ClockUncertain = s.ClockUncertain
 	if m.Direction == sms.Inbound {
 		m.To = s.Local

@@ -5,10 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"gatewayd/db"
 	"gatewayd/sms"
@@ -46,6 +43,17 @@ func Restore(ctx context.Context, d *db.DB, replaced bool, v HeldVerdict, now ti
 		if err := q.keepSequence(tx); err != nil {
 			return err
 		}
+		if _, err = tx.Exec(`UPDATE log_life SET log = lower(hex(randomblob(8)))`); err != nil {
+			return err
+		}
+		// The streams are in no backup. What was in one is put there again, under the same
+		// id: its gateway takes it once.
+		if _, err = tx.Exec(`UPDATE relays SET stream_seq = NULL WHERE stored_at IS NULL`); err != nil {
+			return err
+		}
+		if _, err = tx.Exec(`UPDATE messages SET relay = 1 WHERE relay = 2`); err != nil {
+			return err
+		}
 		_, err = tx.Exec(`INSERT INTO restores (at, log, verdict) VALUES (?,?,?)`, toMS(now), q.lastEvent+1, v)
 		return err
 	})
@@ -66,7 +74,11 @@ func Restore(ctx context.Context, d *db.DB, replaced bool, v HeldVerdict, now ti
 			n = len(found)
 			for _, r := range found {
 				from = r.Row
-				if err == nil {
+				switch {
+				case err != nil:
+				case r.Via == sms.ViaInternet: // it is told to the hub once more, which takes it once
+					err = q.again(tx, r, now)
+				default:
 					err = q.hold(tx, r, replaced, now, &t)
 				}
 			}
@@ -123,7 +135,10 @@ func (q *Queue) takeOver(tx *db.Tx, now time.Time) error {
 			return err
 		}
 	}
-	if err := mergeStops(tx); err != nil {
+	if err := takeOverMirror(tx); err != nil {
+		return err
+	}
+	if err := mergeConsent(tx, now); err != nil {
 		return err
 	}
 	// What was erased there is erased here.
@@ -137,84 +152,27 @@ func (q *Queue) takeOver(tx *db.Tx, now time.Time) error {
 	return err
 }
 
-// mergeStops keeps every STOP of both databases that no later START lifts. What
-// is later, only times of a clock that was set can tell.
-func mergeStops(tx *db.Tx) error {
-	type stop struct {
-		number, word string
-		since        int64
-	}
-	lists := map[string][]stop{}
-	for _, side := range []string{"main", "replaced"} {
-		rows, err := tx.Query(`SELECT number, word, since FROM ` + side + `.stop_list`)
-		if err != nil {
-			return err
-		}
-		for rows.Next() {
-			var s stop
-			if err := rows.Scan(&s.number, &s.word, &s.since); err != nil {
-				return errors.Join(err, rows.Close())
-			}
-			lists[side] = append(lists[side], s)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			return err
-		}
-	}
-	last := map[string]stop{} // the later one counts
-	for _, s := range slices.Concat(lists["main"], lists["replaced"]) {
-		if had, ok := last[s.number]; !ok || s.since > had.since {
-			last[s.number] = s
-		}
-	}
-	for number, s := range last {
-		lifted := false
-		for _, side := range []string{"main", "replaced"} {
-			if slices.ContainsFunc(lists[side], func(x stop) bool { return x.number == number }) {
-				continue // a START there would have taken it off
-			}
-			started, err := startedAfter(tx, side, number, s.since)
-			if err != nil {
-				return err
-			}
-			lifted = lifted || started
-		}
-		query, args := `INSERT OR REPLACE INTO stop_list (number, since, word) VALUES (?,?,?)`, []any{number, s.since, s.word}
-		if lifted {
-			query, args = `DELETE FROM stop_list WHERE number = ?`, []any{number}
-		}
-		if _, err := tx.Exec(query, args...); err != nil {
+// takeOverMirror keeps what a gateway has had of its hub, and where the messages of a hub
+// went that the backup has without a gateway.
+func takeOverMirror(tx *db.Tx) error {
+	const gone = `SELECT m.row FROM main.messages m JOIN replaced.messages r ON r.id = m.id WHERE m.relay = 0 AND m.direction = 'outbound'
+		AND m.status IN ('scheduled', 'queued') AND r.relay BETWEEN 1 AND 3 AND m.slot IS NOT NULL`
+	for _, query := range []string{
+		`INSERT OR IGNORE INTO mirrored (id, direction, address, epoch, message, sim, at)
+			SELECT id, direction, address, epoch, (SELECT m.row FROM main.messages m WHERE m.id = r.id), sim, at FROM replaced.mirrored r`,
+		`INSERT INTO sequences (name, last) SELECT name, last FROM replaced.sequences WHERE name = '` + hubEpoch + `'
+			ON CONFLICT DO UPDATE SET last = max(last, excluded.last)`,
+		`INSERT OR IGNORE INTO relays (message, address, gateway, epoch, given_at, published_at, stored_at, sim)
+			SELECT m.row, m.slot, l.gateway, l.epoch, l.given_at, l.published_at, l.stored_at, l.sim FROM main.messages m
+			JOIN replaced.messages r ON r.id = m.id JOIN replaced.relays l ON l.message = r.row WHERE m.row IN (` + gone + `)`,
+		`UPDATE messages SET (gateway, relay) = (SELECT r.gateway, CASE r.relay WHEN 3 THEN 3 ELSE 1 END FROM replaced.messages r WHERE r.id = messages.id)
+			WHERE row IN (` + gone + `)`,
+	} {
+		if _, err := tx.Exec(query); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// startedAfter reports whether a number has surely sent START after its STOP.
-func startedAfter(tx *db.Tx, side, number string, since int64) (bool, error) {
-	rows, err := tx.Query(`SELECT text FROM `+side+`.messages WHERE number = ?1 AND direction = 'inbound' AND created_at > ?2 AND text IS NOT NULL
-		AND clock_uncertain = 0 AND NOT EXISTS (SELECT 1 FROM (SELECT * FROM main.messages UNION ALL SELECT * FROM replaced.messages) stop
-			WHERE stop.number = ?1 AND stop.direction = 'inbound' AND stop.created_at = ?2 AND stop.clock_uncertain = 1)`, number, since)
-	if err != nil {
-		return false, err
-	}
-	defer rows.Close()
-	found := false
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return false, err
-		}
-		found = found || startWords[wordOf(text)]
-	}
-	return found, rows.Err()
-}
-
-// wordOf is a text as STOP and START are matched.
-func wordOf(text string) string {
-	return strings.ToUpper(strings.TrimFunc(text, func(c rune) bool {
-		return unicode.IsSpace(c) || unicode.IsPunct(c) || unicode.IsSymbol(c)
-	}))
 }
 
 func rowsOf(tx *db.Tx, query string) (all []int64, err error) {
@@ -259,6 +217,9 @@ func (q *Queue) hold(tx *db.Tx, r *record, replaced bool, now time.Time, t *Take
 			t.Settled++
 			return q.end(tx, r, there, now)
 		}
+	}
+	if r.relay != relayNone && r.relay != relayMirrored {
+		return nil // its gateway tells what becomes of it
 	}
 	var parts int
 	if err := tx.QueryRow(`SELECT count(*) FROM parts WHERE message = ? AND confirmed_at IS NULL AND awaiting > 0`, r.Row).Scan(&parts); err != nil {

@@ -58,7 +58,7 @@ func (c *box) restore(b *box, verdict queue.HeldVerdict) queue.Takeover {
 
 func init() {
 	// What is held stands in no order until it is released.
-	invariants["a place in the order"] = `SELECT count(*) FROM messages WHERE (queued_seq IS NOT NULL) <> (status IN ('queued', 'sending') AND held = 0)`
+	invariants["a place in the order"] = `SELECT count(*) FROM messages WHERE (queued_seq IS NOT NULL) <> (via = '' AND status IN ('queued', 'sending') AND held = 0)`
 	invariants["only what waits is held"] = `SELECT count(*) FROM messages WHERE held > 0 AND status NOT IN ('scheduled', 'queued')`
 }
 

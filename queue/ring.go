@@ -279,11 +279,19 @@ func (q *Queue) roomFor(tx *db.Tx, n int) error {
 	}
 	var reporting int
 	err := tx.QueryRow(`SELECT count(*) FROM (SELECT 1 FROM outbound_ring
-		WHERE processed IS NULL AND confirmed IS NOT NULL AND address < ? LIMIT ?)`, q.out.capacity, missing).Scan(&reporting)
+		WHERE `+q.reporting()+` AND address < ? LIMIT ?)`, q.out.capacity, missing).Scan(&reporting)
 	if err == nil && reporting < missing {
 		err = ErrFull
 	}
 	return err
+}
+
+// reporting is the SQL that selects the slots that only wait for a status report.
+func (q *Queue) reporting() string {
+	if q.o.Hub { // confirmed means there that a gateway has it
+		return `processed IS NULL AND confirmed IS NOT NULL AND EXISTS (SELECT 1 FROM messages m WHERE m.row = outbound_ring.message AND m.status = 'sent')`
+	}
+	return `processed IS NULL AND confirmed IS NOT NULL`
 }
 
 // nextOutbound finds a slot, or ErrFull. When none is free, the oldest one that
@@ -294,8 +302,7 @@ func (q *Queue) nextOutbound(tx *db.Tx) (int, error) {
 	if !errors.Is(err, errNoSlot) {
 		return a, err
 	}
-	err = tx.QueryRow(`SELECT address FROM outbound_ring
-		WHERE processed IS NULL AND confirmed IS NOT NULL ORDER BY confirmed LIMIT 1`).Scan(&a)
+	err = tx.QueryRow(`SELECT address FROM outbound_ring WHERE ` + q.reporting() + ` ORDER BY confirmed LIMIT 1`).Scan(&a)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, ErrFull
 	}

@@ -33,8 +33,7 @@ func (q *Queue) Full(ctx context.Context, wasOut, wasIn bool) (out, in bool, err
 	var reporting int
 	err = q.db.Read(ctx, func(r db.Querier) error {
 		// Slots that only wait for a report are given to new messages.
-		return r.QueryRow(`SELECT count(*) FROM (SELECT 1 FROM outbound_ring
-			WHERE processed IS NULL AND confirmed IS NOT NULL LIMIT ?)`, q.out.margin(wasOut)).Scan(&reporting)
+		return r.QueryRow(`SELECT count(*) FROM (SELECT 1 FROM outbound_ring WHERE `+q.reporting()+` LIMIT ?)`, q.out.margin(wasOut)).Scan(&reporting)
 	})
 	return q.out.free()+reporting < q.out.margin(wasOut), q.in.free() < q.in.margin(wasIn), err
 }

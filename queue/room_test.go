@@ -33,7 +33,7 @@ func TestFullDiskRefusesNewMessagesAlone(t *testing.T) {
 	if b.db, err = db.Open(ctx, db.Options{Dir: b.dir, Reserve: 1 << 60}); err != nil {
 		t.Fatal(err)
 	}
-	if b.q, err = queue.Open(ctx, b.db, b.o); err != nil {
+	if b.q, err = resumed(ctx, b.db, b.o); err != nil {
 		t.Fatal(err)
 	}
 	if d, err := b.db.LookAtDisk(ctx, 1<<20); err != nil || !d.Full {

@@ -135,11 +135,8 @@ func saying(s string) (string, []any) {
 	like := func(column, what string) {
 		conds, args = append(conds, column+` LIKE ? ESCAPE '\'`), append(args, "%"+likeEscapes.Replace(what)+"%")
 	}
-	for i, form := range []string{s, strings.ToLower(s), strings.ToUpper(s)} {
-		if i == 0 || form != s && !isASCII(s) {
-			like("m.text", form)
-		}
-	}
+	text, values := inText(s)
+	conds, args = append(conds, text), append(args, values...)
 	if digits := digitsOf(s); digits != "" {
 		like("m.number", digits)
 	} else {

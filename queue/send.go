@@ -165,12 +165,29 @@ func (q *Queue) startAs(tx *db.Tx, r *record, s Start, now time.Time, counted *[
 	first := r.Status == sms.Queued // of this attempt
 	switch r.Status {
 	case sms.Queued:
-		if q.stops[r.To] {
-			r.Error = optedOut()
+		if fenced, err := q.fenced(tx, r, now); fenced || err != nil {
+			return false, err
+		}
+		way, err := q.wayOf(tx, r, s.SIM)
+		if err != nil {
+			return false, err
+		}
+		refused, err := q.refused(tx, r, way, false)
+		if err != nil {
+			return false, err
+		}
+		if refused != nil {
+			r.Error = refused
 			return false, q.step(tx, r, sms.Failed, now)
 		}
 		if !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(now) && q.o.Trusted() {
 			return false, q.expire(tx, r, now)
+		}
+		if until := q.quietUntil(r, now); !until.IsZero() {
+			return false, q.postpone(tx, r, until, now)
+		}
+		if anew, err := q.redirected(tx, r, way, s.SIM, now); anew || err != nil {
+			return false, err
 		}
 		r.Attempts++
 		r.Error, r.notBefore = nil, time.Time{}
@@ -344,7 +361,7 @@ func (q *Queue) confirm(tx *db.Tx, r *record, part, mr int, now time.Time) error
 func (q *Queue) Refuse(row int64, why *sms.Error) error {
 	return q.write(func(tx *db.Tx) error {
 		r, err := load(tx, row)
-		if errors.Is(err, ErrNotFound) || err == nil && r.Status != sms.Queued {
+		if errors.Is(err, ErrNotFound) || err == nil && (r.Status != sms.Queued || q.o.Hub && r.relay != relayNone) {
 			return nil
 		}
 		if err != nil {

@@ -76,8 +76,12 @@ func (q *Queue) ExpireDue(now time.Time) (time.Time, error) {
 	if !q.o.Trusted() {
 		return time.Time{}, nil
 	}
-	return q.sweep(now, `m.status IN ('scheduled', 'queued') AND m.expires_at IS NOT NULL AND m.expires_at <= ? ORDER BY m.expires_at`,
-		`SELECT min(expires_at) FROM messages WHERE status IN ('scheduled', 'queued') AND expires_at IS NOT NULL`, 0,
+	here := ""
+	if q.o.Hub { // the others are withdrawn first, see ExpireRelayed
+		here = ` AND relay = 0`
+	}
+	return q.sweep(now, `m.status IN ('scheduled', 'queued') AND m.expires_at IS NOT NULL`+here+` AND m.expires_at <= ? ORDER BY m.expires_at`,
+		`SELECT min(expires_at) FROM messages WHERE status IN ('scheduled', 'queued') AND expires_at IS NOT NULL`+here, 0,
 		func(tx *db.Tx, r *record) error { return q.expire(tx, r, now) })
 }
 
@@ -88,6 +92,9 @@ func (q *Queue) expire(tx *db.Tx, r *record, now time.Time) error {
 		return q.step(tx, r, sms.Failed, now)
 	}
 	detail := "No modem could send it in time."
+	if q.o.Hub {
+		detail = "No gateway could take it in time."
+	}
 	if r.held == mayHaveGone {
 		if started, err := wasStarted(tx, r); err != nil {
 			return err
@@ -107,6 +114,9 @@ func (q *Queue) expire(tx *db.Tx, r *record, now time.Time) error {
 // SettleUnconfirmed decides messages whose unconfirmed_wait is over, by their
 // own on_unconfirmed, and returns the time of the next one, zero if none.
 func (q *Queue) SettleUnconfirmed(now time.Time) (time.Time, error) {
+	if q.o.Hub {
+		return time.Time{}, nil // the gateways do
+	}
 	return q.sweep(now, `m.status = 'unconfirmed' AND m.unconfirmed_at <= ? ORDER BY m.unconfirmed_at`,
 		`SELECT min(unconfirmed_at) FROM messages WHERE status = 'unconfirmed'`, q.o.UnconfirmedWait,
 		func(tx *db.Tx, r *record) error {
@@ -168,7 +178,12 @@ func (q *Queue) earliest(query string) (time.Time, error) {
 // over; a report may still come and is booked then. It returns the time of the
 // next one, zero if none.
 func (q *Queue) FreeReported(now time.Time) (time.Time, error) {
-	const oldest = `SELECT min(confirmed) FROM outbound_ring WHERE processed IS NULL AND confirmed IS NOT NULL`
+	const confirmedSlots = `FROM outbound_ring WHERE processed IS NULL AND confirmed IS NOT NULL`
+	oldest, find := `SELECT min(confirmed) `+confirmedSlots, `SELECT address, message `+confirmedSlots+` AND confirmed <= ? ORDER BY confirmed LIMIT ?`
+	if q.o.Hub { // where they wait since the gateway has told that they were sent
+		const sentSlots = `FROM outbound_ring o JOIN messages m ON m.row = o.message WHERE o.processed IS NULL AND o.confirmed IS NOT NULL AND m.status = 'sent'`
+		oldest, find = `SELECT min(m.updated_at) `+sentSlots, `SELECT o.address, o.message `+sentSlots+` AND m.updated_at <= ? ORDER BY m.updated_at LIMIT ?`
+	}
 	due := toMS(now.Add(-q.o.ReportWait))
 	for {
 		at, err := q.earliest(oldest)
@@ -179,8 +194,7 @@ func (q *Queue) FreeReported(now time.Time) (time.Time, error) {
 			return at.Add(q.o.ReportWait), nil
 		}
 		err = q.db.Write(func(tx *db.Tx) error {
-			rows, err := tx.Query(`SELECT address, message FROM outbound_ring
-				WHERE processed IS NULL AND confirmed IS NOT NULL AND confirmed <= ? ORDER BY confirmed LIMIT ?`, due, slice)
+			rows, err := tx.Query(find, due, slice)
 			if err != nil {
 				return err
 			}

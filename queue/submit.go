@@ -16,14 +16,19 @@ import (
 
 // Draft is an outbound message that a caller wants sent; its fields are
 // validated and normalised (To is E.164 or a short code). ID, Status, Encoding,
-// Parts and the times of its life are set by Submit.
+// Parts and the times of its life are set by Submit. One that is Redacted is sent with its
+// text, which nobody else sees.
 type Draft struct {
 	sms.Message
 	Pin   string // name of the only modem that may send it; "" any
 	KeyID string // the API key that submits it
+	// Consent is what the recipient must have agreed to; the stop list holds for all.
+	Consent Consent
 	// RejectIfLate is for who foresees when it will be sent: it is to be refused
 	// rather than queued if that is too late.
 	RejectIfLate bool
+	// Gateway is, on a hub, the gateway or group that is to send it; "": as the routes say.
+	Gateway string
 }
 
 // Idempotency names a request so that its repetition gives the same answer.
@@ -128,7 +133,7 @@ func (once *Idempotency) keep(tx *db.Tx, answer string, now time.Time) error {
 
 // newRecord is what a draft becomes.
 func newRecord(d Draft) *record {
-	r := &record{Message: d.Message, pin: d.Pin, keyID: d.KeyID, slot: -1, concatRef: -1, resendsLeft: 1}
+	r := &record{Message: d.Message, pin: d.Pin, keyID: d.KeyID, consent: d.Consent, wish: d.Gateway, slot: -1, concatRef: -1, resendsLeft: 1}
 	r.Direction, r.Kind = sms.Outbound, sms.KindText
 	if r.Data != nil {
 		r.Kind = sms.KindData
@@ -143,6 +148,9 @@ func (q *Queue) draft(i int, d Draft) (*record, error) {
 	r := newRecord(d)
 	if r.Priority < 0 || r.Priority >= Priorities {
 		return nil, &DraftError{i, "priority", fmt.Sprintf("must be a whole number from 0 to %d", Priorities-1)}
+	}
+	if r.Via == sms.ViaInternet {
+		return r, nil // it has no parts, and no alphabet
 	}
 	field := "text"
 	if r.Data != nil {
@@ -165,6 +173,18 @@ func (q *Queue) draft(i int, d Draft) (*record, error) {
 	return r, nil
 }
 
+// SubmitTx is Submit of one message in a transaction of the caller's: an answer goes
+// out if what it answers is stored, and only then. The transaction must be one of Do,
+// or of a function that the queue calls.
+func (q *Queue) SubmitTx(tx *db.Tx, d Draft) (sms.Message, error) {
+	r, err := q.draft(0, d)
+	if err != nil {
+		return sms.Message{}, err
+	}
+	m, _, err := q.accept(tx, r, q.o.Now())
+	return m, err
+}
+
 // accept stores one new message with its slot and its event.
 func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, string, error) {
 	r := *draft
@@ -183,12 +203,16 @@ func (q *Queue) accept(tx *db.Tx, draft *record, now time.Time) (sms.Message, st
 		return sms.Message{}, "", err
 	}
 	r.Row = q.nextRow()
+	q.keepQuiet(&r, now)
 	r.begin(now, !q.o.Trusted())
-	if r.slot, err = q.claimOutbound(tx, r.Row, now); err != nil {
-		return sms.Message{}, "", err
+	if r.Via != sms.ViaInternet {
+		if r.slot, err = q.claimOutbound(tx, r.Row, now); err != nil {
+			return sms.Message{}, "", err
+		}
 	}
 	m := r.Message
 	state, err := q.enter(tx, &r, now)
+	m.Conversation = r.Conversation
 	return m, state, err
 }
 
@@ -209,22 +233,28 @@ func (q *Queue) enter(tx *db.Tx, r *record, now time.Time) (state string, err er
 		q.line(tx, r)
 	}
 	q.count(tx, r.Status, 1)
+	if q.submitted != nil {
+		if err := q.submitted(tx, &r.Message, r.pin); err != nil {
+			return "", err
+		}
+	}
 	if err := r.insert(tx); err != nil {
 		return "", err
 	}
 	if state, err = q.appendMessage(tx, r, 0, now); err != nil {
 		return "", err
 	}
-	if q.stops[r.To] {
-		r.Error = optedOut()
+	if err := q.countOptIn(tx, r, 1); err != nil {
+		return "", err
+	}
+	way, err := q.wayOf(tx, r, "")
+	if err != nil {
+		return "", err
+	}
+	if r.Error, err = q.refused(tx, r, way, true); r.Error != nil {
 		return state, q.step(tx, r, sms.Failed, now)
 	}
-	return state, nil
-}
-
-func optedOut() *sms.Error {
-	return &sms.Error{Code: "opted-out", Title: "The recipient has said STOP",
-		Detail: "This number asked for no more messages. It gets some again once it sends START.", Class: sms.Permanent}
+	return state, err
 }
 
 // answered looks for the answer already given to a request.
@@ -313,6 +343,6 @@ func firstState(q db.Querier, r *record) (state string, err error) {
 
 // content identifies what a message says and to whom.
 func (r *record) content() [32]byte {
-	b, _ := json.Marshal([]any{r.To, r.Text, r.Data, r.Port, r.Flash, r.pin, r.UDH})
+	b, _ := json.Marshal([]any{r.To, r.Text, r.Data, r.Port, r.Flash, r.pin, r.UDH, r.wish, r.Via, r.Subject, r.Files})
 	return sha256.Sum256(b)
 }

@@ -40,6 +40,14 @@ const StickyFor = 30 * 24 * time.Hour
 // line gives a message that begins to wait the next place, and tells of it once
 // that is on disk.
 func (q *Queue) line(tx *db.Tx, r *record) {
+	if r.Via == sms.ViaInternet {
+		return // it waits for no modem
+	}
+	if q.o.Hub {
+		r.queuedSeq = q.queuedSeq.Add(1)
+		q.lineForGateway(tx, r)
+		return
+	}
 	p, at := place{q.queuedSeq.Add(1), r.Row}, backlogOf{r.Priority, r.pin, r.keyID}
 	r.queuedSeq = p.seq
 	tx.OnCommit(func() {
@@ -61,12 +69,18 @@ func (q *Queue) count(tx *db.Tx, s sms.Status, n int) {
 }
 
 // takeStock reads at the start what is counted and lined up in memory. Every
-// message that is not finished has a slot, so no index of messages is needed.
+// message that is not finished has a slot, so no index of messages is needed, but for
+// those that go by internet.
 func (q *Queue) takeStock(ctx context.Context) error {
 	for _, s := range []sms.Status{sms.Scheduled, sms.Queued, sms.Sending, sms.Unconfirmed} {
 		q.open[s] = 0
 	}
 	clear(q.backlogs) // what the recovery has lined up is read with the rest
+	q.unrouted = order{}
+	unfinished := `o.confirmed IS NULL`
+	if q.o.Hub { // confirmed means there that the gateway has it
+		unfinished = `m.status IN ('scheduled', 'queued', 'sending', 'unconfirmed')`
+	}
 	return q.db.Read(ctx, func(r db.Querier) error {
 		err := eachRow(r, `SELECT number FROM stop_list`, func(scan func(...any) error) error {
 			var number string
@@ -77,18 +91,33 @@ func (q *Queue) takeStock(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = eachRow(r, `SELECT m.status, m.row, coalesce(m.queued_seq, 0), m.priority, m.pin, m.key_id, m.parts FROM outbound_ring o JOIN messages m ON m.row = o.message
-			WHERE o.processed IS NULL AND o.confirmed IS NULL`, func(scan func(...any) error) error {
+		err = eachRow(r, `SELECT status, count(*) FROM messages WHERE via = 'internet' AND status IN ('scheduled', 'queued') GROUP BY 1`, func(scan func(...any) error) error {
+			var s sms.Status
+			var n int
+			err := scan(&s, &n)
+			q.open[s] += n
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		err = eachRow(r, `SELECT m.status, m.row, coalesce(m.queued_seq, 0), m.priority, m.pin, m.key_id, m.parts, m.relay FROM outbound_ring o JOIN messages m ON m.row = o.message
+			WHERE o.processed IS NULL AND `+unfinished, func(scan func(...any) error) error {
 			var s sms.Status
 			var p place
 			var at backlogOf
 			var parts int
-			if err := scan(&s, &p.row, &p.seq, &at.priority, &at.pin, &at.key, &parts); err != nil {
+			var far relay
+			if err := scan(&s, &p.row, &p.seq, &at.priority, &at.pin, &at.key, &parts, &far); err != nil {
 				return err
 			}
 			q.open[s]++
-			if s == sms.Queued && p.seq > 0 { // else it is held
+			switch {
+			case s != sms.Queued || p.seq == 0: // or it is held
+			case !q.o.Hub:
 				q.backlogAt(at).add(p, parts)
+			case far == relayNone:
+				q.unrouted.add(p)
 			}
 			q.queuedSeq.Store(max(q.queuedSeq.Load(), p.seq))
 			return nil

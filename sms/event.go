@@ -19,6 +19,8 @@ type Event struct {
 	Number string
 	// Message is the id of the message that the event is about, "" if none.
 	Message string
+	// Row is that message's in the queue's table. It never leaves the process.
+	Row int64
 	// Key is the API key that handed that message in, "" if none did. It never
 	// leaves the process.
 	Key string
@@ -42,15 +44,32 @@ func (e Event) Body() []byte {
 func EventTypes() []string {
 	var names []string
 	for _, s := range Statuses {
-		if s != Scheduled { // a message is queued later, or it ends
-			names = append(names, EventOf(s))
-		}
+		names = append(names, EventOf(s))
 	}
-	return append(names, EventModemState, EventCall, EventAlarmBegin, EventAlarmEnd)
+	names = append(names, EventModemState, EventGatewayState, EventCall, EventAlarmBegin, EventAlarmEnd, EventSenderBlocked, EventSenderReopened)
+	for _, d := range Decisions {
+		names = append(names, EventOfConsent(d))
+	}
+	return append(names, EventCopied, EventConversationNew, EventConversationUpdated, EventConversationDeleted)
 }
 
 // EventWebhookTest is the type of the event that tries out a webhook. It is in no log.
 const EventWebhookTest = "webhook.test"
+
+// The types of the events that tell of conversations: one came to be, its state, its
+// person or what is unread in it changed, it was erased.
+const (
+	EventConversationNew     = "conversation.new"
+	EventConversationUpdated = "conversation.updated"
+	EventConversationDeleted = "conversation.deleted"
+)
+
+// EventCopied is the type of the event that tells what became of the internet copy of a
+// message that went by SMS.
+const EventCopied = "message.copied"
+
+// EventGatewayState is the type of the event that tells, on a hub, that a gateway came or went.
+const EventGatewayState = "gateway.state"
 
 // EventModemState is the type of the event that tells a modem's new state.
 const EventModemState = "modem.state"

@@ -33,6 +33,8 @@ var full = sms.Message{
 	Waiting: []sms.Waiting{{Type: "voicemail", Active: true, Count: new(int)}, {Type: "fax"}},
 	Modem:   "office", Priority: 9, Flash: true, DeliveryReport: true, OnUnconfirmed: sms.Fail,
 	CallbackURL: "https://chat.example.org/sms", Metadata: map[string]string{"order": "4711"}, ClientID: "c-1",
+	Conversation: "conv_01KB0000000000000000000000", Author: &sms.Author{Kind: sms.AuthorPerson, ID: "usr_1", Name: "Ann"},
+	Gateway: "berlin", Via: sms.ViaInternet, Mode: sms.ModeAuto, Copy: sms.CopyNotSent, Subject: "Water", Files: []sms.File{{ID: "f1", Name: "map.png", Type: "image/png", Size: 2048}},
 	CreatedAt: at, SendAt: at.Add(time.Minute), ExpiresAt: at.Add(2 * time.Minute), ExpectedAt: at.Add(3 * time.Minute),
 	SentAt: at.Add(4 * time.Minute), DeliveredAt: at.Add(5 * time.Minute), UpdatedAt: at.Add(6 * time.Minute),
 	Attempts: 2, PossibleDuplicate: true, ClockUncertain: true, Incomplete: true, Held: true,
@@ -113,7 +115,8 @@ var fields = map[string]string{
 	"created_at": "time", "send_at": "time", "expires_at": "time", "expected_at": "time", "sent_at": "time",
 	"delivered_at": "time", "updated_at": "time", "attempts": "number", "possible_duplicate": "bool", "error": "object",
 	"data": "string", "port": "number", "flash": "bool", "delivery_report": "bool", "on_unconfirmed": "string",
-	"callback_url": "string", "client_id": "string", "kind": "string", "udh": "string", "forced_by": "object", "expected_modem": "string", "warnings": "array", "push": "object", "mms": "object", "waiting": "array",
+	"callback_url": "string", "client_id": "string", "kind": "string", "udh": "string", "forced_by": "object", "expected_modem": "string", "warnings": "array", "push": "object", "mms": "object", "waiting": "array", "conversation": "string", "author": "object",
+	"gateway": "string", "via": "string", "mode": "string", "internet_copy": "string", "subject": "string", "files": "array",
 }
 
 // TestContractFields: every field is there whatever the message, null without a

@@ -4,6 +4,7 @@
 package sms
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"strings"
@@ -83,12 +84,78 @@ type Message struct {
 	UpdatedAt         time.Time
 	Attempts          int
 	PossibleDuplicate bool
-	ClockUncertain    bool // a time of it was taken before the clock was set
-	Incomplete        bool // inbound: parts are missing and will not come
-	Redacted          bool // the text was erased on request
-	Held              bool // restored from a backup: not sent until somebody says so
+	ClockUncertain    bool    // a time of it was taken before the clock was set
+	Incomplete        bool    // inbound: parts are missing and will not come
+	Redacted          bool    // the text was erased, or is for the recipient alone: it is not shown
+	Held              bool    // restored from a backup: not sent until somebody says so
+	Conversation      string  // the id of the conversation that it belongs to; "": none
+	Author            *Author // who wrote it, if that is known better than by an API key; nil: it is not
+	Gateway           string  // on a hub: the gateway that has it, or that it came from; "": none yet
+	Via               Via
+	Mode              Mode   // as its sender wanted it to go; "": by SMS, as all that no conversation has
+	Copy              Copy   // of a message that went by SMS: its copy by internet; "": none is wanted
+	Subject           string // that its sender gave it; goes before the text
+	Files             []File // that go with it
 	Error             *Error
 }
+
+// Via is the way that a message takes, or came by.
+type Via string
+
+// The ways.
+const (
+	ViaSMS      Via = ""         // the phone network
+	ViaInternet Via = "internet" // the hub: to the recipient's inbox there, or from it
+)
+
+// Mode is how a message of a conversation is to go.
+type Mode string
+
+// The modes.
+const (
+	ModeSMS      Mode = "sms"      // by SMS now; a recipient with an inbox gets a copy there
+	ModeInternet Mode = "internet" // to the recipient's inbox now
+	ModeOffline  Mode = "offline"  // kept until the link is back, then as internet
+	ModeAuto     Mode = "auto"     // by internet if that reaches the recipient now, else by SMS
+)
+
+// Copy is the internet copy of a message that went by SMS.
+type Copy string
+
+// The states of a copy.
+const (
+	CopyNotSent Copy = "not-sent" // it goes when the link is back
+	CopySent    Copy = "sent"     // it is in the recipient's inbox
+	CopyNoInbox Copy = "no-inbox" // the recipient has none
+)
+
+// File is something that goes with a message: by internet as itself, by SMS as a link.
+type File struct {
+	ID   string `json:"id"` // also of its link; whoever has it may fetch it
+	Name string `json:"name"`
+	Type string `json:"type"` // a media type
+	Size int64  `json:"size"` // in bytes
+}
+
+// Author is who wrote a message in a conversation.
+type Author struct {
+	Kind    AuthorKind `json:"kind"`
+	ID      string     `json:"id"`   // of the person, the visitor or the API key
+	Name    string     `json:"name"` // as the recipient was told it
+	Widget  string     `json:"-"`    // of a visitor: the widget that it came by
+	Address string     `json:"-"`    // the network address that it came from; "": not known. It leaves the process only for admins
+}
+
+// AuthorKind says what an Author is.
+type AuthorKind string
+
+// The kinds of authors.
+const (
+	AuthorPerson  AuthorKind = "person"  // signed in
+	AuthorVisitor AuthorKind = "visitor" // a stranger in a widget
+	AuthorKey     AuthorKind = "key"     // a program
+	AuthorAuto    AuthorKind = "auto"    // the gateway: an invitation, a confirmation, a notice
+)
 
 // Forced is the first character of a text that is not in the GSM 7-bit alphabet;
 // the zero one is none.
@@ -107,8 +174,10 @@ type Warning string
 const (
 	WarnLate           Warning = "late"
 	WarnNoModem        Warning = "no-modem"
+	WarnNoGateway      Warning = "no-gateway"
 	WarnTransliterated Warning = "transliterated"
 	WarnUnicode        Warning = "stays-unicode"
+	WarnQuietHours     Warning = "quiet-hours"
 )
 
 // Detail says in words what a warning means.
@@ -118,6 +187,10 @@ func (w Warning) Detail() string {
 		return "It is expected to be sent only after its expires_at, and expires then: see expected_at."
 	case WarnNoModem:
 		return "No modem can send it now. It waits for one, and nobody can tell for how long."
+	case WarnNoGateway:
+		return "No gateway that is connected and has a working modem takes it now. It waits for one, and nobody can tell for how long."
+	case WarnQuietHours:
+		return "It is too late, or too early, at the recipient's. It is sent when the quiet hours there are over: see send_at."
 	case WarnTransliterated:
 		return "Characters that the GSM 7-bit alphabet lacks were replaced; text is what is sent."
 	case WarnUnicode:
@@ -210,6 +283,14 @@ type messageJSON struct {
 	Incomplete        bool              `json:"incomplete"`
 	Redacted          bool              `json:"redacted"`
 	Held              bool              `json:"held"`
+	Conversation      *string           `json:"conversation"`
+	Author            *Author           `json:"author"`
+	Gateway           *string           `json:"gateway"`
+	Via               Via               `json:"via"`
+	Mode              *Mode             `json:"mode"`
+	Copy              *Copy             `json:"internet_copy"`
+	Subject           *string           `json:"subject"`
+	Files             []File            `json:"files"`
 	Error             *Error            `json:"error"`
 }
 
@@ -237,6 +318,14 @@ func value[T any](p *T) T {
 	return *p
 }
 
+// Shown is the text as far as it is shown.
+func (m *Message) Shown() string {
+	if m.Redacted {
+		return ""
+	}
+	return m.Text
+}
+
 // MarshalJSON writes every field; one without a value is null.
 func (m Message) MarshalJSON() ([]byte, error) {
 	w := messageJSON{
@@ -253,9 +342,14 @@ func (m Message) MarshalJSON() ([]byte, error) {
 		DeliveredAt: timeOrNil(m.DeliveredAt), UpdatedAt: timeOrNil(m.UpdatedAt),
 		Attempts: m.Attempts, PossibleDuplicate: m.PossibleDuplicate, ClockUncertain: m.ClockUncertain,
 		Incomplete: m.Incomplete, Redacted: m.Redacted, Held: m.Held, Error: m.Error,
+		Conversation: orNil(m.Conversation), Author: m.Author,
+		Gateway: orNil(m.Gateway), Via: cmp.Or(m.Via, "sms"), Mode: orNil(m.Mode), Copy: orNil(m.Copy), Subject: orNil(m.Subject), Files: m.Files,
 	}
 	if w.Warnings == nil {
 		w.Warnings = []Warning{}
+	}
+	if w.Files == nil {
+		w.Files = []File{}
 	}
 	if m.Direction == Outbound {
 		w.Priority = &m.Priority // 0 is a priority, not an absence
@@ -287,7 +381,14 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 		ExpectedAt: value(w.ExpectedAt), SentAt: value(w.SentAt), DeliveredAt: value(w.DeliveredAt),
 		UpdatedAt: value(w.UpdatedAt), Attempts: w.Attempts, PossibleDuplicate: w.PossibleDuplicate, ClockUncertain: w.ClockUncertain,
 		Incomplete: w.Incomplete, Redacted: w.Redacted, Held: w.Held, Error: w.Error,
-		ForcedBy: value(w.ForcedBy), ExpectedModem: value(w.ExpectedModem),
+		ForcedBy: value(w.ForcedBy), ExpectedModem: value(w.ExpectedModem), Conversation: value(w.Conversation), Author: w.Author,
+		Gateway: value(w.Gateway), Mode: value(w.Mode), Copy: value(w.Copy), Subject: value(w.Subject),
+	}
+	if w.Via != "sms" {
+		m.Via = w.Via
+	}
+	if len(w.Files) > 0 {
+		m.Files = w.Files
 	}
 	if len(udh) > 0 {
 		m.UDH = udh

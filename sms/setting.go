@@ -20,5 +20,6 @@ const (
 	SettingName      = "name"           // of the box on its network
 	SettingAlarmSMS  = "alarms.sms_to"  // numbers, separated by a comma
 	SettingAlarmMail = "alarms.mail_to" // addresses, likewise
+	SettingTerms     = "chat.terms"     // of the owner, for people who chat
 	SettingSetupDone = "setup.done"     // steps of the page Setup that somebody is done with
 )

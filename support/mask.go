@@ -7,7 +7,7 @@ import (
 
 var (
 	// What opens something.
-	tokens = regexp.MustCompile(`\b(gw|whsec|hk|hook)_[A-Za-z0-9+/=_-]{6,}|/hooks/[^\s"?#]+|(?i:bearer|basic)\s+[A-Za-z0-9+/=._~-]{6,}`)
+	tokens = regexp.MustCompile(`\b(gw|whsec|hk|hook|wvt)_[A-Za-z0-9+/=_-]{6,}|/hooks/[^\s"?#]+|(?i:bearer|basic)\s+[A-Za-z0-9+/=._~-]{6,}`)
 	// user:password@ and all behind the host of an address.
 	links  = regexp.MustCompile(`(?i)\b(https?://)(?:[^\s"/@]*@)?([^\s"/?#\\]+)[^\s"\\]*`)
 	mails  = regexp.MustCompile(`[A-Za-z0-9._%+-]+@([A-Za-z0-9.-]+\.[A-Za-z]{2,})`)

@@ -22,6 +22,7 @@ func TestMask(t *testing.T) {
 		"IMEI 490154203237518":                            "IMEI 490…18",
 		"2026-11-27T00:12:24.123456789Z at 2026-11-27":    "2026-11-27T00:12:24.123456789Z at 2026-11-27",
 		"took 1500 ms, port 127.0.0.1:8080":               "took 1500 ms, port 127.0.0.1:8080",
+		"token wvt_abcdefghijklmnop of a visitor":         "token wvt_(hidden) of a visitor",
 		"key gw_abcdefghijkl and whsec_MfKQ9r8GKYqrTwjU=": "key gw_(hidden) and whsec_(hidden)=",
 		"POST /hooks/abc-DEF_1 now":                       "POST (hidden) now",
 		"route=/hooks/:token":                             "route=/hooks/:token",

@@ -70,7 +70,7 @@ func (a *API) change(r *request) (int, any, error) {
 		if err := r.may(auth.Send); err != nil {
 			return 0, nil, err
 		}
-		if m, err = a.o.Queue.Cancel(ctx, m.ID); errors.Is(err, queue.ErrConflict) {
+		if m, err = a.o.Cancel(ctx, m.ID); errors.Is(err, queue.ErrConflict) {
 			err = notCancelable
 		}
 		if err != nil {

@@ -123,7 +123,7 @@ func date(t time.Time) string { return t.UTC().Format(time.RFC1123Z) }
 func view(account string, m *sms.Message) messageJSON {
 	uri := Prefix + "Accounts/" + account + "/Messages/" + sidOf(m.ID)
 	v := messageJSON{
-		SID: sidOf(m.ID), AccountSID: account, APIVersion: apiVersion, Body: m.Text, To: m.To, From: orNil(m.From),
+		SID: sidOf(m.ID), AccountSID: account, APIVersion: apiVersion, Body: m.Shown(), To: m.To, From: orNil(m.From),
 		ServiceSID: orNil(m.Metadata[metaService]), Status: statusOf(m.Status), Direction: directionOf(m),
 		NumSegments: strconv.Itoa(m.Parts), NumMedia: "0", PriceUnit: "USD",
 		ErrorCode: codeOf(m), DateCreated: date(m.CreatedAt), DateUpdated: date(m.UpdatedAt),

@@ -21,6 +21,7 @@ import (
 	"gatewayd/db"
 	"gatewayd/intake"
 	"gatewayd/queue"
+	"gatewayd/sms"
 )
 
 // Prefix is the path that everything is under.
@@ -40,7 +41,9 @@ type Options struct {
 	DB     *db.DB
 	Region func() string    // ISO country whose national numbers are accepted, which may change; nil or "": none
 	Now    func() time.Time // nil: time.Now
-	Client *http.Client     // fetches what a Redirect names; nil: none is followed
+	// Cancel cancels a message wherever it is; nil: at this gateway alone, as Queue does.
+	Cancel func(ctx context.Context, id string) (*sms.Message, error)
+	Client *http.Client // fetches what a Redirect names; nil: none is followed
 	// Callback says what is wrong with the address of a status callback, "" if
 	// nothing is; nil: nothing.
 	Callback func(url string) string
@@ -64,6 +67,9 @@ func New(o Options) *API {
 	}
 	if o.Region == nil {
 		o.Region = func() string { return "" }
+	}
+	if o.Cancel == nil {
+		o.Cancel = o.Queue.Cancel
 	}
 	if o.Callback == nil {
 		o.Callback = func(string) string { return "" }

@@ -26,7 +26,7 @@ func TestEMailAtTheEndIsBooked(t *testing.T) {
 		}
 		r.restart()
 		r.make("oncall", func(c *sms.WebhookChange) { c.URL = p("mailto:a@x.example") })
-		r.receive(alice, "help")
+		r.receive(alice, "it burns")
 		synctest.Wait()
 		r.restart()
 		settleDown(time.Hour)

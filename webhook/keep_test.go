@@ -66,19 +66,19 @@ func TestRedactedTextIsNotTold(t *testing.T) {
 }
 
 func TestMatchNarrowsReceivedMessages(t *testing.T) {
-	help := testEndpoint("help")
-	help.Match = Match{Keyword: "help", FromPrefix: "+4917"}
-	inBubble(t, []Endpoint{help, testEndpoint("all")}, func(r *rig) {
-		r.receive(alice, "Help! now")
-		r.receive(bob, "I need help")
-		r.receive("+15005550006", "help")
+	fire := testEndpoint("fire")
+	fire.Match = Match{Keyword: "fire", FromPrefix: "+4917"}
+	inBubble(t, []Endpoint{fire, testEndpoint("all")}, func(r *rig) {
+		r.receive(alice, "Fire! now")
+		r.receive(bob, "I see fire")
+		r.receive("+15005550006", "fire")
 		r.submit(carol, "not received")
 		synctest.Wait()
 		got := map[string]int{}
-		for _, a := range r.got(func(a arrival) bool { return a.host == "help.example" }) {
+		for _, a := range r.got(func(a arrival) bool { return a.host == "fire.example" }) {
 			got[a.text]++
 		}
-		if len(got) != 2 || got["Help! now"] != 1 || got["not received"] != 1 {
+		if len(got) != 2 || got["Fire! now"] != 1 || got["not received"] != 1 {
 			t.Errorf("arrived: %v", got)
 		}
 		if n := len(r.got(func(a arrival) bool { return a.host == "all.example" })); n != 4 {

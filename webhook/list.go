@@ -101,27 +101,7 @@ func (w *Webhooks) List(ctx context.Context, f sms.DeliveryFilter) ([]sms.Delive
 		limit = defaultLimit
 	}
 	limit = min(limit, maxLimit)
-	query, args := deliveryColumns+`WHERE d.row < ?`, []any{before}
-	if f.Status != "" {
-		if f.Status == sms.DeliveryFailed {
-			query += ` AND d.state = 'failed'` // a constant, for the index of the few that failed
-		} else {
-			query, args = query+` AND d.state = ?`, append(args, string(f.Status))
-		}
-	}
-	if f.Endpoint != "" {
-		query, args = query+` AND ? IN (e.name, e.public)`, append(args, f.Endpoint)
-	}
-	if f.Type != "" {
-		query, args = query+` AND d.type = ?`, append(args, f.Type)
-	}
-	if f.Message != "" {
-		query, args = query+` AND d.message = ?`, append(args, f.Message)
-	}
-	if !f.Since.IsZero() {
-		query, args = query+` AND d.created_at >= ?`, append(args, ms(f.Since))
-	}
-	query, args = query+` ORDER BY d.row DESC LIMIT ?`, append(args, limit+1)
+	query, args := listed(f, before, limit)
 	page, next := []sms.Delivery{}, ""
 	err := w.o.DB.Read(ctx, func(r db.Querier) error {
 		rows, err := r.Query(query, args...)
@@ -144,6 +124,31 @@ func (w *Webhooks) List(ctx context.Context, f sms.DeliveryFilter) ([]sms.Delive
 		return rows.Err()
 	})
 	return page, next, err
+}
+
+// listed asks for one delivery more than limit, to know whether there are more.
+func listed(f sms.DeliveryFilter, before int64, limit int) (query string, args []any) {
+	query, args = deliveryColumns+`WHERE d.row < ?`, []any{before}
+	if f.Status != "" {
+		if f.Status == sms.DeliveryFailed {
+			query += ` AND d.state = 'failed'` // a constant, for the index of the few that failed
+		} else {
+			query, args = query+` AND d.state = ?`, append(args, string(f.Status))
+		}
+	}
+	if f.Endpoint != "" {
+		query, args = query+` AND ? IN (e.name, e.public)`, append(args, f.Endpoint)
+	}
+	if f.Type != "" {
+		query, args = query+` AND d.type = ?`, append(args, f.Type)
+	}
+	if f.Message != "" {
+		query, args = query+` AND d.message = ? AND d.message <> ''`, append(args, f.Message) // the latter is the index's own condition
+	}
+	if !f.Since.IsZero() {
+		query, args = query+` AND d.created_at >= ?`, append(args, ms(f.Since))
+	}
+	return query + ` ORDER BY d.row DESC LIMIT ?`, append(args, limit+1)
 }
 
 // find reads one delivery; queue.ErrNotFound if there is none.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gatewayd/db"
 	"gatewayd/queue"
 	"gatewayd/sms"
 )
@@ -235,6 +236,33 @@ func TestMetrics(t *testing.T) {
 		}
 		if !maps.Equal(got, want) {
 			t.Errorf("got  %v\nwant %v", got, want)
+		}
+	})
+}
+
+// A message's deliveries are found by its id, however many there are of others.
+func TestDeliveriesOfAMessageAreFoundByAnIndex(t *testing.T) {
+	inBubble(t, []Endpoint{testEndpoint("app")}, func(r *rig) {
+		query, args := listed(sms.DeliveryFilter{Message: "msg_x"}, 1<<62, 10)
+		var plan []string
+		err := r.db.Read(context.Background(), func(q db.Querier) error {
+			rows, err := q.Query(`EXPLAIN QUERY PLAN `+query, args...)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var id, parent, unused int
+				var step string
+				if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+					return err
+				}
+				plan = append(plan, step)
+			}
+			return rows.Err()
+		})
+		if p := strings.Join(plan, "; "); err != nil || !strings.Contains(p, "webhook_deliveries_message (message=? AND rowid<?)") || strings.Contains(p, "SCAN") || strings.Contains(p, "TEMP") {
+			t.Errorf("%s (%v)", p, err)
 		}
 	})
 }

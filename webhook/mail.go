@@ -117,6 +117,14 @@ func letter(e *sms.Event) (subject, text string) {
 		subject = "Call from " + from
 		line("To", c.To)
 		line("Modem", c.Modem)
+	case "consent":
+		var c sms.Consent
+		_ = json.Unmarshal(e.Data, &c)
+		subject = "Consent of " + c.Number + ": " + what
+		b.WriteString(c.Wording + "\n\n")
+		line("Reason", c.Reason)
+		line("Source", c.Source)
+		line("Conversation", c.Conversation)
 	default:
 		subject = "gatewayd: " + e.Type
 		fmt.Fprintf(&b, "%s\n", e.Data)

@@ -510,6 +510,15 @@ func TestEventIsToldByMail(t *testing.T) {
 		if d := r.only(sms.DeliveryDelivered); d.Attempts != 3 || d.ResponseStatus != nil || d.Endpoint != "oncall" {
 			t.Errorf("%+v", d)
 		}
+		// What a word means is told in words too.
+		r.receive(alice, "Stop")
+		settleDown(time.Hour)
+		told := slices.ContainsFunc(got[3:], func(l letter) bool {
+			return l.subject == "Consent of "+alice+": opt-out" && strings.HasPrefix(l.text, "Stop\n\n") && strings.Contains(l.text, "Reason: word")
+		})
+		if !told || len(got) != 5 {
+			t.Errorf("%+v", got[3:])
+		}
 	})
 }
 

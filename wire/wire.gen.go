@@ -5,6 +5,8 @@ package wire
 
 import (
 	"time"
+
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for AlarmSeverity.
@@ -19,12 +21,106 @@ const (
 	AlarmTestChannelSms  AlarmTestChannel = "sms"
 )
 
+// Defines values for AuthorKind.
+const (
+	AuthorKindAuto    AuthorKind = "auto"
+	AuthorKindKey     AuthorKind = "key"
+	AuthorKindPerson  AuthorKind = "person"
+	AuthorKindVisitor AuthorKind = "visitor"
+)
+
 // Defines values for ClockSource.
 const (
 	ClockSourceConfigured  ClockSource = "configured"
 	ClockSourceKernel      ClockSource = "kernel"
 	ClockSourceLessThanNil ClockSource = "<nil>"
 	ClockSourceNetwork     ClockSource = "network"
+)
+
+// Defines values for ContactImportDetailsOutcome.
+const (
+	ContactImportDetailsOutcomeChanged ContactImportDetailsOutcome = "changed"
+	ContactImportDetailsOutcomeNew     ContactImportDetailsOutcome = "new"
+	ContactImportDetailsOutcomeSame    ContactImportDetailsOutcome = "same"
+	ContactImportDetailsOutcomeSkipped ContactImportDetailsOutcome = "skipped"
+	ContactImportDetailsOutcomeWrong   ContactImportDetailsOutcome = "wrong"
+)
+
+// Defines values for ConversationBegunBy.
+const (
+	ConversationBegunByKey     ConversationBegunBy = "key"
+	ConversationBegunByPerson  ConversationBegunBy = "person"
+	ConversationBegunByPhone   ConversationBegunBy = "phone"
+	ConversationBegunByVisitor ConversationBegunBy = "visitor"
+)
+
+// Defines values for ConversationMode.
+const (
+	ConversationModeInvite ConversationMode = "invite"
+	ConversationModeOpen   ConversationMode = "open"
+)
+
+// Defines values for ConversationOptInState.
+const (
+	ConversationOptInStateAsked ConversationOptInState = "asked"
+	ConversationOptInStateEnded ConversationOptInState = "ended"
+	ConversationOptInStateGiven ConversationOptInState = "given"
+)
+
+// Defines values for ConversationReachable.
+const (
+	ConversationReachableInternet ConversationReachable = "internet"
+	ConversationReachableSms      ConversationReachable = "sms"
+)
+
+// Defines values for ConversationChangeMode.
+const (
+	ConversationChangeModeInvite      ConversationChangeMode = "invite"
+	ConversationChangeModeLessThanNil ConversationChangeMode = "<nil>"
+	ConversationChangeModeOpen        ConversationChangeMode = "open"
+)
+
+// Defines values for ConversationChangeState.
+const (
+	ConversationChangeStateClosed      ConversationChangeState = "closed"
+	ConversationChangeStateLessThanNil ConversationChangeState = "<nil>"
+	ConversationChangeStateOpen        ConversationChangeState = "open"
+)
+
+// Defines values for ConversationEventState.
+const (
+	ConversationEventStateBlocked ConversationEventState = "blocked"
+	ConversationEventStateClosed  ConversationEventState = "closed"
+	ConversationEventStateIdle    ConversationEventState = "idle"
+	ConversationEventStateInvited ConversationEventState = "invited"
+	ConversationEventStateNew     ConversationEventState = "new"
+	ConversationEventStateOpen    ConversationEventState = "open"
+)
+
+// Defines values for ConversationState.
+const (
+	ConversationStateBlocked ConversationState = "blocked"
+	ConversationStateClosed  ConversationState = "closed"
+	ConversationStateIdle    ConversationState = "idle"
+	ConversationStateInvited ConversationState = "invited"
+	ConversationStateNew     ConversationState = "new"
+	ConversationStateOpen    ConversationState = "open"
+)
+
+// Defines values for ConversationWantedMode.
+const (
+	ConversationWantedModeInvite      ConversationWantedMode = "invite"
+	ConversationWantedModeLessThanNil ConversationWantedMode = "<nil>"
+	ConversationWantedModeOpen        ConversationWantedMode = "open"
+)
+
+// Defines values for Decision.
+const (
+	DecisionAsked  Decision = "asked"
+	DecisionEnded  Decision = "ended"
+	DecisionHelp   Decision = "help"
+	DecisionOptIn  Decision = "opt-in"
+	DecisionOptOut Decision = "opt-out"
 )
 
 // Defines values for DeliveryStatus.
@@ -39,6 +135,14 @@ const (
 const (
 	DirectionInbound  Direction = "inbound"
 	DirectionOutbound Direction = "outbound"
+)
+
+// Defines values for GatewayState.
+const (
+	GatewayStateAway      GatewayState = "away"
+	GatewayStateConnected GatewayState = "connected"
+	GatewayStateDisabled  GatewayState = "disabled"
+	GatewayStateNew       GatewayState = "new"
 )
 
 // Defines values for HealingStep.
@@ -154,6 +258,13 @@ const (
 	HookWithTokenUnicodeTransliterate HookWithTokenUnicode = "transliterate"
 )
 
+// Defines values for InvitationEmailState.
+const (
+	InvitationEmailStateFailed  InvitationEmailState = "failed"
+	InvitationEmailStateSent    InvitationEmailState = "sent"
+	InvitationEmailStateWaiting InvitationEmailState = "waiting"
+)
+
 // Defines values for KeyScopes.
 const (
 	KeyScopesAdmin   KeyScopes = "admin"
@@ -172,12 +283,29 @@ const (
 	KeyWantedScopesWatch   KeyWantedScopes = "watch"
 )
 
+// Defines values for LetterMode.
+const (
+	LetterModeAuto        LetterMode = "auto"
+	LetterModeInternet    LetterMode = "internet"
+	LetterModeLessThanNil LetterMode = "<nil>"
+	LetterModeOffline     LetterMode = "offline"
+	LetterModeSms         LetterMode = "sms"
+)
+
 // Defines values for MessageEncoding.
 const (
 	MessageEncodingGsm7        MessageEncoding = "gsm7"
 	MessageEncodingLessThanNil MessageEncoding = "<nil>"
 	MessageEncodingN8Bit       MessageEncoding = "8bit"
 	MessageEncodingUcs2        MessageEncoding = "ucs2"
+)
+
+// Defines values for MessageInternetCopy.
+const (
+	MessageInternetCopyLessThanNil MessageInternetCopy = "<nil>"
+	MessageInternetCopyNoInbox     MessageInternetCopy = "no-inbox"
+	MessageInternetCopyNotSent     MessageInternetCopy = "not-sent"
+	MessageInternetCopySent        MessageInternetCopy = "sent"
 )
 
 // Defines values for MessageKind.
@@ -195,6 +323,20 @@ const (
 	MessageOnUnconfirmedFail        MessageOnUnconfirmed = "fail"
 	MessageOnUnconfirmedLessThanNil MessageOnUnconfirmed = "<nil>"
 	MessageOnUnconfirmedResend      MessageOnUnconfirmed = "resend"
+)
+
+// Defines values for MessageVia.
+const (
+	MessageViaInternet MessageVia = "internet"
+	MessageViaSms      MessageVia = "sms"
+)
+
+// Defines values for Mode.
+const (
+	ModeAuto     Mode = "auto"
+	ModeInternet Mode = "internet"
+	ModeOffline  Mode = "offline"
+	ModeSms      Mode = "sms"
 )
 
 // Defines values for ModemCanaryOutcome.
@@ -239,6 +381,19 @@ const (
 	ModemStateReady         ModemState = "ready"
 	ModemStateSearching     ModemState = "searching"
 	ModemStateStorageFull   ModemState = "storage-full"
+)
+
+// Defines values for NewConsentDecision.
+const (
+	NewConsentDecisionOptIn  NewConsentDecision = "opt-in"
+	NewConsentDecisionOptOut NewConsentDecision = "opt-out"
+)
+
+// Defines values for NewConsentReason.
+const (
+	NewConsentReasonAdmin       NewConsentReason = "admin"
+	NewConsentReasonImport      NewConsentReason = "import"
+	NewConsentReasonLessThanNil NewConsentReason = "<nil>"
 )
 
 // Defines values for NewKeyScopes.
@@ -311,11 +466,60 @@ const (
 	PreviewEncodingUcs2  PreviewEncoding = "ucs2"
 )
 
+// Defines values for ReportBy.
+const (
+	ReportByDay    ReportBy = "day"
+	ReportByPerson ReportBy = "person"
+	ReportBySim    ReportBy = "sim"
+	ReportByWidget ReportBy = "widget"
+)
+
+// Defines values for ReportLineKind.
+const (
+	ReportLineKindAuto        ReportLineKind = "auto"
+	ReportLineKindKey         ReportLineKind = "key"
+	ReportLineKindLessThanNil ReportLineKind = "<nil>"
+	ReportLineKindPerson      ReportLineKind = "person"
+	ReportLineKindWidget      ReportLineKind = "widget"
+)
+
+// Defines values for SendErrorStatus.
+const (
+	SendErrorStatusExpired     SendErrorStatus = "expired"
+	SendErrorStatusFailed      SendErrorStatus = "failed"
+	SendErrorStatusUndelivered SendErrorStatus = "undelivered"
+)
+
+// Defines values for SenderKind.
+const (
+	SenderKindAddress SenderKind = "address"
+	SenderKindKey     SenderKind = "key"
+	SenderKindPerson  SenderKind = "person"
+	SenderKindVisitor SenderKind = "visitor"
+	SenderKindWidget  SenderKind = "widget"
+)
+
+// Defines values for SenderEventKind.
+const (
+	SenderEventKindAddress SenderEventKind = "address"
+	SenderEventKindKey     SenderEventKind = "key"
+	SenderEventKindPerson  SenderEventKind = "person"
+	SenderEventKindVisitor SenderEventKind = "visitor"
+	SenderEventKindWidget  SenderEventKind = "widget"
+)
+
 // Defines values for SettingSource.
 const (
 	SettingSourceConfiguration SettingSource = "configuration"
 	SettingSourceDefault       SettingSource = "default"
 	SettingSourceSettings      SettingSource = "settings"
+)
+
+// Defines values for StandingOptInsState.
+const (
+	StandingOptInsStateAsked StandingOptInsState = "asked"
+	StandingOptInsStateEnded StandingOptInsState = "ended"
+	StandingOptInsStateGiven StandingOptInsState = "given"
 )
 
 // Defines values for Status.
@@ -380,10 +584,104 @@ const (
 	WebhookReplayOnlyLessThanNil WebhookReplayOnly = "<nil>"
 )
 
+// Defines values for WidgetImageType.
+const (
+	WidgetImageTypeImageJpeg WidgetImageType = "image/jpeg"
+	WidgetImageTypeImagePng  WidgetImageType = "image/png"
+)
+
+// Defines values for WidgetSettingsLanguage.
+const (
+	WidgetSettingsLanguageDe          WidgetSettingsLanguage = "de"
+	WidgetSettingsLanguageEn          WidgetSettingsLanguage = "en"
+	WidgetSettingsLanguageEs          WidgetSettingsLanguage = "es"
+	WidgetSettingsLanguageFr          WidgetSettingsLanguage = "fr"
+	WidgetSettingsLanguageLessThanNil WidgetSettingsLanguage = "<nil>"
+)
+
+// Defines values for WidgetThemeFont.
+const (
+	WidgetThemeFontArial       WidgetThemeFont = "arial"
+	WidgetThemeFontEmpty       WidgetThemeFont = ""
+	WidgetThemeFontGeorgia     WidgetThemeFont = "georgia"
+	WidgetThemeFontLessThanNil WidgetThemeFont = "<nil>"
+	WidgetThemeFontMono        WidgetThemeFont = "mono"
+	WidgetThemeFontRounded     WidgetThemeFont = "rounded"
+	WidgetThemeFontSystem      WidgetThemeFont = "system"
+	WidgetThemeFontTimes       WidgetThemeFont = "times"
+	WidgetThemeFontTrebuchet   WidgetThemeFont = "trebuchet"
+	WidgetThemeFontVerdana     WidgetThemeFont = "verdana"
+)
+
+// Defines values for WidgetThemeSide.
+const (
+	WidgetThemeSideEmpty       WidgetThemeSide = ""
+	WidgetThemeSideLeft        WidgetThemeSide = "left"
+	WidgetThemeSideLessThanNil WidgetThemeSide = "<nil>"
+	WidgetThemeSideRight       WidgetThemeSide = "right"
+)
+
+// Defines values for TableFormat.
+const (
+	TableFormatCsv  TableFormat = "csv"
+	TableFormatJSON TableFormat = "json"
+)
+
+// Defines values for ExportConsentsParamsFormat.
+const (
+	ExportConsentsParamsFormatCsv  ExportConsentsParamsFormat = "csv"
+	ExportConsentsParamsFormatJSON ExportConsentsParamsFormat = "json"
+)
+
+// Defines values for ExportContactsParamsFormat.
+const (
+	ExportContactsParamsFormatCsv   ExportContactsParamsFormat = "csv"
+	ExportContactsParamsFormatVcard ExportContactsParamsFormat = "vcard"
+)
+
+// Defines values for ExportContactsParamsSeparator.
+const (
+	ExportContactsParamsSeparatorComma     ExportContactsParamsSeparator = "comma"
+	ExportContactsParamsSeparatorSemicolon ExportContactsParamsSeparator = "semicolon"
+	ExportContactsParamsSeparatorTab       ExportContactsParamsSeparator = "tab"
+)
+
+// Defines values for ImportContactsParamsRows.
+const (
+	ImportContactsParamsRowsAll  ImportContactsParamsRows = "all"
+	ImportContactsParamsRowsGood ImportContactsParamsRows = "good"
+)
+
+// Defines values for ImportContactsParamsExisting.
+const (
+	ImportContactsParamsExistingFill    ImportContactsParamsExisting = "fill"
+	ImportContactsParamsExistingReplace ImportContactsParamsExisting = "replace"
+)
+
+// Defines values for ListConversationMessagesParamsTag.
+const (
+	ListConversationMessagesParamsTagInternet ListConversationMessagesParamsTag = "internet"
+	ListConversationMessagesParamsTagSms      ListConversationMessagesParamsTag = "sms"
+)
+
 // Defines values for ListEventsParamsHeartbeat.
 const (
 	ListEventsParamsHeartbeatComment ListEventsParamsHeartbeat = "comment"
 	ListEventsParamsHeartbeatEvent   ListEventsParamsHeartbeat = "event"
+)
+
+// Defines values for MessageGroup202JSONResponseBodyResultsState.
+const (
+	MessageGroup202JSONResponseBodyResultsStateAccepted MessageGroup202JSONResponseBodyResultsState = "accepted"
+	MessageGroup202JSONResponseBodyResultsStateInvited  MessageGroup202JSONResponseBodyResultsState = "invited"
+	MessageGroup202JSONResponseBodyResultsStateRefused  MessageGroup202JSONResponseBodyResultsState = "refused"
+)
+
+// Defines values for MessageGroup202JSONResponseBodyResultsVia.
+const (
+	MessageGroup202JSONResponseBodyResultsViaInternet    MessageGroup202JSONResponseBodyResultsVia = "internet"
+	MessageGroup202JSONResponseBodyResultsViaLessThanNil MessageGroup202JSONResponseBodyResultsVia = "<nil>"
+	MessageGroup202JSONResponseBodyResultsViaSms         MessageGroup202JSONResponseBodyResultsVia = "sms"
 )
 
 // Defines values for GetOwnKey200JSONResponseBodyScopes.
@@ -408,13 +706,65 @@ const (
 	AskNetwork200JSONResponseBodyStateNeedsReply AskNetwork200JSONResponseBodyState = "needs-reply"
 )
 
+// Defines values for InvitePersonParamsBy.
+const (
+	InvitePersonParamsByCode  InvitePersonParamsBy = "code"
+	InvitePersonParamsByEmail InvitePersonParamsBy = "email"
+)
+
+// Defines values for GetReportParamsBy.
+const (
+	GetReportParamsByDay    GetReportParamsBy = "day"
+	GetReportParamsByPerson GetReportParamsBy = "person"
+	GetReportParamsBySim    GetReportParamsBy = "sim"
+	GetReportParamsByWidget GetReportParamsBy = "widget"
+)
+
+// Defines values for GetReportParamsFormat.
+const (
+	GetReportParamsFormatCsv  GetReportParamsFormat = "csv"
+	GetReportParamsFormatJSON GetReportParamsFormat = "json"
+)
+
+// Defines values for ListSendErrorsParamsFormat.
+const (
+	ListSendErrorsParamsFormatCsv  ListSendErrorsParamsFormat = "csv"
+	ListSendErrorsParamsFormatJSON ListSendErrorsParamsFormat = "json"
+)
+
+// Defines values for ListSendersParamsState.
+const (
+	ListSendersParamsStateAnswered ListSendersParamsState = "answered"
+	ListSendersParamsStateBlocked  ListSendersParamsState = "blocked"
+	ListSendersParamsStateOpen     ListSendersParamsState = "open"
+)
+
+// Defines values for ListSendersParamsKind.
+const (
+	ListSendersParamsKindAddress ListSendersParamsKind = "address"
+	ListSendersParamsKindKey     ListSendersParamsKind = "key"
+	ListSendersParamsKindPerson  ListSendersParamsKind = "person"
+	ListSendersParamsKindVisitor ListSendersParamsKind = "visitor"
+	ListSendersParamsKindWidget  ListSendersParamsKind = "widget"
+)
+
+// AddedGateway defines model for AddedGateway.
+type AddedGateway struct {
+	// Credentials The content of a .creds file, shown this once.
+	Credentials string  `json:"credentials"`
+	Gateway     Gateway `json:"gateway"`
+
+	// URL What hub.url is on the gateway.
+	URL string `json:"url"`
+}
+
 // Alarm defines model for Alarm.
 type Alarm struct {
 	BegunAt time.Time `json:"begun_at"`
 
 	// Code Stable, for programs.
 	//
-	// Examples: modem-down, modem-parked, modem-deaf, balance-low, balance-unknown, top-up-due, sim-limit, queue-full, inbound-full, queue-old, failure-rate, webhook-failing, webhook-disabled, heartbeat-failing, disk-low, disk-full, under-voltage, clock-not-set, messages-held
+	// Examples: modem-down, hub-link-down, gateway-away, modem-parked, modem-deaf, balance-low, balance-unknown, top-up-due, sim-limit, queue-full, inbound-full, queue-old, failure-rate, webhook-failing, webhook-disabled, heartbeat-failing, disk-low, disk-full, under-voltage, clock-not-set, messages-held, backup-old, chat-sender-blocked
 	Code string `json:"code"`
 
 	// Detail What to do about it.
@@ -446,6 +796,27 @@ type AlarmTest struct {
 // AlarmTestChannel defines model for AlarmTest.Channel.
 type AlarmTestChannel string
 
+// AnswerCounts Answers of each kind as far as they count: one for each number and day, within count_days and since it was opened again.
+type AnswerCounts struct {
+	Spam   int `json:"spam"`
+	Stop   int `json:"stop"`
+	Threat int `json:"threat"`
+}
+
+// Author defines model for Author.
+type Author struct {
+	ID string `json:"id"`
+
+	// Kind `person`: signed in; `visitor`: in a widget on a web site; `key`: a program; `auto`: the gateway itself, such as an invitation or the confirmation of a STOP.
+	Kind AuthorKind `json:"kind"`
+
+	// Name As the recipient was told it.
+	Name string `json:"name"`
+}
+
+// AuthorKind `person`: signed in; `visitor`: in a widget on a web site; `key`: a program; `auto`: the gateway itself, such as an invitation or the confirmation of a STOP.
+type AuthorKind string
+
 // Balance defines model for Balance.
 type Balance struct {
 	// Amount A decimal number.
@@ -470,6 +841,16 @@ type Balance struct {
 	Low *string `json:"low"`
 }
 
+// BlockedNumber defines model for BlockedNumber.
+type BlockedNumber struct {
+	BlockedAt time.Time `json:"blocked_at"`
+
+	// BlockedBy The id of the admin, or of the API key.
+	BlockedBy string `json:"blocked_by"`
+	Number    string `json:"number"`
+	Reason    string `json:"reason"`
+}
+
 // Call An incoming call: the data of call.received.
 type Call struct {
 	At time.Time `json:"at"`
@@ -489,6 +870,163 @@ type Call struct {
 type CallbackSecret struct {
 	OldSecretUntil *Time  `json:"old_secret_until"`
 	Secret         string `json:"secret"`
+}
+
+// ChatInvitations Invitations a day that strangers may be the reason of, to numbers that have never written here; 0: any number. all is all strangers of this gateway, number is
+// those to one number since it wrote last, whether it had written before or not.
+type ChatInvitations struct {
+	Address int `json:"address"`
+	All     int `json:"all"`
+	Number  int `json:"number"`
+	Visitor int `json:"visitor"`
+	Widget  int `json:"widget"`
+}
+
+// ChatLimit Messages; 0: any number. A span begins with its first message. address is all strangers of one network address, or of one /64 of IPv6.
+type ChatLimit struct {
+	PerDay    int `json:"per_day"`
+	PerHour   int `json:"per_hour"`
+	PerMinute int `json:"per_minute"`
+}
+
+// ChatLimitWanted defines model for ChatLimitWanted.
+type ChatLimitWanted struct {
+	PerDay    *int `json:"per_day,omitempty"`
+	PerHour   *int `json:"per_hour,omitempty"`
+	PerMinute *int `json:"per_minute,omitempty"`
+}
+
+// ChatLimits defines model for ChatLimits.
+type ChatLimits struct {
+	// Address Messages; 0: any number. A span begins with its first message. address is all strangers of one network address, or of one /64 of IPv6.
+	Address ChatLimit `json:"address"`
+
+	// Person Messages; 0: any number. A span begins with its first message. address is all strangers of one network address, or of one /64 of IPv6.
+	Person ChatLimit `json:"person"`
+
+	// Visitor Messages; 0: any number. A span begins with its first message. address is all strangers of one network address, or of one /64 of IPv6.
+	Visitor ChatLimit `json:"visitor"`
+
+	// Widget Messages; 0: any number. A span begins with its first message. address is all strangers of one network address, or of one /64 of IPv6.
+	Widget ChatLimit `json:"widget"`
+}
+
+// ChatRules defines model for ChatRules.
+type ChatRules struct {
+	// Abroad Visitors of widgets may write to other countries than the gateway's own too, while destinations names none.
+	Abroad bool `json:"abroad"`
+
+	// CountDays Answers count so long.
+	CountDays int `json:"count_days"`
+
+	// Destinations Where the chat sends: countries, first digits, short codes, as of API keys. None: people wherever the gateway does, visitors of widgets in its own country.
+	Destinations []string `json:"destinations"`
+
+	// Invitations Invitations a day that strangers may be the reason of, to numbers that have never written here; 0: any number. all is all strangers of this gateway, number is
+	// those to one number since it wrote last, whether it had written before or not.
+	Invitations ChatInvitations `json:"invitations"`
+
+	// Keywords Words and phrases that no text may have: whole words, whatever their case and however their letters are written.
+	Keywords []string   `json:"keywords"`
+	Limits   ChatLimits `json:"limits"`
+
+	// NumberTypes mobile, fixed-line, fixed-line-or-mobile (countries where both look alike), voip, toll-free, shared-cost, premium-rate, personal, pager, company, voicemail, short-code, unknown. None: all.
+	NumberTypes []string `json:"number_types"`
+
+	// PreferCarrier A new conversation gets a SIM of the number's own carrier, if one is free.
+	PreferCarrier bool `json:"prefer_carrier"`
+
+	// Puzzles A stranger's browser solves a puzzle before the first message, and a harder one when the flow looks like a program's.
+	Puzzles bool `json:"puzzles"`
+
+	// SameText A stranger's same text to so many numbers looks like a program; 0: never.
+	SameText int `json:"same_text"`
+
+	// Thresholds So many answers of a kind block a person or a stranger, and a stranger's network address; 0: never.
+	Thresholds struct {
+		Spam   int `json:"spam"`
+		Stop   int `json:"stop"`
+		Threat int `json:"threat"`
+	} `json:"thresholds"`
+
+	// WidgetThreshold So many answers of a kind, to all strangers in it, block a widget; 0: never.
+	WidgetThreshold int `json:"widget_threshold"`
+}
+
+// ChatRulesWanted defines model for ChatRulesWanted.
+type ChatRulesWanted struct {
+	Abroad       *bool     `json:"abroad,omitempty"`
+	CountDays    *int      `json:"count_days,omitempty"`
+	Destinations *[]string `json:"destinations,omitempty"`
+	Invitations  *struct {
+		Address *int `json:"address,omitempty"`
+		All     *int `json:"all,omitempty"`
+		Number  *int `json:"number,omitempty"`
+		Visitor *int `json:"visitor,omitempty"`
+		Widget  *int `json:"widget,omitempty"`
+	} `json:"invitations,omitempty"`
+	Keywords *[]string `json:"keywords,omitempty"`
+	Limits   *struct {
+		Address *ChatLimitWanted `json:"address,omitempty"`
+		Person  *ChatLimitWanted `json:"person,omitempty"`
+		Visitor *ChatLimitWanted `json:"visitor,omitempty"`
+		Widget  *ChatLimitWanted `json:"widget,omitempty"`
+	} `json:"limits,omitempty"`
+	NumberTypes   *[]string `json:"number_types,omitempty"`
+	PreferCarrier *bool     `json:"prefer_carrier,omitempty"`
+	Puzzles       *bool     `json:"puzzles,omitempty"`
+	SameText      *int      `json:"same_text,omitempty"`
+	Thresholds    *struct {
+		Spam   *int `json:"spam,omitempty"`
+		Stop   *int `json:"stop,omitempty"`
+		Threat *int `json:"threat,omitempty"`
+	} `json:"thresholds,omitempty"`
+	WidgetThreshold *int `json:"widget_threshold,omitempty"`
+}
+
+// ChatSelf defines model for ChatSelf.
+type ChatSelf struct {
+	// Admin May see and do everything in every conversation.
+	Admin bool `json:"admin"`
+
+	// Hub The hub that the gateway belongs to.
+	Hub struct {
+		// Belongs False: all goes by SMS, and no mode is offered.
+		Belongs bool `json:"belongs"`
+
+		// PublicURL Of the hub, below which links to files lead.
+		PublicURL *string `json:"public_url"`
+
+		// Since That the link is there, or is not.
+		Since *time.Time `json:"since"`
+
+		// Up The link to it is there.
+		Up bool `json:"up"`
+	} `json:"hub"`
+	ID     string `json:"id"`
+	Limits struct {
+		// Characters Of one text with its prefix and its sign-off, in the GSM 7-bit alphabet.
+		Characters int `json:"characters"`
+
+		// FileBytes Of one file; 0: none are taken.
+		FileBytes int `json:"file_bytes"`
+	} `json:"limits"`
+
+	// Name As recipients are told it.
+	Name   string `json:"name"`
+	People []struct {
+		ID     string `json:"id"`
+		Name   string `json:"name"`
+		Online bool   `json:"online"`
+		Team   string `json:"team"`
+	} `json:"people"`
+
+	// Prefix What a text to a stranger begins with.
+	Prefix string `json:"prefix"`
+
+	// SignOff What the gateway ends each text of this person in a conversation with, behind a line break, unless it ends so already. It counts; empty: nothing.
+	SignOff string `json:"sign_off"`
+	Team    string `json:"team"`
 }
 
 // Clock defines model for Clock.
@@ -511,6 +1049,373 @@ type Clock struct {
 
 // ClockSource Who vouched for it last: an NTP client through the kernel, the phone network's status reports, or `clock.trust: always`.
 type ClockSource string
+
+// CommonWidget defines model for CommonWidget.
+type CommonWidget struct {
+	// Banner A line or a picture above the chat.
+	Banner   *WidgetBanner `json:"banner"`
+	Override bool          `json:"override"`
+
+	// Theme How it looks. What is empty is as all widgets have it, else as the gateway does. Whatever is chosen, texts can be read.
+	Theme   *WidgetTheme `json:"theme"`
+	Version int64        `json:"version"`
+}
+
+// CommonWidgetSettings defines model for CommonWidgetSettings.
+type CommonWidgetSettings struct {
+	// Banner A line or a picture above the chat.
+	Banner *WidgetBanner `json:"banner,omitempty"`
+
+	// Override The theme counts more than those of the widgets; else it is for what they leave empty.
+	Override *bool `json:"override,omitempty"`
+
+	// Theme How it looks. What is empty is as all widgets have it, else as the gateway does. Whatever is chosen, texts can be read.
+	Theme *WidgetTheme `json:"theme,omitempty"`
+}
+
+// Consent An entry of the log of consent: also the data of consent.asked, consent.opt-in, consent.opt-out, consent.ended and consent.help.
+type Consent struct {
+	At time.Time `json:"at"`
+
+	// ClockUncertain Nobody knew then whether the clock was right.
+	ClockUncertain bool    `json:"clock_uncertain"`
+	Conversation   *string `json:"conversation"`
+
+	// Decision asked: an invitation is on its way. ended: an opt-in holds no longer, and nobody said STOP. help: it asked who this is.
+	Decision Decision `json:"decision"`
+	ID       int64    `json:"id"`
+	Number   string   `json:"number"`
+
+	// Reason word: the number sent a word. silence, idle, used-up, blocked, closed, erased: why an opt-in ended. admin, import: somebody recorded it. More may come.
+	Reason string `json:"reason"`
+
+	// Sim The SIM that was written to or from.
+	Sim *string `json:"sim"`
+
+	// Source A message's id, that of a person or an API key, or `gateway`.
+	Source string `json:"source"`
+
+	// Wording What was received or sent, or what somebody stated.
+	Wording string `json:"wording"`
+}
+
+// Contact defines model for Contact.
+type Contact struct {
+	// Consent That was given elsewhere. Chats with the contact need no invitation.
+	Consent *struct {
+		// At When it was given.
+		At      time.Time `json:"at"`
+		Wording string    `json:"wording"`
+	} `json:"consent"`
+	CreatedAt time.Time `json:"created_at"`
+	Email     string    `json:"email"`
+	Groups    []struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+	} `json:"groups"`
+	ID string `json:"id"`
+
+	// Language BCP 47, such as de or pt-BR; empty: not known.
+	Language string `json:"language"`
+	Name     string `json:"name"`
+	Note     string `json:"note"`
+
+	// Numbers E.164; the first one is written to.
+	Numbers      []string `json:"numbers"`
+	Organisation string   `json:"organisation"`
+
+	// Team Whose it is; empty: of everybody without a team.
+	Team      string    `json:"team"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// ContactChange defines model for ContactChange.
+type ContactChange struct {
+	// Consent What the contact has agreed to elsewhere, on paper or on a web site.
+	Consent      *ContactConsent `json:"consent,omitempty"`
+	Email        *string         `json:"email,omitempty"`
+	Groups       *[]string       `json:"groups,omitempty"`
+	Language     *string         `json:"language,omitempty"`
+	Name         *string         `json:"name,omitempty"`
+	Note         *string         `json:"note,omitempty"`
+	Numbers      *[]string       `json:"numbers,omitempty"`
+	Organisation *string         `json:"organisation,omitempty"`
+}
+
+// ContactConsent What the contact has agreed to elsewhere, on paper or on a web site.
+type ContactConsent struct {
+	// At When it was given; null: now.
+	At *time.Time `json:"at,omitempty"`
+
+	// Wording Examples: Signed form, 2 May
+	Wording string `json:"wording"`
+}
+
+// ContactImport defines model for ContactImport.
+type ContactImport struct {
+	// Changed Merged into a contact or an earlier row.
+	Changed int `json:"changed"`
+
+	// Details Of each row that is not simply new: what becomes of it, and what is wrong or left out. 1,000 at most, those that are wrong first.
+	Details []struct {
+		// Contact The contact that it is merged into.
+		Contact *string `json:"contact"`
+
+		// Line Where it begins in the file.
+		Line     int                         `json:"line"`
+		Name     string                      `json:"name"`
+		Numbers  []string                    `json:"numbers"`
+		Outcome  ContactImportDetailsOutcome `json:"outcome"`
+		Problems []struct {
+			Detail string `json:"detail"`
+			Field  string `json:"field"`
+		} `json:"problems"`
+
+		// SameAsLine The earlier row that it is merged into.
+		SameAsLine *int `json:"same_as_line"`
+	} `json:"details"`
+
+	// Groups That are made.
+	Groups []string `json:"groups"`
+
+	// IgnoredColumns Whose headings mean nothing here.
+	IgnoredColumns []string `json:"ignored_columns"`
+
+	// LeftOff Details that are not told.
+	LeftOff int `json:"left_off"`
+	New     int `json:"new"`
+	Rows    int `json:"rows"`
+
+	// Same That say nothing new.
+	Same int `json:"same"`
+
+	// Skipped Without a number.
+	Skipped int `json:"skipped"`
+
+	// Stored Contacts were stored: it was no dry run, and no row was wrong or rows is good.
+	Stored bool `json:"stored"`
+	Wrong  int  `json:"wrong"`
+}
+
+// ContactImportDetailsOutcome defines model for ContactImport.Details.Outcome.
+type ContactImportDetailsOutcome string
+
+// Conversation defines model for Conversation.
+type Conversation struct {
+	// AssignedTo A person's id.
+	AssignedTo *string             `json:"assigned_to"`
+	BegunBy    ConversationBegunBy `json:"begun_by"`
+
+	// Carrier The network that the number was given out by, if that is known.
+	Carrier   *string    `json:"carrier"`
+	ClosedAt  *time.Time `json:"closed_at"`
+	Country   *string    `json:"country"`
+	CreatedAt time.Time  `json:"created_at"`
+
+	// ID Examples: conv_01KB2N8Q7R5V3W1X9Y8Z7A6B5C
+	ID          string   `json:"id"`
+	LastMessage *Message `json:"last_message"`
+
+	// Local The SIM's number, else the modem's name.
+	Local string `json:"local"`
+
+	// Mode invite: the phone is asked first; open: consent was given elsewhere, or the phone began.
+	Mode ConversationMode `json:"mode"`
+
+	// Modem The modem that has the SIM, else had it last.
+	Modem string `json:"modem"`
+
+	// Name What its owner is called, by the contacts or as it was given; empty: not known.
+	Name string `json:"name"`
+
+	// Number The phone's, or the name that its texts are sent under.
+	Number string `json:"number"`
+
+	// Online Its inbox on the hub is open somewhere, as it was at most 30 seconds ago.
+	Online bool `json:"online"`
+
+	// OptIn What the phone agreed to; null: nothing was asked.
+	OptIn *struct {
+		AskedAt *time.Time `json:"asked_at"`
+		GivenAt *time.Time `json:"given_at"`
+
+		// Of How many one YES allows; null: any number.
+		Of    *int                   `json:"of"`
+		State ConversationOptInState `json:"state"`
+
+		// Used Messages since, but for those that failed.
+		Used int `json:"used"`
+	} `json:"opt_in"`
+
+	// OurName Whom the phone is told it writes with.
+	OurName string `json:"our_name"`
+
+	// Prefix What each text begins with; empty: nothing. It counts.
+	Prefix string `json:"prefix"`
+
+	// Reachable The ways that lead to the number now: internet if it has an inbox on the hub and the link to that is there, as it was at most 30 seconds ago.
+	Reachable []ConversationReachable `json:"reachable"`
+
+	// Reason Why it is blocked.
+	Reason *string `json:"reason"`
+
+	// Sim ICCID of the SIM, else the modem's name.
+	Sim string `json:"sim"`
+
+	// State new: the phone began and nobody has answered; invited: it was asked and has not said YES; open; idle: nothing was said for a while, and in mode invite it must be asked again; closed: its SIM is free for others; blocked.
+	State ConversationState `json:"state"`
+
+	// Stopped The number said STOP.
+	Stopped bool `json:"stopped"`
+
+	// Team Whose it is; empty: of everybody without a team; null: a visitor's.
+	Team      *string   `json:"team"`
+	Unread    int       `json:"unread"`
+	UpdatedAt time.Time `json:"updated_at"`
+
+	// Visitor Of a widget, whose conversation it is; null: it is a team's.
+	Visitor *struct {
+		// Address The network address; only for admins.
+		Address *string `json:"address"`
+		ID      string  `json:"id"`
+		Name    string  `json:"name"`
+		Widget  string  `json:"widget"`
+	} `json:"visitor"`
+
+	// Waiting A text goes out once the phone says YES.
+	Waiting bool `json:"waiting"`
+}
+
+// ConversationBegunBy defines model for Conversation.BegunBy.
+type ConversationBegunBy string
+
+// ConversationMode invite: the phone is asked first; open: consent was given elsewhere, or the phone began.
+type ConversationMode string
+
+// ConversationOptInState defines model for Conversation.OptIn.State.
+type ConversationOptInState string
+
+// ConversationReachable defines model for Conversation.Reachable.
+type ConversationReachable string
+
+// ConversationChange defines model for ConversationChange.
+type ConversationChange struct {
+	// AssignedTo A person's id; empty: nobody.
+	AssignedTo *string                  `json:"assigned_to,omitempty"`
+	Mode       *ConversationChangeMode  `json:"mode,omitempty"`
+	Name       *string                  `json:"name,omitempty"`
+	OurName    *string                  `json:"our_name,omitempty"`
+	State      *ConversationChangeState `json:"state,omitempty"`
+
+	// Team Another team takes over.
+	Team *string `json:"team,omitempty"`
+}
+
+// ConversationChangeMode defines model for ConversationChange.Mode.
+type ConversationChangeMode string
+
+// ConversationChangeState defines model for ConversationChange.State.
+type ConversationChangeState string
+
+// ConversationEvent What conversation.new, conversation.updated and conversation.deleted tell: no number, no name and no text.
+type ConversationEvent struct {
+	AssignedTo *string                `json:"assigned_to"`
+	ID         string                 `json:"id"`
+	State      ConversationEventState `json:"state"`
+	Unread     int                    `json:"unread"`
+}
+
+// ConversationEventState defines model for ConversationEvent.State.
+type ConversationEventState string
+
+// ConversationLetter defines model for ConversationLetter.
+type ConversationLetter struct {
+	ClientID *string `json:"client_id,omitempty"`
+
+	// Files Ids of files that were uploaded. By SMS each goes as a link, if the hub has a public address.
+	Files *LetterFiles `json:"files,omitempty"`
+
+	// Mode How it goes, as in a message. Left out: by SMS, as it is.
+	Mode *LetterMode `json:"mode,omitempty"`
+
+	// Subject One line. By SMS it stands before the text, in brackets.
+	Subject *LetterSubject `json:"subject,omitempty"`
+
+	// Text May be empty if there are files.
+	Text string `json:"text"`
+}
+
+// ConversationState new: the phone began and nobody has answered; invited: it was asked and has not said YES; open; idle: nothing was said for a while, and in mode invite it must be asked again; closed: its SIM is free for others; blocked.
+type ConversationState string
+
+// ConversationWanted defines model for ConversationWanted.
+type ConversationWanted struct {
+	ClientID *string `json:"client_id,omitempty"`
+
+	// Files Ids of files that were uploaded. By SMS each goes as a link, if the hub has a public address.
+	Files *LetterFiles `json:"files,omitempty"`
+
+	// From The modem, its number or its SIM's ICCID. Left out: one that is free for this number.
+	From *string `json:"from,omitempty"`
+
+	// Mode Left out: open for API keys and for numbers that have written to this gateway, else invite.
+	Mode *ConversationWantedMode `json:"mode,omitempty"`
+	Name *string                 `json:"name,omitempty"`
+
+	// OurName Whom the phone is told it writes with. Left out: the caller's name.
+	OurName *string `json:"our_name,omitempty"`
+
+	// Subject One line. By SMS it stands before the text, in brackets.
+	Subject *LetterSubject `json:"subject,omitempty"`
+
+	// Team Whose it is; for API keys and admins. Left out: of everybody without a team.
+	Team *string `json:"team,omitempty"`
+	Text *string `json:"text,omitempty"`
+
+	// TextMode How it goes, as in a message. Left out: by SMS, as it is.
+	TextMode *LetterMode `json:"text_mode,omitempty"`
+
+	// To The phone's number.
+	To string `json:"to"`
+}
+
+// ConversationWantedMode Left out: open for API keys and for numbers that have written to this gateway, else invite.
+type ConversationWantedMode string
+
+// Counts defines model for Counts.
+type Counts struct {
+	// Answered Messages that their recipient wrote back to, in a conversation.
+	Answered  int `json:"answered"`
+	Delivered int `json:"delivered"`
+
+	// Errors What failed or was not delivered, by the error's code.
+	//
+	// Examples: {"cms-38":2}
+	Errors map[string]int `json:"errors"`
+
+	// Failed Messages that the network did not take, or that expired before.
+	Failed int `json:"failed"`
+
+	// OptedOut STOP that was received.
+	OptedOut int `json:"opted_out"`
+
+	// Parts The SMS that they were.
+	Parts    int `json:"parts"`
+	Received int `json:"received"`
+
+	// Sent Messages that the network took.
+	Sent int `json:"sent"`
+
+	// Spam SPAM that was received: a complaint.
+	Spam int `json:"spam"`
+
+	// Threat THREAT that was received: a complaint.
+	Threat      int `json:"threat"`
+	Undelivered int `json:"undelivered"`
+}
+
+// Decision asked: an invitation is on its way. ended: an opt-in holds no longer, and nobody said STOP. help: it asked who this is.
+type Decision string
 
 // Delivery defines model for Delivery.
 type Delivery struct {
@@ -578,18 +1483,35 @@ type Event struct {
 	// ClockUncertain The clock was not set then: timestamp may be years off.
 	ClockUncertain bool `json:"clock_uncertain"`
 
-	// Data The message or the modem as it was right after the event, the call or the alarm.
+	// Data The message or the modem as it was right after the event, the call, the alarm, the entry of the log of consent, the conversation or the sender.
 	Data any `json:"data"`
 
 	// ID Its sequence in the log.
 	ID        int64     `json:"id"`
 	Timestamp time.Time `json:"timestamp"`
 
-	// Type message. and a status; modem.state; call.received, once for each incoming call; alarm.begin and alarm.end, when
-	// something needs a person and when it no longer does.
+	// Type message. and a status (message.scheduled: it was accepted with `send_at`, and is queued later); message.copied, of what became of `internet_copy`; modem.state; call.received, once for each incoming call; alarm.begin and alarm.end, when
+	// something needs a person and when it no longer does; consent. and what was decided about a number;
+	// conversation.new, conversation.updated and conversation.deleted; sender.blocked and sender.reopened, of somebody who writes by chat.
+	// People who are no admins get none of other teams' conversations.
 	//
 	//
-	// Examples: message.received, modem.state, call.received, alarm.begin
+	// Examples: message.received, modem.state, call.received, alarm.begin, consent.opt-out
+	Type string `json:"type"`
+}
+
+// File defines model for File.
+type File struct {
+	// ID Also of its link: whoever knows it may fetch the file.
+	ID   string `json:"id"`
+	Name string `json:"name"`
+
+	// Size In bytes.
+	Size int `json:"size"`
+
+	// Type A media type.
+	//
+	// Examples: image/png
 	Type string `json:"type"`
 }
 
@@ -603,6 +1525,186 @@ type ForcedBy struct {
 
 	// Position Which character of the text it is, from 1.
 	Position int `json:"position"`
+}
+
+// Gateway defines model for Gateway.
+type Gateway struct {
+	Alarms        []Alarm `json:"alarms"`
+	ClockTrusted  bool    `json:"clock_trusted"`
+	Configuration struct {
+		// Applied The version that the gateway has applied.
+		Applied int64 `json:"applied"`
+
+		// Error Why it could not apply the last one, in words.
+		Error *string `json:"error"`
+
+		// Version Of what is wanted; 0: nothing was ever set.
+		Version int64 `json:"version"`
+
+		// Wanted What the hub sets on a gateway. Null: it is left as the gateway has it. Shown to keys with the scope admin; for others all is null.
+		Wanted GatewaySettings `json:"wanted"`
+	} `json:"configuration"`
+	Connected bool       `json:"connected"`
+	CreatedAt *time.Time `json:"created_at"`
+
+	// CredentialsAt When its credentials were made.
+	CredentialsAt *time.Time `json:"credentials_at"`
+	Disabled      bool       `json:"disabled"`
+
+	// Epoch The lease that its messages are given under; it grows when they are moved.
+	Epoch int64   `json:"epoch"`
+	Group *string `json:"group"`
+
+	// InLink Messages that are sent to it, and not known to be stored there.
+	InLink int `json:"in_link"`
+
+	// Modems By the names that they have there.
+	Modems []Modem `json:"modems"`
+
+	// Name It never changes; its modems are NAME@ this.
+	Name string `json:"name"`
+
+	// Rings The gateway's own.
+	Rings struct {
+		// Inbound As Ring; all null and 0 while a gateway has not told.
+		Inbound GatewayRing `json:"inbound"`
+
+		// Outbound As Ring; all null and 0 while a gateway has not told.
+		Outbound GatewayRing `json:"outbound"`
+	} `json:"rings"`
+
+	// SeenAt When it was last heard; what follows is as of then.
+	SeenAt *time.Time `json:"seen_at"`
+
+	// Since When it came, if it is connected, else when it went.
+	Since *time.Time `json:"since"`
+
+	// State new: it has never connected. away: it was here, and is not now. disabled: it is not let in.
+	State GatewayState `json:"state"`
+
+	// Stored Messages that it has, and that are not over.
+	Stored int `json:"stored"`
+
+	// Title For people.
+	Title         *string `json:"title"`
+	UptimeSeconds float32 `json:"uptime_seconds"`
+	Version       *string `json:"version"`
+
+	// Waiting Messages that are to go to it and are at the hub.
+	Waiting int `json:"waiting"`
+}
+
+// GatewayChange defines model for GatewayChange.
+type GatewayChange struct {
+	Configuration *GatewaySettingsWanted `json:"configuration,omitempty"`
+	Disabled      *bool                  `json:"disabled,omitempty"`
+
+	// Group Empty: none.
+	Group *string `json:"group,omitempty"`
+	Title *string `json:"title,omitempty"`
+}
+
+// GatewayCheck defines model for GatewayCheck.
+type GatewayCheck struct {
+	// Compared Messages.
+	Compared    int `json:"compared"`
+	Differences []struct {
+		// Field What differs: message (one side has none), status, address, mirror, epoch.
+		Field   string `json:"field"`
+		Gateway string `json:"gateway"`
+		Hub     string `json:"hub"`
+
+		// ID The message's.
+		ID string `json:"id"`
+	} `json:"differences"`
+}
+
+// GatewayCredentials defines model for GatewayCredentials.
+type GatewayCredentials struct {
+	// Credentials The content of a .creds file, shown this once.
+	Credentials string `json:"credentials"`
+
+	// URL What hub.url is on the gateway.
+	URL string `json:"url"`
+}
+
+// GatewayMirror defines model for GatewayMirror.
+type GatewayMirror struct {
+	// ExtendedAt When that counted as an extended interruption (hub.extended_after). Null if it does not.
+	ExtendedAt *time.Time   `json:"extended_at"`
+	Inbound    MirroredRing `json:"inbound"`
+
+	// InterruptedAt When the link was cut. Null while it is up.
+	InterruptedAt *time.Time   `json:"interrupted_at"`
+	Outbound      MirroredRing `json:"outbound"`
+
+	// SeenAt When the gateway told its side.
+	SeenAt *time.Time `json:"seen_at"`
+}
+
+// GatewayMove defines model for GatewayMove.
+type GatewayMove struct {
+	// To A gateway, or `group:` and a group's name. Left out: the others of its group.
+	To *string `json:"to,omitempty"`
+}
+
+// GatewayMoved defines model for GatewayMoved.
+type GatewayMoved struct {
+	Epoch int64 `json:"epoch"`
+
+	// Kept Those that stay: begun already, meant for one of its modems alone, or nobody else can send them.
+	Kept int `json:"kept"`
+
+	// MayDuplicate Those of them that the gateway has, and may have sent.
+	MayDuplicate int `json:"may_duplicate"`
+	Moved        int `json:"moved"`
+}
+
+// GatewayRing As Ring; all null and 0 while a gateway has not told.
+type GatewayRing struct {
+	Capacity      int  `json:"capacity"`
+	Depth         int  `json:"depth"`
+	LastConfirmed *int `json:"last_confirmed"`
+	LastProcessed *int `json:"last_processed"`
+	LastRetrieved *int `json:"last_retrieved"`
+	LastSent      *int `json:"last_sent"`
+}
+
+// GatewaySettings What the hub sets on a gateway. Null: it is left as the gateway has it. Shown to keys with the scope admin; for others all is null.
+type GatewaySettings struct {
+	AlarmsMailTo  *[]string               `json:"alarms_mail_to"`
+	AlarmsSmsTo   *[]string               `json:"alarms_sms_to"`
+	ChatRules     *map[string]interface{} `json:"chat_rules"`
+	DefaultRegion *string                 `json:"default_region"`
+	Name          *string                 `json:"name"`
+}
+
+// GatewaySettingsWanted What is left out or null is left as the gateway has it. What its own configuration file sets it refuses, and says so in configuration.error.
+type GatewaySettingsWanted struct {
+	AlarmsMailTo *[]string `json:"alarms_mail_to,omitempty"`
+
+	// AlarmsSmsTo Numbers that are told of its alarms by SMS, by itself.
+	AlarmsSmsTo *[]string        `json:"alarms_sms_to,omitempty"`
+	ChatRules   *ChatRulesWanted `json:"chat_rules,omitempty"`
+
+	// DefaultRegion A country (ISO 3166, two letters); empty: none.
+	DefaultRegion *string `json:"default_region,omitempty"`
+
+	// Name Of the box on its network.
+	Name *string `json:"name,omitempty"`
+}
+
+// GatewayState new: it has never connected. away: it was here, and is not now. disabled: it is not let in.
+type GatewayState string
+
+// Group defines model for Group.
+type Group struct {
+	CreatedAt time.Time `json:"created_at"`
+	ID        string    `json:"id"`
+	Members   int       `json:"members"`
+	Name      string    `json:"name"`
+	Team      string    `json:"team"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // HealingStep resync: escape and ask again. reopen: close and open the port. radio: +CFUN off and on. reset: the modem's own restart. power: USB power. park: set aside for an hour.
@@ -929,6 +2031,36 @@ type HookWithTokenPreset string
 // HookWithTokenUnicode What becomes of a text that the GSM 7-bit alphabet lacks characters for; empty: as the gateway has it.
 type HookWithTokenUnicode string
 
+// Inbox defines model for Inbox.
+type Inbox struct {
+	Rules []struct {
+		// Keyword The first word of the text, in any case; empty: any.
+		Keyword string `json:"keyword"`
+
+		// Person A person's id; empty: nobody.
+		Person string `json:"person"`
+
+		// Sim ICCID, modem or number that the text came to; empty: any.
+		Sim  string `json:"sim"`
+		Team string `json:"team"`
+	} `json:"rules"`
+}
+
+// InvitationEmail defines model for InvitationEmail.
+type InvitationEmail struct {
+	// At When it is tried next, or was sent or given up.
+	At time.Time `json:"at"`
+
+	// Error Why it did not go when it was tried last.
+	Error *string `json:"error,omitempty"`
+
+	// State `waiting`: it is tried again for a day; `sent`: the mail server has it; `failed`: it was refused, or could not be handed over.
+	State InvitationEmailState `json:"state"`
+}
+
+// InvitationEmailState `waiting`: it is tried again for a day; `sent`: the mail server has it; `failed`: it was refused, or could not be handed over.
+type InvitationEmailState string
+
 // Key defines model for Key.
 type Key struct {
 	// Allow Where it may send: countries, first digits of numbers, short codes. Empty: wherever the gateway does. It narrows the gateway's list and never widens it.
@@ -1009,6 +2141,15 @@ type Left struct {
 	ResetsAt time.Time `json:"resets_at"`
 }
 
+// LetterFiles Ids of files that were uploaded. By SMS each goes as a link, if the hub has a public address.
+type LetterFiles = []string
+
+// LetterMode How it goes, as in a message. Left out: by SMS, as it is.
+type LetterMode string
+
+// LetterSubject One line. By SMS it stands before the text, in brackets.
+type LetterSubject = string
+
 // MMS An m-notification.ind: a multimedia message can be fetched from `location`, over the SIM's own data connection.
 type MMS struct {
 	ExpiresAt *Time `json:"expires_at"`
@@ -1028,12 +2169,18 @@ type MMS struct {
 
 // Message defines model for Message.
 type Message struct {
-	Attempts    int     `json:"attempts"`
+	Attempts int `json:"attempts"`
+
+	// Author Who wrote it, in a conversation.
+	Author      *Author `json:"author"`
 	CallbackURL *string `json:"callback_url"`
 	ClientID    *string `json:"client_id"`
 
 	// ClockUncertain A time of it was taken before the clock was set, and may be years off. It stays as it was written; the order of lists and events does not depend on it.
-	ClockUncertain bool             `json:"clock_uncertain"`
+	ClockUncertain bool `json:"clock_uncertain"`
+
+	// Conversation The id of the conversation that it belongs to.
+	Conversation   *string          `json:"conversation"`
 	CreatedAt      time.Time        `json:"created_at"`
 	Data           *[]byte          `json:"data"`
 	DeliveredAt    *Time            `json:"delivered_at"`
@@ -1048,11 +2195,15 @@ type Message struct {
 	// ExpectedModem The modem that it is expected to go through.
 	ExpectedModem *string `json:"expected_modem"`
 	ExpiresAt     *Time   `json:"expires_at"`
+	Files         []File  `json:"files"`
 	Flash         bool    `json:"flash"`
 
 	// ForcedBy Of messages to send: the character because of which it is ucs2.
 	ForcedBy *ForcedBy `json:"forced_by"`
 	From     *string   `json:"from"`
+
+	// Gateway On a hub: the gateway that has it, or that it came from.
+	Gateway *string `json:"gateway"`
 
 	// Held It was restored from a backup and is not sent until somebody says so, with gatewayd restore --release or --cancel; DELETE cancels it alone. Its status is scheduled or queued.
 	Held bool `json:"held"`
@@ -1063,10 +2214,16 @@ type Message struct {
 	// Incomplete Received: parts are missing and will not come.
 	Incomplete bool `json:"incomplete"`
 
+	// InternetCopy Of a message that went by SMS, its copy by internet: not-sent: it goes when the link to the hub is back; sent: it is in the recipient's inbox; no-inbox: the recipient has none. null: no copy is wanted.
+	InternetCopy *MessageInternetCopy `json:"internet_copy"`
+
 	// Kind What it is: a text; data for an application port; a WAP push (see `push`); word of a multimedia message to be fetched (see `mms`); word of a voicemail or the like (see `waiting`, and `text` if it has one); a PDU that can't be decoded (see `error`, and /v1/messages/{id}/pdus). Only texts and data can be sent. A text that asks to replace an earlier one of its sender (TP-PID 41 to 47) comes as a message of its own.
-	Kind          MessageKind           `json:"kind"`
-	Metadata      *map[string]string    `json:"metadata"`
-	Mms           *MMS                  `json:"mms"`
+	Kind     MessageKind        `json:"kind"`
+	Metadata *map[string]string `json:"metadata"`
+	Mms      *MMS               `json:"mms"`
+
+	// Mode How its sender wanted it to go, in a conversation of a gateway that belongs to a hub.
+	Mode          *Mode                 `json:"mode"`
 	Modem         *string               `json:"modem"`
 	OnUnconfirmed *MessageOnUnconfirmed `json:"on_unconfirmed"`
 
@@ -1080,10 +2237,11 @@ type Message struct {
 	Push              *Push `json:"push"`
 
 	// Redacted The text was erased.
-	Redacted bool   `json:"redacted"`
-	SendAt   *Time  `json:"send_at"`
-	SentAt   *Time  `json:"sent_at"`
-	Status   Status `json:"status"`
+	Redacted bool    `json:"redacted"`
+	SendAt   *Time   `json:"send_at"`
+	SentAt   *Time   `json:"sent_at"`
+	Status   Status  `json:"status"`
+	Subject  *string `json:"subject"`
 
 	// Text Null when it is data or was erased.
 	Text *string `json:"text"`
@@ -1092,9 +2250,12 @@ type Message struct {
 	To *string `json:"to"`
 
 	// Udh The user data header that came with data, as hex.
-	Udh       *string    `json:"udh"`
-	UpdatedAt *Time      `json:"updated_at"`
-	Waiting   *[]Waiting `json:"waiting"`
+	Udh       *string `json:"udh"`
+	UpdatedAt *Time   `json:"updated_at"`
+
+	// Via The way that it takes or came by: the phone network, or the hub, to or from the recipient's inbox there.
+	Via     MessageVia `json:"via"`
+	Waiting *[]Waiting `json:"waiting"`
 
 	// Warnings What was to be said of it when it was accepted.
 	Warnings []Warning `json:"warnings"`
@@ -1103,11 +2264,17 @@ type Message struct {
 // MessageEncoding defines model for Message.Encoding.
 type MessageEncoding string
 
+// MessageInternetCopy Of a message that went by SMS, its copy by internet: not-sent: it goes when the link to the hub is back; sent: it is in the recipient's inbox; no-inbox: the recipient has none. null: no copy is wanted.
+type MessageInternetCopy string
+
 // MessageKind What it is: a text; data for an application port; a WAP push (see `push`); word of a multimedia message to be fetched (see `mms`); word of a voicemail or the like (see `waiting`, and `text` if it has one); a PDU that can't be decoded (see `error`, and /v1/messages/{id}/pdus). Only texts and data can be sent. A text that asks to replace an earlier one of its sender (TP-PID 41 to 47) comes as a message of its own.
 type MessageKind string
 
 // MessageOnUnconfirmed defines model for Message.OnUnconfirmed.
 type MessageOnUnconfirmed string
+
+// MessageVia The way that it takes or came by: the phone network, or the hub, to or from the recipient's inbox there.
+type MessageVia string
 
 // MessageError defines model for MessageError.
 type MessageError struct {
@@ -1118,6 +2285,21 @@ type MessageError struct {
 	Detail string `json:"detail"`
 	Title  string `json:"title"`
 }
+
+// MirroredRing defines model for MirroredRing.
+type MirroredRing struct {
+	// Gap Messages between what was sent last and what is confirmed: they are sent again after a cut, and taken once.
+	Gap int `json:"gap"`
+
+	// Gateway As Ring; all null and 0 while a gateway has not told.
+	Gateway GatewayRing `json:"gateway"`
+
+	// Hub As Ring; all null and 0 while a gateway has not told.
+	Hub GatewayRing `json:"hub"`
+}
+
+// Mode sms: by SMS now, and its copy by internet when the link to the hub is there. internet: to the recipient's inbox on the hub, now. offline: kept until the link is back, then as internet. auto: by internet if that reaches the recipient now, else by SMS.
+type Mode string
 
 // Modem defines model for Modem.
 type Modem struct {
@@ -1261,6 +2443,54 @@ type ModemHealingLastOutcome string
 // ModemState defines model for Modem.State.
 type ModemState string
 
+// NewConsent defines model for NewConsent.
+type NewConsent struct {
+	Decision NewConsentDecision `json:"decision"`
+	Number   string             `json:"number"`
+
+	// Reason import: it comes from another system.
+	Reason *NewConsentReason `json:"reason,omitempty"`
+
+	// Wording What was said, and how it can be proved.
+	Wording string `json:"wording"`
+}
+
+// NewConsentDecision defines model for NewConsent.Decision.
+type NewConsentDecision string
+
+// NewConsentReason import: it comes from another system.
+type NewConsentReason string
+
+// NewContact defines model for NewContact.
+type NewContact struct {
+	// Consent What the contact has agreed to elsewhere, on paper or on a web site.
+	Consent *ContactConsent `json:"consent,omitempty"`
+	Email   *string         `json:"email,omitempty"`
+
+	// Groups Their ids.
+	Groups   *[]string `json:"groups,omitempty"`
+	Language *string   `json:"language,omitempty"`
+	Name     string    `json:"name"`
+	Note     *string   `json:"note,omitempty"`
+
+	// Numbers In any spelling; the first one is written to.
+	Numbers      []string `json:"numbers"`
+	Organisation *string  `json:"organisation,omitempty"`
+
+	// Team Of admins and API keys: whose it is. Null: the own team.
+	Team *string `json:"team,omitempty"`
+}
+
+// NewGateway defines model for NewGateway.
+type NewGateway struct {
+	// Group Gateways of one group may send each other's messages.
+	Group *string `json:"group,omitempty"`
+
+	// Name Short, for it stands in every address of its modems, and it never changes.
+	Name  string  `json:"name"`
+	Title *string `json:"title,omitempty"`
+}
+
 // NewKey defines model for NewKey.
 type NewKey struct {
 	// Allow Where it may send: countries, first digits of numbers, short codes. Empty: wherever the gateway does. It narrows the gateway's list and never widens it.
@@ -1326,7 +2556,10 @@ type NewMessage struct {
 	Flash *bool `json:"flash,omitempty"`
 
 	// From Name or number of the modem that must send it. Without it a number keeps the SIM that it last wrote to or heard from.
-	From     *string            `json:"from,omitempty"`
+	From *string `json:"from,omitempty"`
+
+	// Gateway On a hub: the gateway that is to send it, or `group:` and the name of a group of gateways. Without it `from`, the SIM that the number last wrote to or heard from, and the hub's routes say.
+	Gateway  *string            `json:"gateway,omitempty"`
 	Metadata *map[string]string `json:"metadata,omitempty"`
 
 	// OnUnconfirmed When nobody can know whether it went out: resend (at least once) or fail (at most once, for one-time codes).
@@ -1369,7 +2602,7 @@ type NewMessageUnicode string
 
 // NewPerson defines model for NewPerson.
 type NewPerson struct {
-	// Code For /welcome, good once. It can't be shown again. Left out when a password was given.
+	// Code For /welcome, good once. It can't be shown again. Left out when a password was given, or it goes by e-mail.
 	//
 	// Examples: H7KQM-2WXPT
 	Code       *string    `json:"code,omitempty"`
@@ -1377,11 +2610,18 @@ type NewPerson struct {
 	Disabled   bool       `json:"disabled"`
 	DisabledAt *time.Time `json:"disabled_at"`
 
+	// DisplayName What recipients are told; null: the name.
+	DisplayName *string `json:"display_name"`
+	Email       *string `json:"email"`
+
 	// HasPassword False: invited, and has not chosen one yet.
 	HasPassword bool `json:"has_password"`
 
 	// ID What the person sends is kept under it, as under a key's principal.
 	ID string `json:"id"`
+
+	// InvitationEmail The e-mail with the invitation, until it is accepted.
+	InvitationEmail *InvitationEmail `json:"invitation_email"`
 
 	// InvitedUntil Until when the code is good, if there is one.
 	InvitedUntil *time.Time    `json:"invited_until"`
@@ -1392,8 +2632,14 @@ type NewPerson struct {
 	Scopes []NewPersonScopes `json:"scopes"`
 
 	// SeesTexts Sees numbers and texts; of operators and admins always true.
-	SeesTexts  bool       `json:"sees_texts"`
+	SeesTexts bool `json:"sees_texts"`
+
+	// SignOff What the person's texts in conversations end with.
+	SignOff    *string    `json:"sign_off"`
 	SignedInAt *time.Time `json:"signed_in_at"`
+
+	// Team Whose conversations the person shares; null: that of everybody who has none.
+	Team *string `json:"team"`
 }
 
 // NewPersonRole defines model for NewPerson.Role.
@@ -1440,8 +2686,26 @@ type NewWebhookMatch struct {
 	To      *string `json:"to,omitempty"`
 }
 
+// NewWidgetImage defines model for NewWidgetImage.
+type NewWidgetImage struct {
+	// Data The file in base64, 2 MiB and 4 million pixels at most.
+	Data []byte `json:"data"`
+
+	// Name For people.
+	Name *string `json:"name,omitempty"`
+}
+
 // NextCursor Give it as cursor for the next page; null at the end.
 type NextCursor = string
+
+// Note defines model for Note.
+type Note struct {
+	Author     string    `json:"author"`
+	AuthorName string    `json:"author_name"`
+	CreatedAt  time.Time `json:"created_at"`
+	ID         string    `json:"id"`
+	Text       string    `json:"text"`
+}
 
 // Overlap For how long what was there before stays good: whole seconds, or a duration such as 24h or 90m. 0: it ends at once.
 //
@@ -1467,11 +2731,18 @@ type Person struct {
 	Disabled   bool       `json:"disabled"`
 	DisabledAt *time.Time `json:"disabled_at"`
 
+	// DisplayName What recipients are told; null: the name.
+	DisplayName *string `json:"display_name"`
+	Email       *string `json:"email"`
+
 	// HasPassword False: invited, and has not chosen one yet.
 	HasPassword bool `json:"has_password"`
 
 	// ID What the person sends is kept under it, as under a key's principal.
 	ID string `json:"id"`
+
+	// InvitationEmail The e-mail with the invitation, until it is accepted.
+	InvitationEmail *InvitationEmail `json:"invitation_email"`
 
 	// InvitedUntil Until when the code is good, if there is one.
 	InvitedUntil *time.Time `json:"invited_until"`
@@ -1482,8 +2753,14 @@ type Person struct {
 	Scopes []PersonScopes `json:"scopes"`
 
 	// SeesTexts Sees numbers and texts; of operators and admins always true.
-	SeesTexts  bool       `json:"sees_texts"`
+	SeesTexts bool `json:"sees_texts"`
+
+	// SignOff What the person's texts in conversations end with.
+	SignOff    *string    `json:"sign_off"`
 	SignedInAt *time.Time `json:"signed_in_at"`
+
+	// Team Whose conversations the person shares; null: that of everybody who has none.
+	Team *string `json:"team"`
 }
 
 // PersonRole defines model for Person.Role.
@@ -1494,6 +2771,12 @@ type PersonScopes string
 
 // PersonWanted defines model for PersonWanted.
 type PersonWanted struct {
+	// DisplayName What recipients are told, of at most 30 characters; left out: the name.
+	DisplayName *string `json:"display_name,omitempty"`
+
+	// Email Where the invitation goes.
+	Email *string `json:"email,omitempty"`
+
 	// Name What the person signs in with; capitals don't count.
 	Name string `json:"name"`
 
@@ -1503,6 +2786,12 @@ type PersonWanted struct {
 
 	// SeesTexts Of a technician: numbers and texts too.
 	SeesTexts *bool `json:"sees_texts,omitempty"`
+
+	// SignOff What the person's texts in conversations end with, of at most 40 characters.
+	SignOff *string `json:"sign_off,omitempty"`
+
+	// Team Whose conversations the person shares, of at most 50 characters.
+	Team *string `json:"team,omitempty"`
 }
 
 // PersonWantedRole defines model for PersonWanted.Role.
@@ -1579,6 +2868,71 @@ type Quota struct {
 	Used int `json:"used"`
 }
 
+// Report defines model for Report.
+type Report struct {
+	By    ReportBy           `json:"by"`
+	Lines []ReportLine       `json:"lines"`
+	Since openapi_types.Date `json:"since"`
+
+	// TimeZone Of the days.
+	//
+	// Examples: CET (UTC+01:00)
+	TimeZone string             `json:"time_zone"`
+	Total    Counts             `json:"total"`
+	Until    openapi_types.Date `json:"until"`
+}
+
+// ReportBy defines model for Report.By.
+type ReportBy string
+
+// ReportLine defines model for ReportLine.
+type ReportLine struct {
+	// Answered Messages that their recipient wrote back to, in a conversation.
+	Answered  int                 `json:"answered"`
+	Day       *openapi_types.Date `json:"day"`
+	Delivered int                 `json:"delivered"`
+
+	// Errors What failed or was not delivered, by the error's code.
+	//
+	// Examples: {"cms-38":2}
+	Errors map[string]int `json:"errors"`
+
+	// Failed Messages that the network did not take, or that expired before.
+	Failed int `json:"failed"`
+
+	// ID Of the person, the widget, the API key or the SIM.
+	ID *string `json:"id"`
+
+	// Kind Who wrote: `auto` is the gateway. Of what was received, and by SIM and day: null.
+	Kind *ReportLineKind `json:"kind"`
+
+	// Modem The modem that had the SIM last.
+	Modem *string `json:"modem"`
+
+	// Name As it is called now; null: not known any more.
+	Name *string `json:"name"`
+
+	// OptedOut STOP that was received.
+	OptedOut int `json:"opted_out"`
+
+	// Parts The SMS that they were.
+	Parts    int `json:"parts"`
+	Received int `json:"received"`
+
+	// Sent Messages that the network took.
+	Sent int `json:"sent"`
+
+	// Spam SPAM that was received: a complaint.
+	Spam int `json:"spam"`
+
+	// Threat THREAT that was received: a complaint.
+	Threat      int `json:"threat"`
+	Undelivered int `json:"undelivered"`
+}
+
+// ReportLineKind Who wrote: `auto` is the gateway. Of what was received, and by SIM and day: null.
+type ReportLineKind string
+
 // Ring defines model for Ring.
 type Ring struct {
 	// Capacity Slots.
@@ -1599,6 +2953,74 @@ type SecretRotation struct {
 	// Examples: 3600, 24h
 	Overlap *Overlap `json:"overlap,omitempty"`
 }
+
+// SendError defines model for SendError.
+type SendError struct {
+	At     time.Time `json:"at"`
+	Author *Author   `json:"author"`
+	Code   string    `json:"code"`
+
+	// Detail What to do.
+	Detail    string  `json:"detail"`
+	MessageID string  `json:"message_id"`
+	Modem     *string `json:"modem"`
+
+	// Sim The ICCID, or what stands for it; null: no SIM was given it.
+	Sim    *string         `json:"sim"`
+	Status SendErrorStatus `json:"status"`
+
+	// Title What it means.
+	Title string  `json:"title"`
+	To    *string `json:"to"`
+}
+
+// SendErrorStatus defines model for SendError.Status.
+type SendErrorStatus string
+
+// Sender defines model for Sender.
+type Sender struct {
+	// Address The network address that it wrote from last; of a visitor's IPv6 address the first of its /64.
+	Address *string `json:"address"`
+
+	// Answers Answers of each kind as far as they count: one for each number and day, within count_days and since it was opened again.
+	Answers   AnswerCounts `json:"answers"`
+	Blocked   bool         `json:"blocked"`
+	BlockedAt *time.Time   `json:"blocked_at"`
+
+	// BlockedBy The id of the admin; null of one that is blocked: the answers that it got.
+	BlockedBy *string   `json:"blocked_by"`
+	FirstAt   time.Time `json:"first_at"`
+
+	// ID Of the person, visitor, API key or widget; of a network address addr_ and the address, of IPv6 the first of its /64.
+	ID     string     `json:"id"`
+	Kind   SenderKind `json:"kind"`
+	LastAt time.Time  `json:"last_at"`
+
+	// MessagesToday That its limit of the day has counted.
+	MessagesToday int `json:"messages_today"`
+
+	// Name As the recipients were told it last.
+	Name   *string `json:"name"`
+	Reason *string `json:"reason"`
+
+	// Widget The widget that a visitor wrote in last.
+	Widget *string `json:"widget"`
+}
+
+// SenderKind defines model for Sender.Kind.
+type SenderKind string
+
+// SenderEvent What sender.blocked and sender.reopened tell: no name, number or address.
+type SenderEvent struct {
+	// By The id of the admin; empty: the answers that it got.
+	By     string          `json:"by"`
+	ID     string          `json:"id"`
+	Kind   SenderEventKind `json:"kind"`
+	Reason string          `json:"reason"`
+}
+
+// SenderEventKind defines model for SenderEvent.Kind.
+type SenderEventKind string
 
 // Setting defines model for Setting.
 type Setting struct {
@@ -1657,6 +3079,47 @@ type SignalSample struct {
 	WorstRsrp  *float32 `json:"worst_rsrp"`
 }
 
+// Standing defines model for Standing.
+type Standing struct {
+	// Number As it was understood.
+	Number string `json:"number"`
+
+	// OptIns Of the conversations that need one, newest first.
+	OptIns []struct {
+		AskedAt      *Time  `json:"asked_at"`
+		Conversation string `json:"conversation"`
+		EndedAt      *Time  `json:"ended_at"`
+		GivenAt      *Time  `json:"given_at"`
+		HeardAt      *Time  `json:"heard_at"`
+
+		// Of That it is good for; null: any number.
+		Of *int `json:"of"`
+
+		// Reason Why it ended.
+		Reason string `json:"reason"`
+
+		// Sim The SIM that it was asked by.
+		Sim   string              `json:"sim"`
+		State StandingOptInsState `json:"state"`
+
+		// Used Messages since it was given, but for those that failed.
+		Used int `json:"used"`
+	} `json:"opt_ins"`
+
+	// Stop Its entry in the stop list: nothing is sent to it.
+	Stop *struct {
+		// Reason word: it said so itself, and only START brings it back.
+		Reason string    `json:"reason"`
+		Since  time.Time `json:"since"`
+
+		// Word What it said.
+		Word string `json:"word"`
+	} `json:"stop"`
+}
+
+// StandingOptInsState defines model for Standing.OptIns.State.
+type StandingOptInsState string
+
 // Status defines model for Status.
 type Status string
 
@@ -1675,6 +3138,39 @@ type System struct {
 		State      SystemDiskState `json:"state"`
 		TotalBytes int64           `json:"total_bytes"`
 	} `json:"disk"`
+
+	// Hub The link to the hub that this gateway belongs to. Null if it belongs to none.
+	Hub *struct {
+		// Connected The hub answers.
+		Connected bool `json:"connected"`
+
+		// Error Why there is no link, in words. Null while there is one.
+		Error *string `json:"error"`
+
+		// Name What the hub calls this gateway. Null until its credentials could be read.
+		Name *string `json:"name"`
+
+		// Since When that began to be so.
+		Since *time.Time `json:"since"`
+
+		// UntoldEvents Events of the log that the hub does not have yet.
+		UntoldEvents int64 `json:"untold_events"`
+	} `json:"hub"`
+
+	// LastBackup What became of the last copies that `gatewayd backup` made or tried to make. Null while nobody has tried.
+	LastBackup *struct {
+		// Bytes Its size.
+		Bytes int64 `json:"bytes"`
+
+		// Error Why the last try failed, in words.
+		Error *string `json:"error"`
+
+		// FailingSince The first try after it that failed. Null unless the last try failed.
+		FailingSince *time.Time `json:"failing_since"`
+
+		// MadeAt When the last one was made. Null while there is none.
+		MadeAt *time.Time `json:"made_at"`
+	} `json:"last_backup"`
 
 	// Model Of the board.
 	Model *string `json:"model"`
@@ -1793,7 +3289,7 @@ type WaitingType string
 
 // Warning defines model for Warning.
 type Warning struct {
-	// Code `late`, `no-modem`, `transliterated`, `stays-unicode`; more may come.
+	// Code `late`, `no-modem`, on a hub `no-gateway`, `transliterated`, `stays-unicode`, `quiet-hours`; more may come.
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 }
@@ -1914,11 +3410,213 @@ type WebhookTest struct {
 	ResponseStatus *int    `json:"response_status"`
 }
 
+// Widget defines model for Widget.
+type Widget struct {
+	// Area A place for a picture or a film, with a link.
+	Area *WidgetArea `json:"area"`
+
+	// Banner A line or a picture above the chat.
+	Banner     *WidgetBanner `json:"banner"`
+	Characters int           `json:"characters"`
+	CreatedAt  time.Time     `json:"created_at"`
+
+	// Embed The line for the pages, with this server's address as the request has it.
+	Embed   string `json:"embed"`
+	Enabled bool   `json:"enabled"`
+	ID      string `json:"id"`
+
+	// Key Public: it stands in the pages. With the origins it opens the widget.
+	Key      string `json:"key"`
+	Language string `json:"language"`
+	Name     string `json:"name"`
+
+	// OldKeyUntil The key before opens it until then.
+	OldKeyUntil *time.Time `json:"old_key_until"`
+	Origins     []string   `json:"origins"`
+	RotatedAt   *time.Time `json:"rotated_at"`
+
+	// Terms What a visitor accepts before the first message. When, and of which version, is kept.
+	Terms *WidgetTerms `json:"terms"`
+
+	// Theme How it looks. What is empty is as all widgets have it, else as the gateway does. Whatever is chosen, texts can be read.
+	Theme     *WidgetTheme `json:"theme"`
+	Title     string       `json:"title"`
+	UpdatedAt time.Time    `json:"updated_at"`
+
+	// Version 1, 2, 3, with each change.
+	Version int64  `json:"version"`
+	Welcome string `json:"welcome"`
+}
+
+// WidgetArea A place for a picture or a film, with a link.
+type WidgetArea struct {
+	// Image Id of a picture; of a film what shows before it.
+	Image *string `json:"image,omitempty"`
+
+	// Link https:// address.
+	Link *string `json:"link,omitempty"`
+
+	// Text What it shows, for those who don't see it, and below it for the others.
+	Text *string `json:"text,omitempty"`
+
+	// Video https:// address of a film that browsers play.
+	Video *string `json:"video,omitempty"`
+}
+
+// WidgetBanner A line or a picture above the chat.
+type WidgetBanner struct {
+	// Image Id of a picture.
+	Image *string `json:"image,omitempty"`
+
+	// Link https:// address.
+	Link *string `json:"link,omitempty"`
+	Text *string `json:"text,omitempty"`
+}
+
+// WidgetImage defines model for WidgetImage.
+type WidgetImage struct {
+	CreatedAt time.Time `json:"created_at"`
+	Height    int       `json:"height"`
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+
+	// Size In bytes.
+	Size int             `json:"size"`
+	Type WidgetImageType `json:"type"`
+
+	// URL Where it is on this server, for everybody.
+	URL string `json:"url"`
+
+	// Width In pixels.
+	Width int `json:"width"`
+}
+
+// WidgetImageType defines model for WidgetImage.Type.
+type WidgetImageType string
+
+// WidgetSettings defines model for WidgetSettings.
+type WidgetSettings struct {
+	// Area A place for a picture or a film, with a link.
+	Area *WidgetArea `json:"area,omitempty"`
+
+	// Banner A line or a picture above the chat.
+	Banner *WidgetBanner `json:"banner,omitempty"`
+
+	// Characters Of one message, the visitor's name in front of it included.
+	Characters *int `json:"characters,omitempty"`
+
+	// Enabled False: pages show nothing.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Language Of the frame.
+	Language *WidgetSettingsLanguage `json:"language,omitempty"`
+
+	// Name For the gateway's people. A new widget needs one.
+	Name *string `json:"name,omitempty"`
+
+	// Origins Of the pages that may have it, such as https://www.example.org. http:// is for localhost and the local network.
+	Origins *[]string `json:"origins,omitempty"`
+
+	// Terms What a visitor accepts before the first message. When, and of which version, is kept.
+	Terms *WidgetTerms `json:"terms,omitempty"`
+
+	// Theme How it looks. What is empty is as all widgets have it, else as the gateway does. Whatever is chosen, texts can be read.
+	Theme *WidgetTheme `json:"theme,omitempty"`
+
+	// Title On the button and above the chat.
+	Title *string `json:"title,omitempty"`
+
+	// Welcome What a visitor reads first.
+	Welcome *string `json:"welcome,omitempty"`
+}
+
+// WidgetSettingsLanguage Of the frame.
+type WidgetSettingsLanguage string
+
+// WidgetTerms What a visitor accepts before the first message. When, and of which version, is kept.
+type WidgetTerms struct {
+	// Each They are accepted before every conversation, not once by each visitor.
+	Each *bool `json:"each,omitempty"`
+
+	// Link https:// address where they stand.
+	Link *string `json:"link,omitempty"`
+	Text *string `json:"text,omitempty"`
+}
+
+// WidgetTheme How it looks. What is empty is as all widgets have it, else as the gateway does. Whatever is chosen, texts can be read.
+type WidgetTheme struct {
+	// Accent A colour: #0b6e66, rgb(11, 110, 102), or a name such as white.
+	Accent *string `json:"accent,omitempty"`
+
+	// Background A colour.
+	Background *string `json:"background,omitempty"`
+
+	// Bubble A colour under what the phone says.
+	Bubble *string `json:"bubble,omitempty"`
+
+	// Corners Their radius in pixels.
+	Corners *int `json:"corners,omitempty"`
+
+	// Font Of the reader's device: none is fetched.
+	Font *WidgetThemeFont `json:"font,omitempty"`
+
+	// Image Id of a picture behind the messages.
+	Image *string `json:"image,omitempty"`
+
+	// Logo Id of a picture.
+	Logo *string `json:"logo,omitempty"`
+
+	// Side Of the page where the button is.
+	Side *WidgetThemeSide `json:"side,omitempty"`
+
+	// Text A colour; with the background it must have a contrast of 4.5.
+	Text *string `json:"text,omitempty"`
+}
+
+// WidgetThemeFont Of the reader's device: none is fetched.
+type WidgetThemeFont string
+
+// WidgetThemeSide Of the page where the button is.
+type WidgetThemeSide string
+
+// WidgetVersion defines model for WidgetVersion.
+type WidgetVersion struct {
+	At time.Time `json:"at"`
+
+	// BringsBack The earlier version that it went back to.
+	BringsBack *int64 `json:"brings_back"`
+
+	// By The person, or the API key, who made it.
+	By struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+	} `json:"by"`
+
+	// Settings What it was like.
+	Settings map[string]interface{} `json:"settings"`
+	Version  int64                  `json:"version"`
+}
+
+// ContactID defines model for ContactID.
+type ContactID = string
+
+// ConversationID defines model for ConversationID.
+type ConversationID = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
 // DeliveryID defines model for DeliveryID.
 type DeliveryID = string
+
+// FromDay Examples: 2026-11-01
+type FromDay = openapi_types.Date
+
+// GatewayName defines model for GatewayName.
+type GatewayName = string
+
+// GroupID defines model for GroupID.
+type GroupID = string
 
 // HookID defines model for HookID.
 type HookID = string
@@ -1944,11 +3642,29 @@ type ModemName = string
 // PersonID defines model for PersonID.
 type PersonID = string
 
+// SenderID defines model for SenderID.
+type SenderID = string
+
+// TableFormat defines model for TableFormat.
+type TableFormat string
+
+// Team defines model for Team.
+type Team = string
+
+// ToDay Examples: 2026-11-30
+type ToDay = openapi_types.Date
+
 // Wait Examples: 30s
 type Wait = string
 
 // WebhookID defines model for WebhookID.
 type WebhookID = string
+
+// WidgetID defines model for WidgetID.
+type WidgetID = string
+
+// WidgetVersionNumber defines model for WidgetVersionNumber.
+type WidgetVersionNumber = int64
 
 // BadRequest defines model for BadRequest.
 type BadRequest = Problem
@@ -2047,6 +3763,199 @@ type ListAlarmsParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// BlockNumberJSONBody defines parameters for BlockNumber.
+type BlockNumberJSONBody struct {
+	// Number As people write it; a short code, or a name that texts come from, too.
+	Number string  `json:"number"`
+	Reason *string `json:"reason,omitempty"`
+}
+
+// ListConsentsParams defines parameters for ListConsents.
+type ListConsentsParams struct {
+	// Number A number.
+	Number *string `form:"number,omitempty" json:"number,omitempty"`
+
+	// Conversation A conversation's id.
+	Conversation *string `form:"conversation,omitempty" json:"conversation,omitempty"`
+
+	// Decision What was decided.
+	Decision *Decision `form:"decision,omitempty" json:"decision,omitempty"`
+
+	// Since By at, inclusive.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until By at, exclusive.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Cursor The next_cursor of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ExportConsentsParams defines parameters for ExportConsents.
+type ExportConsentsParams struct {
+	// Format `csv` or `json`.
+	Format *ExportConsentsParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// ExportConsentsParamsFormat defines parameters for ExportConsents.
+type ExportConsentsParamsFormat string
+
+// ListContactsParams defines parameters for ListContacts.
+type ListContactsParams struct {
+	// Q In name, organisation, e-mail or number; all of its words.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// Group The id of a group that they are in.
+	Group *string `form:"group,omitempty" json:"group,omitempty"`
+
+	// Number The contact that has this number, in any spelling.
+	Number *string `form:"number,omitempty" json:"number,omitempty"`
+
+	// Team Of admins and API keys: whose contacts are meant. Other people have those of their own team.
+	Team *Team `form:"team,omitempty" json:"team,omitempty"`
+
+	// Cursor The next_cursor of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ExportContactsParams defines parameters for ExportContacts.
+type ExportContactsParams struct {
+	// Format What is wanted.
+	Format *ExportContactsParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Separator Of CSV. Spreadsheets in countries with a decimal comma want a semicolon.
+	Separator *ExportContactsParamsSeparator `form:"separator,omitempty" json:"separator,omitempty"`
+
+	// Q Words that stand in the name, the number or the organisation.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// Group A group's id: its members alone.
+	Group *string `form:"group,omitempty" json:"group,omitempty"`
+
+	// Team Of admins and API keys: whose contacts are meant. Other people have those of their own team.
+	Team *Team `form:"team,omitempty" json:"team,omitempty"`
+}
+
+// ExportContactsParamsFormat defines parameters for ExportContacts.
+type ExportContactsParamsFormat string
+
+// ExportContactsParamsSeparator defines parameters for ExportContacts.
+type ExportContactsParamsSeparator string
+
+// ImportContactsParams defines parameters for ImportContacts.
+type ImportContactsParams struct {
+	// DryRun Only say what would become of it.
+	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+
+	// Rows `all`: nothing is imported if a row is wrong (422); `good`: the others are.
+	Rows *ImportContactsParamsRows `form:"rows,omitempty" json:"rows,omitempty"`
+
+	// Existing Of contacts that are there: `fill` what is empty, or `replace` what they have.
+	Existing *ImportContactsParamsExisting `form:"existing,omitempty" json:"existing,omitempty"`
+
+	// Group The id of a group that all of them come into.
+	Group *string `form:"group,omitempty" json:"group,omitempty"`
+
+	// Team Of admins and API keys: whose contacts are meant. Other people have those of their own team.
+	Team *Team `form:"team,omitempty" json:"team,omitempty"`
+}
+
+// ImportContactsParamsRows defines parameters for ImportContacts.
+type ImportContactsParamsRows string
+
+// ImportContactsParamsExisting defines parameters for ImportContacts.
+type ImportContactsParamsExisting string
+
+// ListConversationsParams defines parameters for ListConversations.
+type ListConversationsParams struct {
+	// State One state or several, with commas between them.
+	State *[]ConversationState `form:"state,omitempty" json:"state,omitempty"`
+
+	// AssignedTo `me`, `none`, or a person's id.
+	AssignedTo *string `form:"assigned_to,omitempty" json:"assigned_to,omitempty"`
+
+	// Unread Only those with something unread.
+	Unread *bool `form:"unread,omitempty" json:"unread,omitempty"`
+
+	// Team A team's name; `*` is every team and the visitors of widgets. People see their own team unless they are admins. Left out: a person's own team, and for an API key `*`.
+	Team *string `form:"team,omitempty" json:"team,omitempty"`
+
+	// Widget Only those of visitors who came by this widget.
+	Widget *string `form:"widget,omitempty" json:"widget,omitempty"`
+
+	// Number Only those with this number.
+	Number *string `form:"number,omitempty" json:"number,omitempty"`
+
+	// Q Looks for this in name, number and texts; of texts in the newest 20,000.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// Cursor The next_cursor of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// BlockConversationJSONBody defines parameters for BlockConversation.
+type BlockConversationJSONBody struct {
+	Reason *string `json:"reason,omitempty"`
+}
+
+// SaveDraftJSONBody defines parameters for SaveDraft.
+type SaveDraftJSONBody struct {
+	Text string `json:"text"`
+}
+
+// InviteToConversationJSONBody defines parameters for InviteToConversation.
+type InviteToConversationJSONBody struct {
+	ClientID *string `json:"client_id,omitempty"`
+
+	// Files Ids of files that were uploaded. By SMS each goes as a link, if the hub has a public address.
+	Files *LetterFiles `json:"files,omitempty"`
+
+	// Mode How it goes, as in a message. Left out: by SMS, as it is.
+	Mode *LetterMode `json:"mode,omitempty"`
+
+	// Subject One line. By SMS it stands before the text, in brackets.
+	Subject *LetterSubject `json:"subject,omitempty"`
+	Text    *string        `json:"text,omitempty"`
+}
+
+// ListConversationMessagesParams defines parameters for ListConversationMessages.
+type ListConversationMessagesParams struct {
+	// Tag Those alone that went, or came, by this way.
+	Tag *ListConversationMessagesParamsTag `form:"tag,omitempty" json:"tag,omitempty"`
+
+	// Before The id of a message.
+	Before *string `form:"before,omitempty" json:"before,omitempty"`
+
+	// After The id of a message.
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListConversationMessagesParamsTag defines parameters for ListConversationMessages.
+type ListConversationMessagesParamsTag string
+
+// AddNoteJSONBody defines parameters for AddNote.
+type AddNoteJSONBody struct {
+	Text string `json:"text"`
+}
+
+// ReadConversationJSONBody defines parameters for ReadConversation.
+type ReadConversationJSONBody struct {
+	// UpTo The id of the newest message that was seen. Left out: all.
+	UpTo *string `json:"up_to,omitempty"`
+}
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// After The id of the last event that is known already. Pages without it begin with the oldest event that is kept.
@@ -2070,6 +3979,79 @@ type ListEventsParams struct {
 
 // ListEventsParamsHeartbeat defines parameters for ListEvents.
 type ListEventsParamsHeartbeat string
+
+// UploadFileMultipartBody defines parameters for UploadFile.
+type UploadFileMultipartBody struct {
+	File openapi_types.File `json:"file"`
+}
+
+// UploadFileParams defines parameters for UploadFile.
+type UploadFileParams struct {
+	// Name The file's name, where the body does not tell it.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+}
+
+// ListGatewaysParams defines parameters for ListGateways.
+type ListGatewaysParams struct {
+	// Group A group's name.
+	Group *string `form:"group,omitempty" json:"group,omitempty"`
+
+	// State How they are with the hub.
+	State *GatewayState `form:"state,omitempty" json:"state,omitempty"`
+}
+
+// ListGroupsParams defines parameters for ListGroups.
+type ListGroupsParams struct {
+	// Team Of admins and API keys: whose contacts are meant. Other people have those of their own team.
+	Team *Team `form:"team,omitempty" json:"team,omitempty"`
+}
+
+// CreateGroupJSONBody defines parameters for CreateGroup.
+type CreateGroupJSONBody struct {
+	Name string `json:"name"`
+
+	// Team Of admins and API keys: whose it is. Null: the own team.
+	Team *string `json:"team,omitempty"`
+}
+
+// RenameGroupJSONBody defines parameters for RenameGroup.
+type RenameGroupJSONBody struct {
+	Name string `json:"name"`
+}
+
+// AddMembersJSONBody defines parameters for AddMembers.
+type AddMembersJSONBody struct {
+	// Contacts Their ids.
+	Contacts []string `json:"contacts"`
+}
+
+// MessageGroupJSONBody defines parameters for MessageGroup.
+type MessageGroupJSONBody struct {
+	// ClientID The same again sends nothing twice.
+	ClientID *string `json:"client_id,omitempty"`
+
+	// Files Ids of files that were uploaded. By SMS each goes as a link, if the hub has a public address.
+	Files *LetterFiles `json:"files,omitempty"`
+
+	// Members Ids of contacts of the group: it goes to these alone. Left out: to all.
+	Members *[]string `json:"members,omitempty"`
+
+	// Mode How it goes, as in a message. Left out: by SMS, as it is.
+	Mode *LetterMode `json:"mode,omitempty"`
+
+	// OurName Whom the phones are told they write with; null: the caller's name.
+	OurName *string `json:"our_name,omitempty"`
+
+	// Subject One line. By SMS it stands before the text, in brackets.
+	Subject *LetterSubject `json:"subject,omitempty"`
+	Text    string         `json:"text"`
+}
+
+// MessageGroup202JSONResponseBodyResultsState defines parameters for MessageGroup.
+type MessageGroup202JSONResponseBodyResultsState string
+
+// MessageGroup202JSONResponseBodyResultsVia defines parameters for MessageGroup.
+type MessageGroup202JSONResponseBodyResultsVia string
 
 // RotateHookJSONBody defines parameters for RotateHook.
 type RotateHookJSONBody struct {
@@ -2122,6 +4104,9 @@ type ListMessagesParams struct {
 
 	// Modem A modem's name.
 	Modem *string `form:"modem,omitempty" json:"modem,omitempty"`
+
+	// Gateway On a hub: the name of the gateway that has them, or that they came from.
+	Gateway *string `form:"gateway,omitempty" json:"gateway,omitempty"`
 
 	// Since By created_at, inclusive.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
@@ -2214,8 +4199,14 @@ type AskNetwork200JSONResponseBodyState string
 // ChangePersonJSONBody defines parameters for ChangePerson.
 type ChangePersonJSONBody struct {
 	// Disabled `true`: can't sign in.
-	Disabled *bool   `json:"disabled,omitempty"`
-	Name     *string `json:"name,omitempty"`
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// DisplayName What recipients are told, of at most 30 characters; empty: the name.
+	DisplayName *string `json:"display_name,omitempty"`
+
+	// Email Where an invitation goes; empty: nowhere.
+	Email *string `json:"email,omitempty"`
+	Name  *string `json:"name,omitempty"`
 
 	// Password Another one, of at least 10 characters.
 	Password *string `json:"password,omitempty"`
@@ -2223,6 +4214,116 @@ type ChangePersonJSONBody struct {
 
 	// SeesTexts Of a technician: numbers and texts too.
 	SeesTexts *bool `json:"sees_texts,omitempty"`
+
+	// SignOff What the person's texts in conversations end with, of at most 40 characters; empty: nothing.
+	SignOff *string `json:"sign_off,omitempty"`
+
+	// Team Whose conversations the person shares, of at most 50 characters; empty: that of everybody who has none.
+	Team *string `json:"team,omitempty"`
+}
+
+// InvitePersonParams defines parameters for InvitePerson.
+type InvitePersonParams struct {
+	// By How: 409 if it can't go by e-mail.
+	By *InvitePersonParamsBy `form:"by,omitempty" json:"by,omitempty"`
+}
+
+// InvitePersonParamsBy defines parameters for InvitePerson.
+type InvitePersonParamsBy string
+
+// ChangeProfileJSONBody defines parameters for ChangeProfile.
+type ChangeProfileJSONBody struct {
+	// DisplayName Of at most 30 characters; empty: the name.
+	DisplayName *string `json:"display_name,omitempty"`
+
+	// SignOff Of at most 40 characters; empty: nothing.
+	SignOff *string `json:"sign_off,omitempty"`
+}
+
+// GetReportParams defines parameters for GetReport.
+type GetReportParams struct {
+	// By What there is a line for.
+	By *GetReportParamsBy `form:"by,omitempty" json:"by,omitempty"`
+
+	// Since The first day; left out: 29 days before the last.
+	Since *FromDay `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until The last day; left out: today.
+	Until *ToDay `form:"until,omitempty" json:"until,omitempty"`
+
+	// Sim Only of this SIM: its ICCID, or the name of its modem where it told none.
+	Sim *string `form:"sim,omitempty" json:"sim,omitempty"`
+
+	// Person Only of what this person, or this API key, wrote.
+	Person *string `form:"person,omitempty" json:"person,omitempty"`
+
+	// Widget Only of what visitors of this widget wrote.
+	Widget *string `form:"widget,omitempty" json:"widget,omitempty"`
+
+	// Format `csv`: a table for a spreadsheet; what it would take for a formula begins with an apostrophe.
+	Format *GetReportParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetReportParamsBy defines parameters for GetReport.
+type GetReportParamsBy string
+
+// GetReportParamsFormat defines parameters for GetReport.
+type GetReportParamsFormat string
+
+// ListSendErrorsParams defines parameters for ListSendErrors.
+type ListSendErrorsParams struct {
+	// Since The first day; left out: 29 days before the last.
+	Since *FromDay `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until The last day; left out: today.
+	Until *ToDay `form:"until,omitempty" json:"until,omitempty"`
+
+	// Modem Only of this modem.
+	Modem *string `form:"modem,omitempty" json:"modem,omitempty"`
+
+	// Author Only what was written by the person, visitor, widget or API key with this id.
+	Author *string `form:"author,omitempty" json:"author,omitempty"`
+
+	// Code Only with this error, such as `cms-38`.
+	Code *string `form:"code,omitempty" json:"code,omitempty"`
+
+	// Format `csv`: a table for a spreadsheet; what it would take for a formula begins with an apostrophe.
+	Format *ListSendErrorsParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Cursor The next_cursor of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListSendErrorsParamsFormat defines parameters for ListSendErrors.
+type ListSendErrorsParamsFormat string
+
+// ListSendersParams defines parameters for ListSenders.
+type ListSendersParams struct {
+	// State Those that are blocked, that are not, or that are blocked or have answers that count.
+	State *ListSendersParamsState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Kind Of one kind.
+	Kind *ListSendersParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Cursor The next_cursor of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many a page has at most.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListSendersParamsState defines parameters for ListSenders.
+type ListSendersParamsState string
+
+// ListSendersParamsKind defines parameters for ListSenders.
+type ListSendersParamsKind string
+
+// BlockSenderJSONBody defines parameters for BlockSender.
+type BlockSenderJSONBody struct {
+	Reason *string `json:"reason,omitempty"`
 }
 
 // ChangeSettingsJSONBody defines parameters for ChangeSettings.
@@ -2264,6 +4365,14 @@ type ListDeliveriesParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// RotateWidgetKeyJSONBody defines parameters for RotateWidgetKey.
+type RotateWidgetKeyJSONBody struct {
+	// Overlap For how long what was there before stays good: whole seconds, or a duration such as 24h or 90m. 0: it ends at once.
+	//
+	// Examples: 3600, 24h
+	Overlap *Overlap `json:"overlap,omitempty"`
+}
+
 // ReceiveHookJSONRequestBody defines body for ReceiveHook for application/json ContentType.
 type ReceiveHookJSONRequestBody = ReceiveHookJSONBody
 
@@ -2287,6 +4396,75 @@ type PutHookMultipartRequestBody PutHookMultipartBody
 
 // PutHookTextRequestBody defines body for PutHook for text/plain ContentType.
 type PutHookTextRequestBody = PutHookTextBody
+
+// BlockNumberJSONRequestBody defines body for BlockNumber for application/json ContentType.
+type BlockNumberJSONRequestBody BlockNumberJSONBody
+
+// SetInboxJSONRequestBody defines body for SetInbox for application/json ContentType.
+type SetInboxJSONRequestBody = Inbox
+
+// SetChatRulesJSONRequestBody defines body for SetChatRules for application/json ContentType.
+type SetChatRulesJSONRequestBody = ChatRulesWanted
+
+// RecordConsentJSONRequestBody defines body for RecordConsent for application/json ContentType.
+type RecordConsentJSONRequestBody = NewConsent
+
+// CreateContactJSONRequestBody defines body for CreateContact for application/json ContentType.
+type CreateContactJSONRequestBody = NewContact
+
+// ChangeContactJSONRequestBody defines body for ChangeContact for application/json ContentType.
+type ChangeContactJSONRequestBody = ContactChange
+
+// BeginConversationJSONRequestBody defines body for BeginConversation for application/json ContentType.
+type BeginConversationJSONRequestBody = ConversationWanted
+
+// ChangeConversationJSONRequestBody defines body for ChangeConversation for application/json ContentType.
+type ChangeConversationJSONRequestBody = ConversationChange
+
+// BlockConversationJSONRequestBody defines body for BlockConversation for application/json ContentType.
+type BlockConversationJSONRequestBody BlockConversationJSONBody
+
+// SaveDraftJSONRequestBody defines body for SaveDraft for application/json ContentType.
+type SaveDraftJSONRequestBody SaveDraftJSONBody
+
+// InviteToConversationJSONRequestBody defines body for InviteToConversation for application/json ContentType.
+type InviteToConversationJSONRequestBody InviteToConversationJSONBody
+
+// SendInConversationJSONRequestBody defines body for SendInConversation for application/json ContentType.
+type SendInConversationJSONRequestBody = ConversationLetter
+
+// AddNoteJSONRequestBody defines body for AddNote for application/json ContentType.
+type AddNoteJSONRequestBody AddNoteJSONBody
+
+// ReadConversationJSONRequestBody defines body for ReadConversation for application/json ContentType.
+type ReadConversationJSONRequestBody ReadConversationJSONBody
+
+// UploadFileMultipartRequestBody defines body for UploadFile for multipart/form-data ContentType.
+type UploadFileMultipartRequestBody UploadFileMultipartBody
+
+// AddGatewayJSONRequestBody defines body for AddGateway for application/json ContentType.
+type AddGatewayJSONRequestBody = NewGateway
+
+// ChangeGatewayJSONRequestBody defines body for ChangeGateway for application/json ContentType.
+type ChangeGatewayJSONRequestBody = GatewayChange
+
+// RotateGatewayCredentialsJSONRequestBody defines body for RotateGatewayCredentials for application/json ContentType.
+type RotateGatewayCredentialsJSONRequestBody = SecretRotation
+
+// MoveGatewayMessagesJSONRequestBody defines body for MoveGatewayMessages for application/json ContentType.
+type MoveGatewayMessagesJSONRequestBody = GatewayMove
+
+// CreateGroupJSONRequestBody defines body for CreateGroup for application/json ContentType.
+type CreateGroupJSONRequestBody CreateGroupJSONBody
+
+// RenameGroupJSONRequestBody defines body for RenameGroup for application/json ContentType.
+type RenameGroupJSONRequestBody RenameGroupJSONBody
+
+// AddMembersJSONRequestBody defines body for AddMembers for application/json ContentType.
+type AddMembersJSONRequestBody AddMembersJSONBody
+
+// MessageGroupJSONRequestBody defines body for MessageGroup for application/json ContentType.
+type MessageGroupJSONRequestBody MessageGroupJSONBody
 
 // CreateHookJSONRequestBody defines body for CreateHook for application/json ContentType.
 type CreateHookJSONRequestBody = HookSettings
@@ -2330,6 +4508,12 @@ type AddPersonJSONRequestBody = PersonWanted
 // ChangePersonJSONRequestBody defines body for ChangePerson for application/json ContentType.
 type ChangePersonJSONRequestBody ChangePersonJSONBody
 
+// ChangeProfileJSONRequestBody defines body for ChangeProfile for application/json ContentType.
+type ChangeProfileJSONRequestBody ChangeProfileJSONBody
+
+// BlockSenderJSONRequestBody defines body for BlockSender for application/json ContentType.
+type BlockSenderJSONRequestBody BlockSenderJSONBody
+
 // ChangeSettingsJSONRequestBody defines body for ChangeSettings for application/json ContentType.
 type ChangeSettingsJSONRequestBody ChangeSettingsJSONBody
 
@@ -2350,3 +4534,18 @@ type ReplayWebhookJSONRequestBody = WebhookReplay
 
 // RotateWebhookSecretJSONRequestBody defines body for RotateWebhookSecret for application/json ContentType.
 type RotateWebhookSecretJSONRequestBody = SecretRotation
+
+// CreateWidgetJSONRequestBody defines body for CreateWidget for application/json ContentType.
+type CreateWidgetJSONRequestBody = WidgetSettings
+
+// ChangeCommonWidgetJSONRequestBody defines body for ChangeCommonWidget for application/json ContentType.
+type ChangeCommonWidgetJSONRequestBody = CommonWidgetSettings
+
+// AddWidgetImageJSONRequestBody defines body for AddWidgetImage for application/json ContentType.
+type AddWidgetImageJSONRequestBody = NewWidgetImage
+
+// ChangeWidgetJSONRequestBody defines body for ChangeWidget for application/json ContentType.
+type ChangeWidgetJSONRequestBody = WidgetSettings
+
+// RotateWidgetKeyJSONRequestBody defines body for RotateWidgetKey for application/json ContentType.
+type RotateWidgetKeyJSONRequestBody RotateWidgetKeyJSONBody

@@ -7,6 +7,17 @@ const live = document.getElementById('live');
 const patience = 35_000; // two heartbeats missed
 let heard = performance.now();
 
+// The pages behind More go away when somebody is done with them.
+const more = document.querySelector('.bar nav details');
+if (more) {
+  addEventListener('click', e => { if (!more.contains(e.target)) more.open = false; });
+  more.addEventListener('keydown', e => {
+    if (e.key !== 'Escape' || !more.open) return;
+    more.open = false;
+    more.firstElementChild.focus();
+  });
+}
+
 // Times are shown as the reader's clock has them.
 function localise(root) {
   for (const t of root.querySelectorAll('time[datetime]')) {
@@ -104,8 +115,9 @@ function hear() {
 
 let seq = document.body.dataset.seq;
 
-const parts = [...document.querySelectorAll('[data-live]')].map(part => part.dataset.live);
-const concerns = what => parts.some(list => list === '' || list.split(' ').includes(what));
+// As the parts are now: what a message still waits for changes.
+const concerns = what => [...document.querySelectorAll('[data-live]')]
+  .some(({ dataset: { live } }) => live === '' || live.split(' ').includes(what));
 
 function connect() {
   const source = new EventSource(`/live?after=${seq}`);
@@ -138,7 +150,7 @@ let once = '';
 form?.addEventListener('input', () => { once = ''; }); // another text is another message
 form?.addEventListener('submit', async event => {
   event.preventDefault();
-  const { to, from, text } = form.elements;
+  const { to, from, gateway, text } = form.elements;
   const button = form.querySelector('button');
   const out = form.querySelector('output');
   const fault = (field, words) => {
@@ -155,7 +167,7 @@ form?.addEventListener('submit', async event => {
     const answer = await fetch('/v1/messages', {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', 'Idempotency-Key': once },
-      body: JSON.stringify({ to: to.value, text: text.value, from: from.value || null }),
+      body: JSON.stringify({ to: to.value, text: text.value, from: from?.value || null, gateway: gateway?.value || null }),
     });
     const got = await answer.json();
     if (answer.ok) {

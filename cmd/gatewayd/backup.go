@@ -40,17 +40,23 @@ are kept. gatewayd-backup.timer does that every day.`,
 			if err != nil {
 				return err
 			}
+			var size int64
 			switch {
 			case into != "":
-				made, removed, err := db.Backups(cmd.Context(), c.DataDir, into, keep, time.Now())
+				made, removed, failed := db.Backups(cmd.Context(), c.DataDir, into, keep, time.Now())
 				if made != "" {
 					fmt.Fprintf(cmd.OutOrStdout(), "%s (old ones removed: %d)\n", made, len(removed))
+					size = sizeOf(made)
 				}
-				return err
+				err = failed
 			case args[0] == "-":
-				return backupTo(cmd.Context(), cmd.OutOrStdout(), c.DataDir)
+				size, err = backupTo(cmd.Context(), cmd.OutOrStdout(), c.DataDir)
+			default:
+				err = db.Backup(cmd.Context(), c.DataDir, args[0], force)
+				size = sizeOf(args[0])
 			}
-			return db.Backup(cmd.Context(), c.DataDir, args[0], force)
+			noteBackup(cmd, c.DataDir, size, err)
+			return err
 		},
 	}
 	configFlag(cmd, &path)
@@ -62,30 +68,49 @@ are kept. gatewayd-backup.timer does that every day.`,
 	return cmd
 }
 
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// noteBackup has the daemon know what became of a backup, for its page and its
+// alarms. A backup that can't be noted is one all the same.
+func noteBackup(cmd *cobra.Command, dataDir string, size int64, failed error) {
+	var mistake usageError
+	if cmd.Context().Err() != nil || errors.As(failed, &mistake) {
+		return
+	}
+	if err := gateway.BackedUp(cmd.Context(), dataDir, size, failed, time.Now()); err != nil && failed == nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: the daemon does not know of this backup: %v\n", err)
+	}
+}
+
 // backupTo makes the copy where temporary files go, and sends it on when it is
 // whole.
-func backupTo(ctx context.Context, out io.Writer, dataDir string) error {
+func backupTo(ctx context.Context, out io.Writer, dataDir string) (size int64, err error) {
 	if f, ok := out.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Mode()&os.ModeDevice != 0 && f.Name() != os.DevNull {
-			return usageError{errors.New("backup -: the copy is no text for a terminal; send it to a file or a program")}
+			return 0, usageError{errors.New("backup -: the copy is no text for a terminal; send it to a file or a program")}
 		}
 	}
 	dir, err := os.MkdirTemp("", "gatewayd-backup-")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, db.FileName)
 	if err := db.Backup(ctx, dataDir, path, false); err != nil {
-		return err
+		return 0, err
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer f.Close()
-	_, err = io.Copy(out, f)
-	return err
+	return io.Copy(out, f)
 }
 
 func restoreCommand() *cobra.Command {

@@ -20,6 +20,9 @@ func checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, err := consentRules(c.Consent); err != nil {
+				return err
+			}
 			for _, w := range c.Warnings {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
 			}

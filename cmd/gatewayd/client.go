@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -90,6 +91,8 @@ func (d *daemon) explain(err error) error {
 		return err
 	case errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden):
 		return fmt.Errorf("%w (key %s from %s)", err, auth.Shown(d.key), d.keyFrom)
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return fmt.Errorf("%w; --url must name it as its certificate does, and if an authority of your own vouches for that, SSL_CERT_FILE=FILE names its certificate", err)
 	case errors.As(err, &unreachable):
 		return fmt.Errorf("%w; is the daemon running there?", err)
 	}

@@ -48,6 +48,9 @@ func TestSummary(t *testing.T) {
 		`{"type":"message.received","data":{"direction":"inbound","kind":"wap-push","from":"+491555123456"}}`:           "from +491555123456: (wap-push)",
 		`{"type":"message.received","data":{"direction":"inbound","kind":"text","from":"+491555123456","text":"Fine"}}`: `from +491555123456: "Fine"`,
 		`{"type":"alarm.begin","data":{"modem":"modem1","title":"The modem is set aside"}}`:                             "modem1: The modem is set aside",
+		`{"type":"consent.opt-out","data":{"number":"+491555123456","decision":"opt-out","wording":"Stop"}}`:            `of +491555123456: "Stop"`,
+		`{"type":"conversation.updated","data":{"id":"conv_1","state":"idle","unread":2,"assigned_to":null}}`:           "conv_1 idle",
+		`{"type":"sender.blocked","data":{"id":"usr_1","kind":"person","reason":"spam","by":""}}`:                       "usr_1",
 	} {
 		if got := summary([]byte(body)); !strings.HasSuffix(got, " "+want) {
 			t.Errorf("%s: %q", body, got)

@@ -86,7 +86,7 @@ func rootCommand() *cobra.Command {
 		return usageError{fmt.Errorf("%w; %s --help tells more", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(runCommand(), setupCommand(), demoCommand(), keysCommand(), peopleCommand(), sendCommand(), statusCommand(), listenCommand(), modemsCommand(), numbersCommand(), usbResetCommand(), supportCommand(), backupCommand(), restoreCommand(), checkCommand(), readyCommand(), selftestCommand(), versionCommand())
+	root.AddCommand(runCommand(), hubCommand(), setupCommand(), demoCommand(), keysCommand(), peopleCommand(), sendCommand(), statusCommand(), listenCommand(), modemsCommand(), numbersCommand(), usbResetCommand(), supportCommand(), backupCommand(), restoreCommand(), checkCommand(), readyCommand(), selftestCommand(), versionCommand())
 	return root
 }
 

@@ -22,7 +22,11 @@ func asked(t *testing.T, cmd *cobra.Command, answers map[string]string, stdin st
 		body, _ := io.ReadAll(r.Body)
 		requests = append(requests, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+string(body)))
 		answer, ok := answers[r.Method+" "+r.URL.Path]
-		if !ok {
+		if refused := answers["409 "+r.Method+" "+r.URL.Path]; refused != "" {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusConflict)
+			answer = refused
+		} else if !ok {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusNotFound)
 			answer = `{"title":"There is no such thing here","status":404}`

@@ -25,6 +25,7 @@ type reloader struct {
 	signals chan os.Signal
 	logs    *logs.Switch
 	clock   *clock.Clock
+	be      be             // what the daemon is to be: a gateway, or a hub
 	started *config.Config // what the process was started with
 	loaded  *config.Config // what holds
 	told    []string       // that need a restart
@@ -87,6 +88,9 @@ func (r *reloader) reload(ctx context.Context, g *gateway.Gateway, log *slog.Log
 	var changes gateway.Changes
 	if err == nil {
 		o.Clock = r.clock
+		err = r.be(c, &o, log)
+	}
+	if err == nil {
 		changes, err = r.apply(ctx, g, o)
 	}
 	if err != nil {
@@ -101,8 +105,8 @@ func (r *reloader) reload(ctx context.Context, g *gateway.Gateway, log *slog.Log
 			changes.Applied = append(changes.Applied, what)
 		}
 	}
-	for what, pair := range map[string][2]any{"http.listen": {r.started.HTTP.Listen, c.HTTP.Listen}, "http.lan.listen": {r.started.HTTP.LAN.Listen, c.HTTP.LAN.Listen}, "twilio": {r.started.Twilio, c.Twilio}, "clock.trust": {r.started.Clock, c.Clock}} {
-		if pair[0] != pair[1] {
+	for what, pair := range map[string][2]any{"http.listen": {r.started.HTTP.Listen, c.HTTP.Listen}, "http.lan.listen": {r.started.HTTP.LAN.Listen, c.HTTP.LAN.Listen}, "twilio": {r.started.Twilio, c.Twilio}, "clock.trust": {r.started.Clock, c.Clock}, "hub": {r.started.Hub, c.Hub}} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
 			changes.Restart = append(changes.Restart, what)
 		}
 	}

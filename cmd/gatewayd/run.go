@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,10 +18,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatewayd/chat"
 	"gatewayd/clock"
 	"gatewayd/config"
 	"gatewayd/db"
 	"gatewayd/gateway"
+	"gatewayd/link"
 	"gatewayd/logs"
 	"gatewayd/mail"
 	"gatewayd/modem/ports"
@@ -42,13 +45,22 @@ func configFlag(cmd *cobra.Command, path *string) {
 }
 
 func runCommand() *cobra.Command {
+	return daemonCommand("Run the daemon on real serial ports", beGateway)
+}
+
+// be checks that a configuration is one of what a daemon is to be, and has its options say so.
+type be func(*config.Config, *gateway.Options, *slog.Logger) error
+
+// daemonCommand runs a daemon, as a gateway or as a hub: be checks that the configuration
+// is one of that, and makes it so.
+func daemonCommand(short string, be be) *cobra.Command {
 	var path, level string
 	cmd := &cobra.Command{
 		Use:   "run --config FILE",
-		Short: "Run the daemon on real serial ports",
+		Short: short,
 		Args:  exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r := reloader{path: path, level: level, signals: make(chan os.Signal, 1)}
+			r := reloader{path: path, level: level, be: be, signals: make(chan os.Signal, 1)}
 			signal.Notify(r.signals, syscall.SIGHUP) // one that comes early must not end us
 			defer signal.Stop(r.signals)
 			c, err := config.Load(path, os.Environ())
@@ -66,6 +78,9 @@ func runCommand() *cobra.Command {
 			}
 			o, err := options(c, log)
 			if err == nil {
+				err = be(c, &o, log)
+			}
+			if err == nil {
 				err = listeners(&o, c)
 			}
 			if err != nil {
@@ -73,9 +88,6 @@ func runCommand() *cobra.Command {
 			}
 			r.started, r.loaded, r.clock = c, c, o.Clock
 			o.Support = surroundings(path, c.DataDir)
-			if len(o.Modems) == 0 && !c.Modems.Discover {
-				log.Warn("no modem is configured and none is looked for; messages are accepted and wait: set modems.discover, or name one under modems.list")
-			}
 			o.Console = os.Stderr
 			o.RuntimeDir, _, _ = strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
 			err = serve(cmd.Context(), o, r.run)
@@ -121,11 +133,17 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 		Retention:   queue.Retention{Messages: c.History.Keep, Texts: c.History.KeepTexts, Events: eventsKept, Idempotency: idempotencyKept},
 		Disk:        gateway.Disk(c.Disk),
 		CallsRing:   c.Modems.Calls == config.Ring,
-		MetricsOpen: c.HTTP.MetricsOpen, MaxConnections: c.HTTP.MaxConnections,
+		MetricsOpen: c.HTTP.MetricsOpen, MaxConnections: c.HTTP.MaxConnections, TrustedProxies: c.HTTP.TrustedProxies,
 		Destinations: c.Destinations,
 		Version:      version, Log: log,
 		Clock: clock.New(clock.Options{Always: c.Clock.Trust == config.TrustAlways}),
 	}
+	var err error
+	if o.Consent, err = consentRules(c.Consent); err != nil {
+		return o, err
+	}
+	o.Consent.PerOptIn = c.Chat.MessagesPerOptIn
+	o.Chat = chat.Rules{IdleAfter: c.Chat.IdleAfter, KeepsOptIn: !c.Chat.Reinvite, Invitation: c.Chat.Invitation}
 	o.LAN.Name = c.HTTP.LAN.Name
 	o.Canary = gateway.Canary{Every: c.Modems.CanaryEvery, Wait: c.Modems.CanaryWait}
 	o.Limits = gateway.Limits{PerMinute: config.DefaultMaxPerMinute, PerDay: config.DefaultMaxPerDay}
@@ -138,7 +156,10 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 			Limits: gateway.Limits{PerMinute: m.MaxPerMinute, PerDay: m.MaxPerDay, PerMonth: m.MaxPerMonth, RecipientsPerMonth: m.MaxRecipientsPerMonth},
 		})
 	}
-	o.PrivateWebhooks, o.KeepFailedWebhooks = c.HTTP.AllowPrivateWebhooks, c.History.KeepFailedWebhooks
+	if c.Hub.URL != "" {
+		o.Link = &link.Options{URL: c.Hub.URL, CredentialsFile: c.Hub.CredentialsFile, CAFile: c.Hub.CAFile}
+	}
+	o.PrivateWebhooks, o.KeepFailedWebhooks, o.KeepReports = c.HTTP.AllowPrivateWebhooks, c.History.KeepFailedWebhooks, c.History.KeepReports
 	for _, w := range c.Webhooks {
 		o.Webhooks = append(o.Webhooks, webhook.Endpoint{
 			Name: w.Name, URL: w.URL, Secret: w.Secret.Reveal(), Events: w.Events, AllowPrivate: w.AllowPrivate,
@@ -157,6 +178,7 @@ func options(c *config.Config, log *slog.Logger) (gateway.Options, error) {
 	}
 	o.Alarms = gateway.AlarmOptions{
 		QueueAge: c.Alarms.QueueAge, WebhookFailing: c.Alarms.WebhookFailing, FailureRate: c.Alarms.FailureRate,
+		BackupAge: c.Alarms.BackupAge,
 		Notices: gateway.Notices{
 			SMS: c.Alarms.SMSTo, Mail: c.Alarms.MailTo, Least: sms.Severity(c.Alarms.MinSeverity), Repeat: c.Alarms.Repeat, PerHour: c.Alarms.MaxPerHour,
 		},
@@ -253,6 +275,10 @@ func serve(ctx context.Context, o gateway.Options, along func(context.Context, *
 	ctx, stop := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() { along(ctx, g, o.Log, m.reload) })
+	// Reading the OpenAPI document alone leaves three times behind what stays of it, and
+	// an idle box would keep that for hours.
+	beside.Go(debug.FreeOSMemory)
+	beside.Go(func() { givePagesBack(ctx, o.Log) })
 	defer beside.Wait()
 	defer stop()
 	return g.Run(ctx)

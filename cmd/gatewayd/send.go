@@ -29,11 +29,11 @@ type sender struct {
 
 // common are the fields that one message and all rows of a file may have.
 type common struct {
-	from, at, expires, onUnconfirmed, callback string
-	priority, port                             int
-	unicode                                    string
-	flash, noReport, rejectIfLate              bool
-	metadata                                   []string
+	from, gateway, at, expires, onUnconfirmed, callback string
+	priority, port                                      int
+	unicode                                             string
+	flash, noReport, rejectIfLate                       bool
+	metadata                                            []string
 }
 
 const sendLong = `Send a text through the running daemon, or a file of them.
@@ -79,6 +79,7 @@ func sendCommand() *cobra.Command {
 func (c *common) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&c.from, "from", "", "name or number of the modem that must send it")
+	f.StringVar(&c.gateway, "gateway", "", "through a hub: the gateway that is to send it, or group:NAME")
 	f.IntVar(&c.priority, "priority", 4, "0, the lowest, to 9, which goes first")
 	f.StringVar(&c.at, "at", "", "send it not before: a time as 2026-12-01T07:00:00Z or \"2026-12-01 07:00\" here, or from now on as 90m")
 	f.StringVar(&c.expires, "expires", "", "send it not after; written as --at")
@@ -121,7 +122,7 @@ func (c *common) message(cmd *cobra.Command, now time.Time) (m client.NewMessage
 	if c.onUnconfirmed != "" {
 		m.OnUnconfirmed = new(client.OnUnconfirmed(c.onUnconfirmed))
 	}
-	m.From, m.CallbackURL = given(c.from), given(c.callback)
+	m.From, m.Gateway, m.CallbackURL = given(c.from), given(c.gateway), given(c.callback)
 	for _, s := range c.metadata {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok || key == "" {
@@ -280,6 +281,10 @@ func (d *daemon) watch(ctx context.Context, out io.Writer, m *client.Message, fi
 		case err != nil:
 			return fmt.Errorf("the daemon has the message, but it can't be watched: %w", err)
 		case m.Status != said:
+			// It may have gone on while nobody looked: that it was sent is said all the same.
+			if m.Status == client.StatusDelivered && said != client.StatusSent && m.SentAt != nil {
+				say(string(client.StatusSent))
+			}
 			said = m.Status
 			say(progressOf(m))
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"gatewayd/sms"
 )
@@ -26,6 +27,21 @@ func summary(body []byte) string {
 			why = ": " + m.Reason
 		}
 		return fmt.Sprintf("%-20s %s is %s%s", e.Type, m.Name, m.State, why)
+	}
+	kind, _, _ := strings.Cut(e.Type, ".")
+	switch {
+	case sms.IsConsent(e.Type):
+		var c sms.Consent
+		if err := json.Unmarshal(e.Data, &c); err != nil {
+			return e.Type + ": " + err.Error()
+		}
+		return fmt.Sprintf("%-20s of %s: %q", e.Type, c.Number, c.Wording)
+	case kind == "conversation", kind == "sender": // no number and no text: whoever may see those asks for them
+		var about struct{ ID, State string }
+		if err := json.Unmarshal(e.Data, &about); err != nil {
+			return e.Type + ": " + err.Error()
+		}
+		return strings.TrimRight(fmt.Sprintf("%-20s %s %s", e.Type, about.ID, about.State), " ")
 	}
 	switch e.Type {
 	case sms.EventCall:

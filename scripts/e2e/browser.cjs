@@ -10,7 +10,7 @@ const path = require('node:path');
 const { chromium } = require('playwright-core');
 
 const base = process.env.BASE;
-const host = new URL(base).host;
+const hosts = [base, process.env.HUB].filter(Boolean).map(at => new URL(at).host);
 const faults = [];
 const fail = words => faults.push(words);
 
@@ -40,12 +40,12 @@ async function open(browser, options = {}) {
   page.on('pageerror', e => fail(`${page.url()}: ${e.stack ?? e}`));
   context.on('request', r => {
     const url = new URL(r.url());
-    if (url.host !== host && !['data:', 'blob:', 'about:'].includes(url.protocol)) fail(`a request left the host: ${r.url()}`);
+    if (!hosts.includes(url.host) && !['data:', 'blob:', 'about:'].includes(url.protocol)) fail(`a request left the host: ${r.url()}`);
   });
   page.on('response', r => {
     if (!r.headers()['content-type']?.startsWith('text/html')) return;
     const policy = r.headers()['content-security-policy'] ?? '';
-    if (!policy.includes("default-src 'self'") || policy.includes('unsafe')) fail(`${r.url()}: content security policy is ${JSON.stringify(policy)}`);
+    if (!/default-src '(self|none)'/.test(policy) || policy.includes('unsafe')) fail(`${r.url()}: content security policy is ${JSON.stringify(policy)}`);
   });
   return page;
 }
@@ -72,10 +72,10 @@ async function audit(page, what) {
     for (const v of violations.filter(v => ['serious', 'critical'].includes(v.impact))) {
       fail(`${what}, ${colorScheme}: ${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map(n => `${n.html.slice(0, 200)} (${n.any?.[0]?.message ?? ''})`).join(' | ')}`);
     }
+    if (process.env.PICTURES) await page.screenshot({ path: path.join(process.env.PICTURES, `${what.replaceAll(/\W+/g, '-')}-${page.viewportSize().width}-${colorScheme}.png`) });
   }
   const wider = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   if (wider > 0) fail(`${what}: ${wider} px stick out sideways at ${page.viewportSize().width} px`);
-  if (process.env.PICTURES) await page.screenshot({ path: path.join(process.env.PICTURES, `${what.replaceAll(/\W+/g, '-')}-${page.viewportSize().width}.png`) });
 }
 
 // api asks the gateway as a program does.
