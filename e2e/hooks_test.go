@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -134,13 +135,17 @@ receivers:
 			return r.StatusCode == http.StatusOK
 		})
 	}
-	started := time.Now().UTC().Add(-time.Minute)
-	tell := func(ends time.Time) {
+	// The alerts begin now: Alertmanager waits no group_wait for an alert that
+	// is older than it, and would tell of the first before it has the second.
+	started := time.Now().UTC()
+	tell := func(when map[string]any) {
 		t.Helper()
 		var alerts []map[string]any
 		for _, host := range []string{"db1", "db2"} {
-			alerts = append(alerts, map[string]any{"labels": map[string]string{"alertname": "HostDown", "instance": host, "severity": "critical"},
-				"annotations": map[string]string{"summary": host + " does not answer"}, "startsAt": started, "endsAt": ends})
+			alert := map[string]any{"labels": map[string]string{"alertname": "HostDown", "instance": host, "severity": "critical"},
+				"annotations": map[string]string{"summary": host + " does not answer"}, "startsAt": started}
+			maps.Copy(alert, when)
+			alerts = append(alerts, alert)
 		}
 		b, err := json.Marshal(alerts)
 		if err != nil {
@@ -159,10 +164,12 @@ receivers:
 	}
 	// used counts what the hook answered, which is more than was sent.
 	taken := func() int { return strings.Count(s.log.withoutPolls(), "route=/hooks/:token status=202") }
-	tell(time.Now().UTC().Add(time.Hour))
+	tell(nil)
 	s.shows(phone, "FIRING critical HostDown (2)\ndb1 does not answer\ndb2 does not answer")
 	s.eventually("both have told it", 20*time.Second, func() bool { return taken() == 2 })
-	tell(time.Now().UTC().Add(-time.Second))
+	// Both end at one moment that is still to come, so that they are over at
+	// the same time whatever group_interval falls between their arrivals.
+	tell(map[string]any{"endsAt": time.Now().UTC().Add(2 * time.Second)})
 	s.shows(phone, "RESOLVED critical HostDown (2)\ndb1 does not answer\ndb2 does not answer")
 	s.eventually("both have told it", 20*time.Second, func() bool { return taken() == 4 })
 	if got := s.net.Handset(phone).Received(); len(got) != 2 {
