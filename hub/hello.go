@@ -191,6 +191,9 @@ func (h *Hub) heard(gateway string, q *mirror.HelloRequest) (answer *mirror.Hell
 	if !was {
 		k.toldVersion = 0
 	}
+	if k.there == nil {
+		k.there, k.leave = context.WithCancel(context.Background())
+	}
 	// One that could not be applied is not sent again before something changes.
 	if k.configuration != nil && q.Configuration < k.version && (k.toldVersion < k.version || q.ConfigError == "") {
 		wanted := *k.configuration
@@ -263,6 +266,10 @@ func (h *Hub) presence(gateway string) {
 	}
 	now := h.now()
 	is := k.online(now)
+	if !is && k.there != nil {
+		k.leave()
+		k.there = nil
+	}
 	if is == k.told {
 		h.mu.Unlock()
 		return

@@ -119,8 +119,10 @@ type known struct {
 	heard         bool            // it said hello since the hub runs
 	lost          bool            // its last connection ended, and it said nothing since
 	connections   map[string]bool // that it has, as far as they were heard of
-	kept          time.Time       // when its hello was written down
-	toldVersion   int64           // of the configuration, since it came
+	there         context.Context // ends when it goes; nil: it is not there
+	leave         context.CancelFunc
+	kept          time.Time // when its hello was written down
+	toldVersion   int64     // of the configuration, since it came
 	modems        []sms.Modem
 	alarms        []sms.Alarm
 	credentialsAt time.Time

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -493,5 +494,26 @@ func TestErasedAndExportedWithTheNumber(t *testing.T) {
 	}
 	if n := left(); n != 3 || exported(number) != 0 || exported(other) != 3 {
 		t.Errorf("%d rows are left, %d of them about the number, %d about the other", n, exported(number), exported(other))
+	}
+}
+
+// A gateway that goes while it is asked for something is not waited for until the time is up.
+func TestAGatewayThatGoesWhileItIsAsked(t *testing.T) {
+	r := newRig(t, nil)
+	g := r.gate("north")
+	asked := make(chan struct{})
+	if _, err := g.nc.Subscribe(mirror.Command("north"), func(*nats.Msg) { close(asked) }); err != nil {
+		t.Fatal(err)
+	}
+	g.hello(mirror.HelloRequest{})
+	said := make(chan error)
+	go func() {
+		_, err := r.command(t.Context(), "north", mirror.CommandRequest{Reset: "sim1"})
+		said <- err
+	}()
+	<-asked
+	g.nc.Close()
+	if err := <-said; !errors.Is(err, sms.ErrGatewayAway) || !errors.Is(err, errWent) {
+		t.Error(err)
 	}
 }

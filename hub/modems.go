@@ -130,6 +130,9 @@ func (m Modems) Aim(name string) (sms.Modem, error) { return sms.Modem{}, atGate
 // Forget is done at the gateway alone.
 func (m Modems) Forget(name string) error { return atGateway(name) }
 
+// errWent ends the wait for an answer of a gateway that went without giving it.
+var errWent = errors.New("its connection ended before it answered")
+
 // command asks a gateway for something at once.
 func (h *Hub) command(ctx context.Context, gateway string, q mirror.CommandRequest) (a mirror.CommandAnswer, err error) {
 	b, err := json.Marshal(q)
@@ -138,12 +141,22 @@ func (h *Hub) command(ctx context.Context, gateway string, q mirror.CommandReque
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
+	ctx, went := context.WithCancelCause(ctx)
+	defer went(nil)
+	h.mu.Lock()
+	if k := h.known[gateway]; k != nil && k.there != nil {
+		defer context.AfterFunc(k.there, func() { went(errWent) })()
+	}
+	h.mu.Unlock()
 	m, err := h.nc.RequestWithContext(ctx, mirror.Command(gateway), b)
 	if errors.Is(err, nats.ErrNoResponders) {
 		if k, err := h.Gateway(ctx, gateway); err == nil && k.Disabled {
 			return a, fmt.Errorf("%w: %s is disabled; enable it, and ask again once it is connected", sms.ErrGatewayAway, gateway)
 		}
 		return a, fmt.Errorf("%w: %s is away, and only it can do this; ask again once it is connected", sms.ErrGatewayAway, gateway)
+	}
+	if errors.Is(context.Cause(ctx), errWent) {
+		return a, fmt.Errorf("%w: %s: %w; it may have done it nevertheless, so look once it is connected", sms.ErrGatewayAway, gateway, errWent)
 	}
 	if err != nil {
 		return a, fmt.Errorf("%w: %s did not answer in time: %w", sms.ErrGatewayAway, gateway, err)

@@ -87,8 +87,11 @@ func (h *Hub) read(ctx context.Context) error {
 		}
 		k.row, k.credentialsAt = g, made[g.name]
 	}
-	for name := range h.known {
+	for name, k := range h.known {
 		if !there[name] {
+			if k.there != nil {
+				k.leave()
+			}
 			delete(h.known, name)
 		}
 	}
