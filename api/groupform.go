@@ -48,6 +48,8 @@ func (a *API) readGroupForm(c echo.Context) (url.Values, error) {
 			return form, nil
 		case err != nil:
 			return nil, badRequest.because("The form can't be read.")
+		case part.FileName() != "" && len(form["file"]) > chat.MostFiles:
+			continue // it is refused for these already
 		case part.FileName() != "":
 			id, err := a.storeOf(c, part)
 			if err != nil {
