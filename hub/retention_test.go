@@ -41,6 +41,7 @@ func TestPullIsChanged(t *testing.T) {
 			eventually(t, "it is prepared", func() bool { return r.prepared("north") })
 			north.pull(ways[0])
 			eventually(t, "they have come", func() bool { return north.count() == 3 && len(r.inStream("north")) == 0 })
+			north.stop()
 			refused("with messages that nobody has told of")
 			if north.nc, err = r.dial("north", creds); err != nil {
 				t.Fatal(err)
