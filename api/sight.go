@@ -109,14 +109,14 @@ func conversationOf(e sms.Event) string {
 		return ""
 	}
 	var data struct {
-		ID           string `json:"id"`
+		ID           any    `json:"id"` // of an entry of the log of consent a number
 		Conversation string `json:"conversation"`
 	}
 	if json.Unmarshal(e.Data, &data) != nil {
 		return ""
 	}
-	if of {
-		return data.ID
+	if id, ok := data.ID.(string); of && ok {
+		return id
 	}
 	return data.Conversation
 }

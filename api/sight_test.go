@@ -97,7 +97,7 @@ func TestTeamsReadTheirOwn(t *testing.T) {
 		w := httptest.NewRecorder()
 		b.handler.ServeHTTP(w, r)
 		cancel()
-		if got := w.Body.String(); strings.Contains(got, talk.ID) != wants || !strings.Contains(got, "an alarm for all") {
+		if got := w.Body.String(); strings.Contains(got, talk.ID) != wants || strings.Contains(got, "491713333333") != wants || !strings.Contains(got, "an alarm for all") {
 			t.Errorf("the stream of %s: %s", who, got)
 		}
 	}

@@ -69,6 +69,9 @@ func (p *Person) Shown() string { return cmp.Or(p.DisplayName, p.Name) }
 // idOfPerson is what a person's id begins with; no API key's does.
 const idOfPerson = "usr_"
 
+// IsPerson tells whether a principal is somebody who signs in, and no API key.
+func IsPerson(principal string) bool { return strings.HasPrefix(principal, idOfPerson) }
+
 // Key is the person as handlers see whoever asks: what the role may do, and the
 // person's id as the principal, so that what a person sends is the person's.
 func (p *Person) Key() *Key {

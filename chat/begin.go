@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,6 +101,9 @@ func (c *Chat) Begin(ctx context.Context, s Sender, w Wanted) (*Conversation, bo
 				return err
 			}
 		}
+		if err := c.renamed(tx, e, s, w.OurName); err != nil {
+			return err
+		}
 		sent, err = c.open(tx, e, s, p)
 		return err
 	})
@@ -110,6 +115,20 @@ func (c *Chat) Begin(ctx context.Context, s Sender, w Wanted) (*Conversation, bo
 		v.Sent = sent
 	}
 	return v, created, err
+}
+
+// renamed notes that a stranger comes back under another name, if the phone is to be asked
+// again: it is told the new one then. Who said YES said it to the name before.
+func (c *Chat) renamed(tx *db.Tx, e *entry, s Sender, name string) error {
+	if name == "" || name == e.OurName || s.Kind != sms.AuthorVisitor {
+		return nil
+	}
+	o, err := c.o.Queue.OptInOf(tx, e.ID)
+	if err != nil || o.Holds() || e.State == StateInvited {
+		return err
+	}
+	e.OurName = name
+	return c.save(tx, e)
 }
 
 // begun finds the conversation whose first text this is, handed in once more: what was
@@ -226,7 +245,7 @@ func (c *Chat) create(tx *db.Tx, s Sender, w Wanted, to string, who Owner, able 
 	case s.Kind == sms.AuthorKey:
 		e.Mode = Transaction
 	default:
-		agreed, err := queue.HasWritten(tx, to)
+		agreed, err := wroteFirst(tx, to)
 		if err == nil && !agreed {
 			agreed, err = c.o.Consented(tx, who.Team, to)
 		}
@@ -243,10 +262,24 @@ func (c *Chat) create(tx *db.Tx, s Sender, w Wanted, to string, who Owner, able 
 	if s.Kind == sms.AuthorPerson {
 		e.AssignedTo = s.ID
 	}
-	if err := c.save(tx, e); err != nil {
+	err = c.save(tx, e)
+	if err == nil && w.Mode == Transaction {
+		err = c.stated(tx, e, s)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return e, c.adopt(tx, e)
+}
+
+// wroteFirst tells whether a number wrote here by itself. What it says to an invitation,
+// which may be that it wants none, lets nobody else write to it.
+func wroteFirst(r db.Querier, number string) (bool, error) {
+	asked := map[string]bool{}
+	if err := ids(r, asked, `SELECT id FROM conversations WHERE mode = 'invite' AND number = ?`, number); err != nil {
+		return false, err
+	}
+	return queue.HasWritten(r, number, slices.Collect(maps.Keys(asked))...)
 }
 
 // adopted is how many earlier messages a new conversation is given.

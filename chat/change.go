@@ -7,6 +7,7 @@ import (
 
 	"gatewayd/db"
 	"gatewayd/queue"
+	"gatewayd/sms"
 )
 
 // change runs what a sender does to a conversation that it may see, and returns it.
@@ -88,7 +89,11 @@ func (c *Chat) Change(ctx context.Context, s Sender, id string, w Changes) (*Con
 			if e.Owner.Visitor != "" {
 				return fail(Invalid, "mode", "of a stranger's conversation is always invite")
 			}
-			e.Mode = *w.Mode
+			if e.Mode = *w.Mode; e.Mode == Transaction {
+				if err := c.stated(tx, e, s); err != nil {
+					return err
+				}
+			}
 			if e.Mode == Transaction && (e.State == StateInvited || e.State == StateIdle) {
 				e.State = StateOpen
 			} else if e.Mode == ByInvitation && e.State != StateClosed && e.State != StateBlocked {
@@ -114,6 +119,15 @@ func (c *Chat) Change(ctx context.Context, s Sender, id string, w Changes) (*Con
 		}
 		return fail(Invalid, "state", "must be closed or open")
 	})
+}
+
+// stated notes that a person says of a number that it agreed elsewhere to be written to.
+// Programs write in conversations that need no opt-in anyway.
+func (c *Chat) stated(tx *db.Tx, e *entry, s Sender) error {
+	if s.Kind != sms.AuthorPerson {
+		return nil
+	}
+	return c.o.Queue.StateTx(tx, e.Number, e.ID, queue.Source{By: s.ID, Wording: "It has agreed already, says who wrote to it: its conversation needs no invitation."})
 }
 
 // assign gives a conversation to a person, "" to nobody.

@@ -37,6 +37,9 @@ type Options struct {
 	// Consented tells whether a team has a number's consent from elsewhere, so that its
 	// chats need no invitation; nil: it never has.
 	Consented func(r db.Querier, team, number string) (bool, error)
+	// Person tells whether a message was submitted by somebody who signed in, by the id of
+	// who did; nil: it never was.
+	Person func(id string) bool
 	// People are those who can sign in; nil: none. It is asked in transactions.
 	People func(r db.Querier) ([]Person, error)
 	Rules  func() Rules // which may change; nil: the defaults
@@ -111,6 +114,9 @@ func New(ctx context.Context, o Options) (*Chat, error) {
 	}
 	if o.NameOf == nil {
 		o.NameOf = func(db.Querier, string, string) (string, error) { return "", nil }
+	}
+	if o.Person == nil {
+		o.Person = func(string) bool { return false }
 	}
 	if o.People == nil {
 		o.People = func(db.Querier) ([]Person, error) { return nil, nil }

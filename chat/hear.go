@@ -37,6 +37,10 @@ func (c *Chat) receive(tx *db.Tx, m *sms.Message, sim string) error {
 		e.Modem, e.Local = m.Modem, m.To
 	}
 	e.lastRow = m.Row
+	if e.State == StateBlocked {
+		e.activeAt = c.o.Now()
+		return c.save(tx, e) // it is kept, and calls nobody
+	}
 	e.Unread++
 	c.stir(e)
 	o, err := c.o.Queue.OptInOf(tx, e.ID)

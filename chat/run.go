@@ -93,8 +93,19 @@ func (c *Chat) due(ctx context.Context) error {
 	return c.forget(ctx, now)
 }
 
-// rests makes a conversation idle.
+// rests makes a conversation idle. While what was written in it waits for the morning it is
+// not, for the opt-in that ended with that would keep it from going out then.
 func (c *Chat) rests(tx *db.Tx, e *entry) error {
+	if e.Mode == ByInvitation {
+		waits, err := c.o.Queue.WaitsForMorning(tx, e.ID, e.Number)
+		if err != nil {
+			return err
+		}
+		if waits {
+			e.activeAt = c.o.Now()
+			return nil
+		}
+	}
 	if !e.move(quiet) || e.Mode != ByInvitation || c.rules().KeepsOptIn {
 		return nil
 	}

@@ -270,7 +270,9 @@ func (c *Chat) submitted(tx *db.Tx, m *sms.Message, pin string) error {
 // by any not by one by which a stranger writes with the number, or did not long ago: its
 // answer would come into the stranger's window.
 func (c *Chat) begins(tx *db.Tx, l queue.Leaving) (w queue.Way, err error) {
-	w.Refused = c.barred(l.Author, l.Key)
+	if w.Refused = c.barred(l.Author, l.Key); w.Refused == nil {
+		w.Refused = c.ruledOut(l)
+	}
 	switch {
 	case w.Refused != nil || l.SIM == "":
 	case l.Pin == "":

@@ -83,8 +83,8 @@ func (c *Chat) openAbuse(ctx context.Context) error {
 	return nil
 }
 
-func ids(r db.Querier, into map[string]bool, query string) error {
-	rows, err := r.Query(query)
+func ids(r db.Querier, into map[string]bool, query string, args ...any) error {
+	rows, err := r.Query(query, args...)
 	if err != nil {
 		return err
 	}
@@ -125,6 +125,31 @@ func (c *Chat) barred(a *sms.Author, key string) *sms.Error {
 	}
 	return &sms.Error{Code: string(BlockedSender), Title: "Who wrote it is blocked",
 		Detail: "Nothing that this sender wrote is sent until an admin opens the account again, on the page Abuse.", Class: sms.Permanent}
+}
+
+// ruledOut refuses what somebody who signs in, or a visitor, sends to a number that is
+// blocked, however long it waited. What did not go through a conversation, from the page of
+// messages, was not held against the other rules before.
+func (c *Chat) ruledOut(l queue.Leaving) *sms.Error {
+	inChat := l.Author != nil && (l.Author.Kind == sms.AuthorPerson || l.Author.Kind == sms.AuthorVisitor)
+	if !inChat && (l.Author != nil || !c.o.Person(l.Key)) {
+		return nil
+	}
+	if c.abuse.numbers[l.To] {
+		return &sms.Error{Code: string(BlockedNumber), Title: "The number is blocked", Detail: "Nobody here may write to it until an admin lifts that, on the page Abuse.", Class: sms.Permanent}
+	}
+	if inChat {
+		return nil
+	}
+	rules := c.abuse.rules.Load()
+	var bad *Error
+	if err := c.admitNumber(rules, l.To); errors.As(err, &bad) {
+		return &sms.Error{Code: string(bad.Code), Title: "People here may not write to such a number", Detail: bad.Detail, Class: sms.Permanent}
+	}
+	if k := rules.keywords.in(l.Text); k != "" {
+		return &sms.Error{Code: string(Keyword), Title: "The text has a word that is not sent from here", Detail: fmt.Sprintf("It has %q, which an admin keeps from being sent.", k), Class: sms.Permanent}
+	}
+	return nil
 }
 
 // heardAbuse counts an answer of SPAM, THREAT or STOP against whoever wrote what it
@@ -214,8 +239,9 @@ func (c *Chat) count(tx *db.Tx, one subject, s Sender, number, kind string, rule
 	return c.block(tx, one.id, "", fmt.Sprintf("%d answers of %s", n, strings.ToUpper(kind)))
 }
 
-// block lets nothing more through of a sender. Its conversations that are alive end,
-// and the numbers in them get no more messages from here at all.
+// block lets nothing more through of a sender. Its conversations that are alive end, and
+// the numbers that took part in them get no more messages from here at all. One that was
+// only asked is left as it was: else whoever likes could silence a phone that is on call.
 func (c *Chat) block(tx *db.Tx, id, by, reason string) error {
 	now := c.o.Now()
 	var kind string
@@ -235,10 +261,17 @@ func (c *Chat) block(tx *db.Tx, id, by, reason string) error {
 		return err
 	}
 	for _, one := range live {
-		if err := c.BlockTx(tx, one.ID, reason); err != nil {
+		took, err := c.tookPart(tx, one, id)
+		if err == nil {
+			err = c.BlockTx(tx, one.ID, reason)
+		}
+		if err != nil {
 			return err
 		}
-		err := c.o.Queue.StopTx(tx, queue.Answer{To: one.Number, Modem: one.Modem, SIM: one.SIM, Conversation: one.ID},
+		if !took {
+			continue
+		}
+		err = c.o.Queue.StopTx(tx, queue.Answer{To: one.Number, Modem: one.Modem, SIM: one.SIM, Conversation: one.ID},
 			queue.Source{Reason: queue.ReasonBlocked, Wording: reason, By: by})
 		if err == nil {
 			err = c.consentChanged(tx, one.Number) // its other conversations too
@@ -251,6 +284,21 @@ func (c *Chat) block(tx *db.Tx, id, by, reason string) error {
 		return nil // an admin has looked at it
 	}
 	return c.o.Queue.AppendTx(tx, sms.EventSenderBlocked, senderTold{id, kind, reason, by})
+}
+
+// tookPart tells whether a number said YES in a conversation or, where none is needed,
+// anything, or complained about the sender.
+func (c *Chat) tookPart(tx *db.Tx, e *entry, sender string) (yes bool, err error) {
+	err = tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM sender_answers WHERE sender = ? AND number = ?)`, sender, e.Number).Scan(&yes)
+	if yes || err != nil {
+		return yes, err
+	}
+	if e.Mode == ByInvitation {
+		o, err := c.o.Queue.OptInOf(tx, e.ID)
+		return o != nil && !o.GivenAt.IsZero(), err
+	}
+	n, err := queue.CountReceived(tx, e.ID, 0)
+	return n > 0, err
 }
 
 // liveOf are the conversations of a sender that are neither closed nor blocked. Of a

@@ -155,12 +155,12 @@ func (c *Contacts) put(tx *db.Tx, by string, before, after *Contact) error {
 	if err := save(tx, after); err != nil {
 		return err
 	}
-	return c.state(tx, by, queue.ReasonAdmin, before, after)
+	return c.state(tx, by, before, after)
 }
 
 // state enters into the log of consent what was stated of a number and did not stand
 // there before.
-func (c *Contacts) state(tx *db.Tx, by, reason string, before, after *Contact) error {
+func (c *Contacts) state(tx *db.Tx, by string, before, after *Contact) error {
 	if after.Consent == nil {
 		return nil
 	}
@@ -169,7 +169,7 @@ func (c *Contacts) state(tx *db.Tx, by, reason string, before, after *Contact) e
 			continue
 		}
 		wording := after.Consent.Wording + " (given " + after.Consent.At.Format(time.DateOnly) + ")"
-		if err := c.o.Queue.StateTx(tx, n, queue.Source{Reason: reason, Wording: wording, By: by}); err != nil {
+		if err := c.o.Queue.StateTx(tx, n, "", queue.Source{Wording: wording, By: by}); err != nil {
 			return err
 		}
 	}

@@ -189,7 +189,7 @@ func TestConsentIsStated(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := []string{stopped + " opt-out word gateway: STOP", "+491701234567 opt-in admin usr_a: Form (given 2026-05-02)", "+491701234568 opt-in admin usr_b: Form (given 2026-05-02)"}
+	want := []string{stopped + " opt-out word gateway: STOP", "+491701234567 opt-in stated usr_a: Form (given 2026-05-02)", "+491701234568 opt-in stated usr_b: Form (given 2026-05-02)"}
 	if got := r.log(); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"gatewayd/db"
-	"gatewayd/queue"
 )
 
 // Import says how a file's rows become contacts.
@@ -381,7 +380,7 @@ func (c *Contacts) storeOne(tx *db.Tx, p *plan, e *entity) error {
 	if err := save(tx, &after); err != nil {
 		return err
 	}
-	return c.state(tx, p.o.By, queue.ReasonImport, e.before, &after)
+	return c.state(tx, p.o.By, e.before, &after)
 }
 
 // ByPiece hands out all contacts of a filter by name, some at a time.

@@ -180,7 +180,7 @@ func TestImport(t *testing.T) {
 	if c, err = r.Find(ctx, Of{}, "+491701234570"); err != nil || c.Name != "Carl" || c.Email != "c@example.com" || len(c.Groups) != 2 || c.Consent == nil {
 		t.Errorf("%+v %v", c, err)
 	}
-	if got := r.log(); len(got) != 1 || !strings.HasPrefix(got[0], "+491701234570 opt-in import usr_a: Form") {
+	if got := r.log(); len(got) != 1 || !strings.HasPrefix(got[0], "+491701234570 opt-in stated usr_a: Form") {
 		t.Errorf("%q", got)
 	}
 	again := r.bring(file, Import{Good: true})

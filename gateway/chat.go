@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gatewayd/api"
+	"gatewayd/auth"
 	"gatewayd/chat"
 	"gatewayd/contacts"
 	"gatewayd/db"
@@ -35,7 +36,7 @@ func (g *Gateway) openChat(ctx context.Context, counters *api.Metrics) (err erro
 	g.talk.contacts = contacts.New(contacts.Options{DB: g.database, Queue: g.queue, Region: g.region, Now: now})
 	g.talk.chat, err = chat.New(ctx, chat.Options{
 		DB: g.database, Queue: g.queue, Desk: g.desk, Modems: g.fleetModems().List, Region: g.region, NameOf: g.talk.contacts.NameOf,
-		Named: g.talk.contacts.Named, Consented: g.talk.contacts.Consented, People: g.members, SIMOf: modem.SIMOf,
+		Named: g.talk.contacts.Named, Consented: g.talk.contacts.Consented, People: g.members, Person: auth.IsPerson, SIMOf: modem.SIMOf,
 		Rules:    func() chat.Rules { return g.set.Load().Chat },
 		Internet: g.internet(), Files: g.talk.files, Clock: g.clock, Now: now, Log: g.logOf("chat"),
 	})

@@ -43,7 +43,7 @@ func (t *telling) event(ctx context.Context, e sms.Event) error {
 		if err := json.Unmarshal(e.Data, &c); err != nil {
 			return err
 		}
-		if c.Source == queue.FromHub {
+		if c.Source == queue.FromHub || c.Reason == queue.ReasonStated {
 			return nil
 		}
 		out.Consent = []mirror.Consent{{Number: c.Number, Stopped: c.Decision == sms.DecisionOptOut, At: c.At, Reason: c.Reason, Wording: c.Wording}}

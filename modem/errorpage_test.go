@@ -69,6 +69,7 @@ const pageRun = `
 | not-opted-in | The conversation needs a YES of the phone, and has none that holds. | Ask again: ` + "`POST /v1/conversations/{id}/invite`" + `. |
 | no-inbox | It was to go by internet, and its number has opened no inbox on the hub ([chat.md](chat.md)). | Send it by SMS. |
 | blocked-sender | Who wrote it was blocked before it went out ([abuse.md](abuse.md)). | An admin looks at ` + "`/abuse`" + `. |
+| blocked-number, destination, keyword | Somebody who signs in wrote it, and the rules of the page Abuse let no person write to that number, or that word ([abuse.md](abuse.md)). | An admin looks at ` + "`/abuse`" + `. |
 | sim-moved | The conversation's SIM was put into another modem before the text went out; what was meant for one number would have come from another. | Send it again. |
 | quiet-hours | It is night at the recipient's; the message waits for ` + "`expected_at`" + `. | Nothing. |
 | expired | It was not sent before ` + "`expires_at`" + `. | Send it again, with more time. |

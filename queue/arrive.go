@@ -335,7 +335,7 @@ func (q *Queue) notAhead(at time.Time) time.Time {
 func (q *Queue) decidedSince(tx *db.Tx, number string, at time.Time, stopped bool) (bool, error) {
 	var newest sql.NullInt64
 	err := tx.QueryRow(`SELECT max(at) FROM (SELECT max(since, coalesce(again_at, 0)) AS at FROM stop_list WHERE number = ?1
-		UNION ALL SELECT at FROM consent_log WHERE number = ?1 AND decision IN ('opt-out', 'opt-in'))`, number).Scan(&newest)
+		UNION ALL SELECT at FROM consent_log WHERE number = ?1 AND decision IN ('opt-out', 'opt-in') AND reason <> '`+ReasonStated+`')`, number).Scan(&newest)
 	older := newest.Valid && (newest.Int64 > toMS(at) || newest.Int64 == toMS(at) && !stopped)
 	if err != nil || !older || !q.o.Hub || q.stops[number] == stopped {
 		return older, err
@@ -353,7 +353,7 @@ func (q *Queue) decidedSince(tx *db.Tx, number string, at time.Time, stopped boo
 // ConsentAfter lists the decisions of numbers behind one of the log, oldest first.
 func (q *Queue) ConsentAfter(ctx context.Context, seq int64, limit int) (all []ConsentChange, err error) {
 	err = q.db.Read(ctx, func(r db.Querier) error {
-		found, err := consents(r, `WHERE seq > ? AND decision IN ('opt-out', 'opt-in') ORDER BY seq LIMIT ?`, seq, limit)
+		found, err := consents(r, `WHERE seq > ? AND decision IN ('opt-out', 'opt-in') AND reason <> '`+ReasonStated+`' ORDER BY seq LIMIT ?`, seq, limit)
 		for _, e := range found {
 			all = append(all, ConsentChange{e.ID, e.Number, e.Decision == sms.DecisionOptOut, e.At, e.Reason, e.Wording})
 		}

@@ -49,6 +49,7 @@ const (
 	ReasonClosed  = "closed"  // the conversation was
 	ReasonAdmin   = "admin"   // somebody recorded what they were told
 	ReasonImport  = "import"  // it comes from another system
+	ReasonStated  = "stated"  // somebody here says that it agreed elsewhere; it lifts no STOP
 	ReasonErased  = "erased"  // what is kept about the number was
 )
 

@@ -119,6 +119,16 @@ func (q *Queue) keepQuiet(r *record, now time.Time) {
 	}
 }
 
+// WaitsForMorning tells whether messages of a conversation wait because it is night at its
+// number's.
+func (q *Queue) WaitsForMorning(r db.Querier, conversation, number string) (yes bool, err error) {
+	if !q.o.Trusted() || q.rules().Quiet.End(number, q.o.Now()).IsZero() {
+		return false, nil
+	}
+	err = r.QueryRow(`SELECT EXISTS (SELECT 1 FROM messages WHERE conversation = ? AND direction = 'outbound' AND status IN ('scheduled', 'queued'))`, conversation).Scan(&yes)
+	return yes, err
+}
+
 // postpone has a message wait that has waited into quiet hours, at a new place in the
 // order. It is looked at again before long, for a wait that is longer than any backoff
 // is none.

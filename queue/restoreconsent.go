@@ -99,7 +99,7 @@ func mergeStops(tx *db.Tx) error {
 func startedAfter(tx *db.Tx, side, number string, since int64) (bool, error) {
 	var noted, uncertain bool
 	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM `+side+`.consent_log c WHERE number = ?1 AND decision = 'opt-in' AND at > ?2 AND clock_uncertain = 0
-		AND (reason <> '`+ReasonWord+`' OR EXISTS (SELECT 1 FROM `+side+`.messages m WHERE m.id = c.source))),
+		AND reason <> '`+ReasonStated+`' AND (reason <> '`+ReasonWord+`' OR EXISTS (SELECT 1 FROM `+side+`.messages m WHERE m.id = c.source))),
 		EXISTS (SELECT 1 FROM (SELECT * FROM main.consent_log UNION ALL SELECT * FROM replaced.consent_log) WHERE number = ?1 AND decision = 'opt-out' AND at = ?2 AND clock_uncertain = 1)`,
 		number, since).Scan(&noted, &uncertain)
 	if err != nil || noted || uncertain {

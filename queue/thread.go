@@ -97,7 +97,7 @@ func CountReceived(r db.Querier, conversation string, after int64) (n int, err e
 
 // NewestRow is the row of a conversation's newest message; 0: it has none.
 func NewestRow(r db.Querier, conversation string, but ...int64) (row int64, err error) {
-	skip, err := json.Marshal(but)
+	skip, err := json.Marshal(append([]int64{}, but...)) // of no list at all SQLite makes a NULL
 	if err != nil {
 		return 0, err
 	}
@@ -105,9 +105,14 @@ func NewestRow(r db.Querier, conversation string, but ...int64) (row int64, err 
 	return row, err
 }
 
-// HasWritten tells whether a text from a number is kept.
-func HasWritten(r db.Querier, number string) (yes bool, err error) {
-	err = r.QueryRow(`SELECT EXISTS (SELECT 1 FROM messages WHERE number = ? AND direction = 'inbound')`, number).Scan(&yes)
+// HasWritten tells whether a text from a number is kept, but for those in some conversations.
+func HasWritten(r db.Querier, number string, but ...string) (yes bool, err error) {
+	skip, err := json.Marshal(append([]string{}, but...))
+	if err != nil {
+		return false, err
+	}
+	err = r.QueryRow(`SELECT EXISTS (SELECT 1 FROM messages WHERE number = ? AND direction = 'inbound' AND coalesce(conversation, '') NOT IN (SELECT value FROM json_each(?)))`,
+		number, string(skip)).Scan(&yes)
 	return yes, err
 }
 

@@ -1086,7 +1086,7 @@ type Consent struct {
 	ID       int64    `json:"id"`
 	Number   string   `json:"number"`
 
-	// Reason word: the number sent a word. silence, idle, used-up, blocked, closed, erased: why an opt-in ended. admin, import: somebody recorded it. More may come.
+	// Reason word: the number sent a word. silence, idle, used-up, blocked, closed, erased: why an opt-in ended. admin, import: somebody recorded it. stated: somebody here says that the phone agreed elsewhere. More may come.
 	Reason string `json:"reason"`
 
 	// Sim The SIM that was written to or from.
