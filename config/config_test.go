@@ -61,7 +61,7 @@ func defaults() *Config {
 		Mail:      Mail{TLS: StartTLS},
 		Alarms:    Alarms{MinSeverity: SeverityWarning, Repeat: 24 * time.Hour, MaxPerHour: 10, QueueAge: 15 * time.Minute, WebhookFailing: 15 * time.Minute, FailureRate: 50, BackupAge: 72 * time.Hour},
 		Heartbeat: Heartbeat{Method: "GET"},
-		Hub:       Hub{Window: 255, AwayAfter: 5 * time.Minute, ExtendedAfter: time.Minute, Pull: PullConsumer},
+		Hub:       Hub{Window: 255, AwayAfter: 5 * time.Minute, ExtendedAfter: time.Minute, Pull: PullRequest},
 	}
 }
 
@@ -190,7 +190,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		"log.level": "warn", "log.levels.api": "debug", "log.levels.gateway": "", "log.levels.mail": "", "log.levels.modem": "ERROR", "log.levels.ports": "", "log.levels.queue": "",
 		"log.levels.hub": "", "log.levels.link": "", "hub.url": "", "hub.credentials_file": "", "hub.ca_file": "ca.pem", "hub.listen": "127.0.0.1:5", "hub.tls.certificate": "", "hub.tls.key": "",
 		"hub.websocket.listen": "localhost:6", "hub.nats_url": "", "hub.nats_credentials_file": "", "hub.public_url": "https://sms.example.org/", "hub.window": "50", "hub.away_after": "1h", "hub.extended_after": "10s",
-		"hub.lease": "2h", "hub.pull": "request", "hub.default": "group:north",
+		"hub.lease": "2h", "hub.pull": "consumer", "hub.default": "group:north",
 		"log.levels.twilio": "", "log.levels.webhook": "info",
 	}
 	var env []string
@@ -224,7 +224,7 @@ func TestEnvironmentWinsOverTheFile(t *testing.T) {
 		Alarms:    Alarms{MinSeverity: SeverityCritical, MaxPerHour: 3, QueueAge: 4 * time.Minute, WebhookFailing: 5 * time.Minute, FailureRate: 6, BackupAge: 8 * time.Hour},
 		Heartbeat: Heartbeat{URL: "http://10.0.0.1/x", Method: "POST", AllowPrivate: true},
 		Hub: Hub{CAFile: c.Hub.CAFile, Listen: "127.0.0.1:5", WebSocketListen: "localhost:6", PublicURL: "https://sms.example.org", Window: 50, AwayAfter: time.Hour, ExtendedAfter: 10 * time.Second,
-			Lease: 2 * time.Hour, Pull: PullRequest, Default: "group:north"},
+			Lease: 2 * time.Hour, Pull: PullConsumer, Default: "group:north"},
 	}
 	if !filepath.IsAbs(c.Hub.CAFile) {
 		t.Errorf("hub.ca_file is %s", c.Hub.CAFile)

@@ -64,7 +64,7 @@ func hubFields(h *Hub) []field {
 		{path: "hub.away_after", def: "5m", read: duration(&h.AwayAfter, time.Minute, maxWait)},
 		{path: "hub.extended_after", def: "60s", read: duration(&h.ExtendedAfter, time.Second, maxWait)},
 		{path: "hub.lease", def: "0", read: durationOrNone(&h.Lease, time.Minute, maxWait)},
-		{path: "hub.pull", def: PullConsumer, read: oneOf(&h.Pull, PullConsumer, PullRequest)},
+		{path: "hub.pull", def: PullRequest, read: oneOf(&h.Pull, PullConsumer, PullRequest)},
 		{path: "hub.default", read: hubTarget(&h.Default)},
 	}
 }

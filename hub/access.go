@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -112,11 +113,16 @@ func (h *Hub) watchConnections() error {
 	if h.system == nil {
 		return nil
 	}
-	account := "$SYS.ACCOUNT." + public(h.keys.account)
-	_, err := h.system.Subscribe(account+".CONNECT", func(m *nats.Msg) { h.connection(m.Data, true) })
-	if err == nil {
-		_, err = h.system.Subscribe(account+".DISCONNECT", func(m *nats.Msg) { h.connection(m.Data, false) })
-	}
+	account := "$SYS.ACCOUNT." + public(h.keys.account) + "."
+	// By one subscription, so that nobody goes before he came.
+	_, err := h.system.Subscribe(account+"*", func(m *nats.Msg) {
+		switch strings.TrimPrefix(m.Subject, account) {
+		case "CONNECT":
+			h.connection(m.Data, true)
+		case "DISCONNECT":
+			h.connection(m.Data, false)
+		}
+	})
 	if err == nil && h.system.IsConnected() {
 		err = h.system.Flush()
 	}

@@ -81,7 +81,7 @@ func TestTLSAndWebSocket(t *testing.T) {
 
 // What belongs to south, north can neither read nor take nor acknowledge, nor speak for it.
 func TestOneGatewayIsNotAnother(t *testing.T) {
-	r := newRig(t, nil)
+	r := newRig(t, func(o *Options) { o.Pull = PullConsumer })
 	denied := make(chan string, 100)
 	note := nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrPermissionViolation) {

@@ -21,13 +21,22 @@ const againWait = 3 * time.Second
 func (h *Hub) begun(ctx context.Context, gateway, before string) {
 	ctx, cancel := context.WithTimeout(ctx, againWait)
 	defer cancel()
-	server, client, ok := strings.Cut(before, "/")
-	if id, err := strconv.ParseUint(client, 10, 64); ok && err == nil && h.system != nil && !strings.ContainsAny(server, ".*> ") {
+	server, client, _ := strings.Cut(before, "/")
+	if id, err := strconv.ParseUint(client, 10, 64); err == nil && h.system != nil && h.its(gateway, before) {
 		if _, err := h.system.RequestWithContext(ctx, "$SYS.REQ.SERVER."+server+".KICK", fmt.Appendf(nil, `{"cid":%d}`, id)); err != nil {
 			h.log.Debug("a gateway's connection from before could not be ended", "gateway", gateway, "error", err)
 		}
 	}
 	h.handAgain(ctx, gateway)
+}
+
+// its tells whether a connection is a gateway's by the word of the server that has it: a gateway
+// may name any.
+func (h *Hub) its(gateway, connection string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k := h.known[gateway]
+	return k != nil && k.connections[connection]
 }
 
 // handAgain waits for as long as the context lets it and goes on behind it: a cluster that

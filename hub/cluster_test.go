@@ -22,7 +22,7 @@ func TestAServerElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	registry, err := OpenRegistry(d, time.Now, "")
+	registry, err := OpenRegistry(d, time.Now, "", PullRequest)
 	if err != nil {
 		t.Fatal(err)
 	}

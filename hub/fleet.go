@@ -129,7 +129,7 @@ func (h *Hub) Change(ctx context.Context, name string, c sms.GatewayChange) (sms
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(`UPDATE gateways SET configuration = ?, version = version + 1, config_error = '' WHERE name = ?`, string(b), name)
+		_, err = tx.Exec(`UPDATE gateways SET configuration = ?, version = max(version, coalesce(applied, 0)) + 1, config_error = '' WHERE name = ?`, string(b), name)
 		return err
 	})
 	if err == nil {
@@ -145,7 +145,7 @@ func (h *Hub) Change(ctx context.Context, name string, c sms.GatewayChange) (sms
 
 // Rotate makes new credentials; the ones before hold for overlap more.
 func (h *Hub) Rotate(ctx context.Context, name string, overlap time.Duration) (string, error) {
-	key, credentials, err := h.keys.credentials(name, h.elsewhere)
+	key, credentials, err := h.keys.credentials(name, h.elsewhere, h.pull)
 	if err != nil {
 		return "", err
 	}

@@ -104,6 +104,7 @@ func (s *stand) store(data []byte) {
 
 // pull takes what there is, until stop: by its consumer, or by requests.
 func (s *stand) pull(form string) {
+	s.stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	s.stop = func() { cancel(); <-done; s.stop = func() {} }
@@ -150,6 +151,7 @@ func (s *stand) byRequest(ctx context.Context) {
 	for ctx.Err() == nil {
 		answer, err := s.ask(ctx, mirror.PullRequest{Have: have, Free: 100, Wait: 0.5})
 		if err != nil {
+			sleep(ctx, 10*time.Millisecond)
 			continue
 		}
 		have = nil
@@ -420,7 +422,7 @@ func TestFullGateway(t *testing.T) {
 	if n := len(r.inStream("north")); n > 300+together {
 		t.Errorf("%d messages are in the link", n)
 	}
-	north.pull("consumer")
+	north.pull(PullRequest)
 	eventually(t, "all came", func() bool { return north.count() == len(ids) })
 	if !slices.Equal(north.taken, ids) {
 		t.Error("they came in another order, or twice")

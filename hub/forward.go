@@ -103,7 +103,7 @@ func (f *flow) giveSome(ctx context.Context, now *round) (more bool, err error) 
 	if err != nil || len(waiting) == 0 {
 		return false, err
 	}
-	fleet, at := f.fleet(), f.now()
+	fleet, at, full := f.fleet(), f.now(), f.d.Room()
 	for _, p := range fleet.places {
 		if p.full = p.full || now.full[p.name]; p.full {
 			now.full[p.name] = true
@@ -125,6 +125,9 @@ func (f *flow) giveSome(ctx context.Context, now *round) (more bool, err error) 
 			continue
 		}
 		c := fleet.route(ask{to: u.To, wish: u.Wish, pin: u.Pin, sim: u.SIM})
+		if full != nil { // a stream that once found no room takes nothing more until it is opened anew
+			c = choice{why: "the disk of the hub is nearly full"}
+		}
 		if c.why != "" {
 			now.numbers[u.To] = true
 			now.why[c.why]++

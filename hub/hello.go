@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -137,6 +138,10 @@ func (h *Hub) hello(ctx context.Context, gateway string, data []byte) any {
 	return answer
 }
 
+// mostAhead is how far a gateway's epoch may be ahead of the hub's: that many moves no other
+// hub has seen either, and one that says so would have none left for the hub to raise it to.
+const mostAhead = 1 << 20
+
 // catchUp has a gateway's epoch be no older than what the gateway has heard of, from another
 // hub or from this one before it was deleted here: it would take whatever it is given for
 // another's by now.
@@ -144,6 +149,10 @@ func (h *Hub) catchUp(ctx context.Context, gateway string, epoch int64) error {
 	h.mu.Lock()
 	k := h.known[gateway]
 	behind := k != nil && !k.disabled && k.epoch < epoch
+	if behind && epoch-k.epoch > mostAhead {
+		h.mu.Unlock()
+		return fmt.Errorf("it says that its epoch is %d, and the hub knows of %d", epoch, k.epoch)
+	}
 	h.mu.Unlock()
 	if !behind {
 		return nil
@@ -185,7 +194,7 @@ func (h *Hub) heard(gateway string, q *mirror.HelloRequest) (answer *mirror.Hell
 	answer = &mirror.HelloAnswer{
 		Name: gateway, Title: k.title, Group: k.group, Epoch: k.epoch, Lease: h.o.Lease.Seconds(), Window: h.o.Window, Now: now, PublicURL: h.o.PublicURL,
 	}
-	if h.o.Pull == "request" {
+	if h.o.Pull == PullRequest {
 		answer.Pull = h.o.Pull
 	}
 	if !was {

@@ -56,7 +56,7 @@ type Options struct {
 	AwayAfter     time.Duration // until never delivered messages go elsewhere; 0: 5 minutes
 	ExtendedAfter time.Duration // 0: a minute
 	Lease         time.Duration // 0: none
-	Pull          string        // "consumer" or "request"; "": consumer
+	Pull          string        // PullRequest or PullConsumer; "": PullRequest
 	MostInLink    int           // messages that wait for one gateway in its stream; 0: 1,000
 	Default       string        // a gateway or group:NAME
 	Routes        []Route
@@ -145,10 +145,13 @@ func Open(ctx context.Context, o Options) (*Hub, error) {
 	if o.ExtendedAfter == 0 {
 		o.ExtendedAfter = time.Minute
 	}
+	if o.Pull == "" {
+		o.Pull = PullRequest
+	}
 	if o.MostInLink == 0 {
 		o.MostInLink = mostInLink
 	}
-	r, err := OpenRegistry(o.DB, o.Now, o.CredentialsFile)
+	r, err := OpenRegistry(o.DB, o.Now, o.CredentialsFile, o.Pull)
 	if err != nil {
 		return nil, err
 	}
@@ -230,6 +233,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	group.Go(func() error { h.takeEvents(ctx); return nil })
 	group.Go(func() error { h.enterKept(ctx); return nil })
 	group.Go(func() error { return h.forward(ctx) })
+	if err := h.handOn(ctx); err != nil {
+		return err
+	}
 	if h.requests != nil {
 		group.Go(func() error { return h.requests.serve(ctx) })
 	}

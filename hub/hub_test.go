@@ -105,7 +105,7 @@ func (r *rig) dial(name, credentials string, more ...nats.Option) (*nats.Conn, e
 		r.t.Fatal(err)
 	}
 	nc, err := nats.Connect(r.Address(), append([]nats.Option{
-		nats.UserCredentials(file), nats.CustomInboxPrefix(mirror.InboxPrefix(name)), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
+		nats.UserCredentials(file), nats.CustomInboxPrefix(mirror.InboxPrefix(name)), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.Timeout(20 * time.Second),
 	}, more...)...)
 	if err == nil {
 		r.t.Cleanup(nc.Close)
@@ -124,7 +124,7 @@ func (r *rig) add(name, group string) string {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never: %s", what)
 		}
@@ -132,7 +132,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 }
 
 func TestAGatewayTakesItsMessages(t *testing.T) {
-	r := newRig(t, nil)
+	r := newRig(t, func(o *Options) { o.Pull = PullConsumer })
 	nc, err := r.dial("north", r.add("north", ""))
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestAGatewayTakesItsMessages(t *testing.T) {
 	if err := m.DoubleAck(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.Publish(t.Context(), mirror.EventSubject("north"), []byte("{}")); err != nil {
+	if _, err := js.Publish(t.Context(), mirror.Tell("north"), []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -321,10 +322,20 @@ func (h *Hub) apply(batch []told) error {
 	})
 }
 
+// epochOf is a gateway's epoch: nothing that it tells has a newer one.
+func (h *Hub) epochOf(gateway string) int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if k := h.known[gateway]; k != nil {
+		return k.epoch
+	}
+	return math.MaxInt64
+}
+
 func (h *Hub) applyOne(tx *db.Tx, gateway string, e mirror.Event) error {
 	if s := e.State; s != nil {
 		if err := h.queue.ApplyTx(tx, gateway, e.Seq, queue.State{
-			ID: s.ID, Address: s.Address, Mirror: s.Mirror, Epoch: s.Epoch, Status: s.Status, Modem: s.Modem, SIM: s.SIM, Local: s.Local, Attempts: s.Attempts,
+			ID: s.ID, Address: s.Address, Mirror: s.Mirror, Epoch: min(s.Epoch, h.epochOf(gateway)), Status: s.Status, Modem: s.Modem, SIM: s.SIM, Local: s.Local, Attempts: s.Attempts,
 			PossibleDuplicate: s.PossibleDuplicate, ClockUncertain: s.ClockUncertain, SentAt: s.SentAt, DeliveredAt: s.DeliveredAt, UpdatedAt: s.UpdatedAt, Error: s.Error,
 		}); err != nil {
 			return err

@@ -84,7 +84,7 @@ func (g *gate) tell(e mirror.Event) {
 func (g *gate) tellRaw(b []byte) {
 	g.t.Helper()
 	eventually(g.t, "the stream takes an event", func() bool {
-		_, err := g.js.Publish(g.t.Context(), mirror.EventSubject(g.name), b)
+		_, err := g.js.Publish(g.t.Context(), mirror.Tell(g.name), b)
 		return err == nil
 	})
 }

@@ -117,8 +117,8 @@ func user(account nkeys.KeyPair, elsewhere, name string, permissions jwt.Permiss
 }
 
 // credentials makes a gateway's, as a .creds file.
-func (k keys) credentials(gateway, elsewhere string) (key, file string, err error) {
-	key, token, seed, err := user(k.account, elsewhere, gateway, permissions(gateway))
+func (k keys) credentials(gateway, elsewhere, pull string) (key, file string, err error) {
+	key, token, seed, err := user(k.account, elsewhere, gateway, permissions(gateway, pull))
 	if err != nil {
 		return "", "", err
 	}
@@ -136,16 +136,18 @@ const (
 	mostPayload       = 1 << 20 // as NATS has it, whatever a cluster allows others
 )
 
-// permissions are all that a gateway may do: nothing in them is another's.
-func permissions(gateway string) jwt.Permissions {
-	stream, consumer := mirror.Out(gateway), mirror.Consumer(gateway)
+// permissions are all that a gateway may do: nothing in them is another's. NATS looks at where
+// somebody publishes to, and not at where the answer is to go; JetStream answers there, and an
+// answer that arrives at a subject of JetStream's is a command. So a gateway gets at JetStream
+// by its own consumer only where that is wanted, and everything else goes to the hub, which
+// answers nobody but the gateway that asks.
+func permissions(gateway, pull string) jwt.Permissions {
+	asks := jwt.StringList{mirror.Tell(gateway), mirror.Hello(gateway), mirror.Who(gateway), mirror.PullSubject(gateway)}
+	if stream, consumer := mirror.Out(gateway), mirror.Consumer(gateway); pull == PullConsumer {
+		asks = append(asks, "$JS.API.CONSUMER.INFO."+stream+"."+consumer, "$JS.API.CONSUMER.MSG.NEXT."+stream+"."+consumer, "$JS.ACK."+stream+"."+consumer+".>")
+	}
 	return jwt.Permissions{
-		Pub: jwt.Permission{Allow: jwt.StringList{
-			mirror.EventSubject(gateway), mirror.Hello(gateway), mirror.Who(gateway), mirror.PullSubject(gateway),
-			"$JS.API.CONSUMER.INFO." + stream + "." + consumer,
-			"$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer,
-			"$JS.ACK." + stream + "." + consumer + ".>",
-		}},
+		Pub:  jwt.Permission{Allow: asks},
 		Sub:  jwt.Permission{Allow: jwt.StringList{"gatewayd.gw." + gateway + ".>", mirror.InboxPrefix(gateway) + ".>"}},
 		Resp: &jwt.ResponsePermission{MaxMsgs: 1, Expires: answerWait},
 	}

@@ -10,6 +10,12 @@ import (
 	"gatewayd/mirror"
 )
 
+// How gateways get what is theirs.
+const (
+	PullRequest  = "request"  // they ask the hub
+	PullConsumer = "consumer" // each has a consumer, and rights at JetStream for that
+)
+
 // fleetQueue is how what stands in the streams comes to the gateways: by a consumer for
 // each, which is least work for everybody up to some thousand gateways, or by requests
 // that the hub answers, which costs the streams nothing per gateway.

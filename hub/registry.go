@@ -23,12 +23,14 @@ type Registry struct {
 	keys keys
 	// elsewhere is the account of a cluster that another operator runs; "": ours.
 	elsewhere string
+	pull      string // hub.pull: what new credentials let a gateway do
 }
 
 // OpenRegistry is the registry of a database. credentials are the file with the hub's
-// own of a cluster that another operator runs, "": none does.
-func OpenRegistry(d *db.DB, now func() time.Time, credentials string) (*Registry, error) {
-	r := &Registry{db: d, now: now}
+// own of a cluster that another operator runs, "": none does; pull is how gateways get their
+// messages.
+func OpenRegistry(d *db.DB, now func() time.Time, credentials, pull string) (*Registry, error) {
+	r := &Registry{db: d, now: now, pull: pull}
 	if credentials != "" {
 		account, err := accountOf(credentials)
 		if err != nil {
@@ -143,7 +145,7 @@ func (r *Registry) Add(name, title, group string) (credentials string, err error
 	if err := errors.Join(checkTitle(title), checkGroup(group)); err != nil {
 		return "", err
 	}
-	key, credentials, err := r.keys.credentials(name, r.elsewhere)
+	key, credentials, err := r.keys.credentials(name, r.elsewhere, r.pull)
 	if err != nil {
 		return "", err
 	}

@@ -36,7 +36,8 @@ func TestManyAreAddedAtOnce(t *testing.T) {
 // A hub with so many gateways that NATS can't stop its consumers in time ends all the same,
 // and loses nothing by that.
 func TestManyConsumersDoNotHoldUpTheEnd(t *testing.T) {
-	r := newRig(t, nil)
+	consumers := func(o *Options) { o.Pull = PullConsumer }
+	r := newRig(t, consumers)
 	const n = 60 // of which NATS waits some ten milliseconds for each
 	for i := range n {
 		r.add(fmt.Sprintf("branch-%d", i), "")
@@ -77,7 +78,7 @@ func TestManyConsumersDoNotHoldUpTheEnd(t *testing.T) {
 	if took > all/2 {
 		t.Errorf("the end took %v of the %v that NATS takes", took, all)
 	}
-	r.open(nil)
+	r.open(consumers)
 	if c, err = r.js.Consumer(t.Context(), mirror.Out(last), mirror.Consumer(last)); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -113,7 +114,10 @@ func (r *requests) serve(ctx context.Context) error {
 		return fmt.Errorf("what gateways ask for can't be heard: %w", err)
 	}
 	<-ctx.Done()
-	return sub.Unsubscribe()
+	if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		return err
+	}
+	return nil
 }
 
 func (r *requests) answer(ctx context.Context, m *nats.Msg) {
@@ -156,6 +160,9 @@ func (r *requests) pull(ctx context.Context, gateway string, asked mirror.PullRe
 			return nil, err
 		}
 	}
+	if asked.Free <= 0 {
+		return nil, nil // it has only said what it has
+	}
 	until := r.now().Add(min(longestWait, time.Duration(asked.Wait*float64(time.Second))))
 	for {
 		now := r.now()
@@ -167,18 +174,17 @@ func (r *requests) pull(ctx context.Context, gateway string, asked mirror.PullRe
 		}
 		free := min(asked.Free, r.window-len(h.taken))
 		var items []mirror.Pulled
+		var err error
 		if free > 0 {
-			var err error
-			if items, err = r.read(ctx, h, gateway, free); err != nil {
-				return nil, err
-			}
+			items, err = r.read(ctx, h, gateway, free)
 		}
-		if len(items) > 0 {
+		if err == nil && len(items) > 0 {
 			return items, r.hand(h, gateway, items)
 		}
 		if !until.After(now) {
-			return nil, nil
+			return nil, err
 		}
+		// A stream that is not there yet, or has no leader now, is read before long.
 		select {
 		case <-ctx.Done():
 			return nil, nil

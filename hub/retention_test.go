@@ -49,6 +49,9 @@ func TestPullIsChanged(t *testing.T) {
 			north.tell(sms.Queued, ids...)
 			r.stop()
 			r.open(pull(ways[1]))
+			if creds, err = r.Rotate(t.Context(), "north", 0); err != nil { // they let it pull the other way
+				t.Fatal(err)
+			}
 			if north.nc, err = r.dial("north", creds); err != nil {
 				t.Fatal(err)
 			}

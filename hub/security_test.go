@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -32,18 +33,16 @@ func TestAnAnswerGoesToNobodyElse(t *testing.T) {
 			if err := south.nc.Flush(); err != nil {
 				t.Fatal(err)
 			}
-			stands := func() (all []uint64) {
-				for _, name := range []string{mirror.Out("south"), mirror.Events} {
-					s, err := r.js.Stream(t.Context(), name)
-					if err != nil {
-						t.Fatal(err)
-					}
-					all = append(all, s.CachedInfo().State.LastSeq)
+			last := func(name string) uint64 {
+				t.Helper()
+				s, err := r.js.Stream(t.Context(), name)
+				if err != nil {
+					t.Fatal(err)
 				}
-				return all
+				return s.CachedInfo().State.LastSeq
 			}
-			before := fmt.Sprint(stands())
-			asks := []string{mirror.Hello("north"), mirror.Who("north")}
+			messages, events := last(mirror.Out("south")), last(mirror.Events)
+			asks := []string{mirror.Hello("north"), mirror.Who("north"), mirror.Tell("north")}
 			if pull == "request" {
 				asks = append(asks, mirror.PullSubject("north"))
 			}
@@ -61,10 +60,112 @@ func TestAnAnswerGoesToNobodyElse(t *testing.T) {
 			if m := <-heard; m.Subject != mirror.Wake("south") {
 				t.Errorf("south heard %s: %s", m.Subject, m.Data)
 			}
-			if is := fmt.Sprint(stands()); is != before {
-				t.Errorf("the streams went from %s to %s", before, is)
+			if is := last(mirror.Out("south")); is != messages {
+				t.Errorf("the stream of messages went from %d to %d", messages, is)
+			}
+			if is := last(mirror.Events); is != events+1 { // what north told as it should
+				t.Errorf("the stream of events went from %d to %d", events, is)
 			}
 		})
+	}
+}
+
+// JetStream answers where a message says, and one of its own subjects there is a command. So
+// a gateway that pulls by asking the hub can say nothing to JetStream at all.
+func TestAGatewayHasNothingAtJetStream(t *testing.T) {
+	r := newRig(t, nil)
+	denied := make(chan string, 100)
+	north, err := r.dial("north", r.add("north", ""), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			denied <- err.Error()
+		}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.gate("south")
+	eventually(t, "both are known", func() bool { return r.prepared("north") && r.prepared("south") })
+	stream := mirror.Out("north")
+	for _, subject := range []string{
+		"$JS.API.CONSUMER.INFO." + stream + "." + mirror.Consumer("north"), "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + mirror.Consumer("north"),
+		"$JS.ACK." + stream + "." + mirror.Consumer("north") + ".1.1.1.0.0", "$JS.API.DIRECT.GET." + stream, "$JS.API.STREAM.PURGE." + stream, "$JS.API.INFO",
+		mirror.OutSubject("north"), mirror.EventSubject("north"), mirror.Tell("south"),
+	} {
+		if err := north.PublishRequest(subject, "$JS.API.STREAM.DELETE."+mirror.Events, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := north.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-denied:
+		case <-time.After(5 * time.Second):
+			t.Errorf("north may publish to %s", subject)
+		}
+	}
+}
+
+// What is told goes into the stream with its id and with nothing else that NATS would obey, and
+// with no id of another's, which would keep that one's event from being taken.
+func TestWhatIsToldIsTheGatewaysOwn(t *testing.T) {
+	r := newRig(t, nil)
+	north := r.gate("north")
+	eventually(t, "it is known", func() bool { return r.prepared("north") })
+	tell := func(id string, more nats.Header) (*nats.Msg, error) {
+		m := nats.NewMsg(mirror.Tell("north"))
+		m.Data = []byte(`{"log":"log","seq":1}`)
+		for k, v := range more {
+			m.Header[k] = v
+		}
+		m.Header.Set(jetstream.MsgIDHeader, id)
+		return north.nc.RequestMsg(m, time.Second)
+	}
+	var answer jetstream.PubAck
+	m, err := tell("north.log.1", nats.Header{"Nats-Rollup": {"all"}, "Nats-Expected-Last-Sequence": {"77"}})
+	if err != nil || json.Unmarshal(m.Data, &answer) != nil || answer.Stream != mirror.Events || answer.Sequence == 0 || answer.Duplicate {
+		t.Fatalf("the stream says %+v, %v", m, err)
+	}
+	if m, err = tell("north.log.1", nil); err != nil || json.Unmarshal(m.Data, &answer) != nil || !answer.Duplicate {
+		t.Errorf("told again, the stream says %s, %v", m.Data, err)
+	}
+	if m, err := tell("south.log.1", nil); err == nil {
+		t.Errorf("under an id of south's the stream says %s", m.Data)
+	}
+}
+
+// Whose connection it is the server says: a gateway that names another's puts nobody out.
+func TestAGatewayEndsNoConnectionButItsOwn(t *testing.T) {
+	r := newRig(t, nil)
+	south, north := r.gate("south"), r.gate("north")
+	north.hello(mirror.HelloRequest{})
+	south.hello(mirror.HelloRequest{})
+	is := func(g *gate) string {
+		id, err := g.nc.GetClientID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%s/%d", g.nc.ConnectedServerId(), id)
+	}
+	eventually(t, "the server has told of both", func() bool { return r.its("north", is(north)) && r.its("south", is(south)) })
+	north.hello(mirror.HelloRequest{Connection: is(south)})
+	north.hello(mirror.HelloRequest{Connection: is(north)})
+	if south.hello(mirror.HelloRequest{}); south.nc.Reconnects != 0 {
+		t.Error("south was put out")
+	}
+	north.hello(mirror.HelloRequest{Connection: "another"}) // what it had before was its own
+	eventually(t, "its own from before is ended", func() bool { return north.nc.Stats().Reconnects == 1 })
+}
+
+// A gateway that says it knows of an epoch far ahead would leave the hub none to raise its own to.
+func TestAnEpochFarAhead(t *testing.T) {
+	r := newRig(t, nil)
+	north := r.gate("north")
+	north.hello(mirror.HelloRequest{Epoch: 3})
+	if _, err := north.nc.Request(mirror.Hello("north"), []byte(`{"log":"log","epoch":9223372036854775807}`), 500*time.Millisecond); !errors.Is(err, nats.ErrTimeout) {
+		t.Errorf("it is answered: %v", err)
+	}
+	if a := north.hello(mirror.HelloRequest{Epoch: 3}); a.Epoch != 3 {
+		t.Errorf("the hub is at %d", a.Epoch)
 	}
 }
 
@@ -209,7 +310,7 @@ func TestSubscriptionsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the stream takes a large event", func() bool {
-		_, err := js.Publish(t.Context(), mirror.EventSubject("north"), make([]byte, 600_000))
+		_, err := js.Publish(t.Context(), mirror.Tell("north"), make([]byte, 600_000))
 		return err == nil
 	})
 	for i := range mostSubscriptions + 1 {

@@ -3,6 +3,7 @@ package hub
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -25,7 +26,7 @@ func (h *Hub) openFlow() error {
 	if err := f.open(); err != nil {
 		return err
 	}
-	if h.o.Pull == "request" {
+	if h.o.Pull == PullRequest {
 		h.requests = &requests{nc: h.nc, js: h.js, d: h.db, window: h.o.Window, now: h.now, log: h.log, allowed: func(gateway string) bool {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -92,8 +93,15 @@ func (h *Hub) applied(ctx context.Context, gateway string) (seq int64, err error
 	return seq, err
 }
 
-// PutTx has an item go to a gateway once the transaction is on disk.
+// PutTx has an item go to a gateway once the transaction is on disk. To one that was deleted
+// goes nothing: sms.ErrNoGateway, if somebody waits for it there.
 func (h *Hub) PutTx(tx *db.Tx, gateway string, item mirror.Item) error {
+	switch _, err := load(tx, gateway); {
+	case errors.Is(err, sms.ErrNoGateway) && item.Reply == nil:
+		return nil
+	case err != nil:
+		return err
+	}
 	return h.flow.putTx(tx, gateway, item)
 }
 

@@ -20,6 +20,10 @@ import (
 // take hands the gateway the first of its stream, and no more.
 func (s *stand) take(n int) {
 	s.t.Helper()
+	if s.r.o.Pull == PullRequest {
+		s.takeByRequest(n)
+		return
+	}
 	js, err := jetstream.New(s.nc)
 	if err != nil {
 		s.t.Fatal(err)
@@ -36,6 +40,32 @@ func (s *stand) take(n int) {
 		s.store(m.Data())
 		if err := m.DoubleAck(s.t.Context()); err != nil {
 			s.t.Fatal(err)
+		}
+	}
+}
+
+// takeByRequest asks for one after the other until it has as many, or none comes.
+func (s *stand) takeByRequest(n int) {
+	s.t.Helper()
+	var have []uint64
+	for end := false; !end; {
+		asked := mirror.PullRequest{Have: have, Free: n, Wait: 2}
+		if end = n == 0; end {
+			asked.Wait = 0
+		}
+		var answer mirror.PullAnswer
+		eventually(s.t, "it is answered", func() bool {
+			var err error
+			answer, err = s.ask(s.t.Context(), asked)
+			return err == nil
+		})
+		have = nil
+		for _, p := range answer.Items {
+			s.store(p.Item)
+			have = append(have, p.Seq)
+		}
+		if n -= len(answer.Items); len(answer.Items) == 0 {
+			n = 0
 		}
 	}
 }

@@ -30,17 +30,23 @@ func (b *Inbox) DeliverTx(tx *db.Tx, gateway string, m mirror.Inbox) (c sms.Copy
 	if err := tx.QueryRow(`SELECT count(*) FROM inbox_people WHERE number = ?`, m.To).Scan(&there); err != nil {
 		return "", err
 	}
-	c = sms.CopySent
-	if there == 0 {
+	stopped, err := b.o.Queue.Stopped(tx, m.To)
+	if err != nil {
+		return "", err
+	}
+	switch c = sms.CopySent; {
+	case stopped: // also since it was written
+		c = sms.CopyOptedOut
+	case there == 0:
 		c = sms.CopyNoInbox
 	}
 	if _, err := tx.Exec(`INSERT INTO inbox_given (id, copy) VALUES (?, ?)`, m.ID, c); err != nil {
 		return "", err
 	}
-	if there == 0 {
+	if c != sms.CopySent {
 		// Its SMS may have links to them. They are erased with the number.
 		for _, f := range m.Files {
-			if _, err := tx.Exec(`INSERT OR IGNORE INTO inbox_links (file, number) VALUES (?, ?)`, f.ID, m.To); err != nil {
+			if _, err := tx.Exec(`INSERT OR IGNORE INTO inbox_links (file, number, at) VALUES (?, ?, ?)`, f.ID, m.To, b.o.Now().UnixMilli()); err != nil {
 				return "", err
 			}
 		}
@@ -158,12 +164,5 @@ func (b *Inbox) deliverOneTx(tx *db.Tx, row int64) error {
 	if err != nil {
 		return err
 	}
-	if bySMS {
-		return b.o.Queue.CopiedTx(tx, m.ID, c)
-	}
-	if c == sms.CopyNoInbox {
-		return b.o.Queue.InternetTx(tx, m.ID, sms.Failed, &sms.Error{Code: "no-inbox", Title: "The recipient has no inbox",
-			Detail: "Nobody has opened an inbox with this number at the hub. Send the message by SMS.", Class: sms.Permanent})
-	}
-	return b.o.Queue.InternetTx(tx, m.ID, sms.Sent, nil)
+	return b.o.Queue.InboxedTx(tx, m.ID, c)
 }

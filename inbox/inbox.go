@@ -31,7 +31,7 @@ type Options struct {
 	// Text sends a text with a code, that is of no use after until. ErrNotTexted: nothing
 	// is sent to that number.
 	Text func(ctx context.Context, number, text string, until time.Time) error
-	// PutTx hands an item to a gateway. One that is gone is no error.
+	// PutTx hands an item to a gateway. sms.ErrNoGateway: it was deleted, and nobody gets a reply.
 	PutTx func(tx *db.Tx, gateway string, i mirror.Item) error
 	// Title is what a gateway is called; nil: its name.
 	Title func(gateway string) string

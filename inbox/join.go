@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatewayd/db"
+	"gatewayd/files"
 	"gatewayd/queue"
 	"gatewayd/sms"
 )
@@ -239,6 +240,9 @@ func (b *Inbox) prune() error {
 		if err := b.pruneEach(`SELECT id FROM inbox_messages WHERE text IS NOT NULL AND stored_at < ? ORDER BY stored_at LIMIT ?`, now.Add(-keep), b.eraseTextTx); err != nil {
 			return err
 		}
+		if err := b.pruneEach(`SELECT DISTINCT file FROM inbox_links WHERE at < ? LIMIT ?`, now.Add(-keep), unlinkTx(b.o.Files)); err != nil {
+			return err
+		}
 	}
 	if keep := lasting(b.o.Keep); keep > 0 {
 		err := b.pruneEach(`SELECT id FROM inbox_messages WHERE stored_at < ? ORDER BY stored_at LIMIT ?`, now.Add(-keep), func(tx *db.Tx, id string) error {
@@ -262,6 +266,16 @@ func (b *Inbox) prune() error {
 		_, err := tx.Exec(`DELETE FROM inbox_threads WHERE NOT EXISTS (SELECT 1 FROM inbox_messages m WHERE m.thread = inbox_threads.id)`)
 		return err
 	})
+}
+
+// unlinkTx ends the links to a file in texts to those who have no inbox.
+func unlinkTx(store *files.Store) func(tx *db.Tx, id string) error {
+	return func(tx *db.Tx, id string) error {
+		if _, err := tx.Exec(`DELETE FROM inbox_links WHERE file = ?`, id); err != nil {
+			return err
+		}
+		return store.ReleaseTx(tx, []string{id})
+	}
 }
 
 func lasting(keep func() time.Duration) time.Duration {
@@ -304,6 +318,7 @@ func (b *Inbox) ShiftTx(tx *db.Tx, step time.Duration, began time.Time) error {
 		`UPDATE inbox_sessions SET expires_at = expires_at + ?1 WHERE expires_at >= ?2`,
 		`UPDATE inbox_messages SET stored_at = stored_at + ?1 WHERE stored_at >= ?2`,
 		`UPDATE inbox_messages SET read_at = read_at + ?1 WHERE read_at >= ?2`,
+		`UPDATE inbox_links SET at = at + ?1 WHERE at >= ?2`,
 	} {
 		if _, err := tx.Exec(query, ms, since); err != nil {
 			return err

@@ -402,6 +402,9 @@ func (b *Inbox) say(w http.ResponseWriter, r *http.Request, p person) error {
 		}
 		return b.o.PutTx(tx, t.gateway, mirror.Item{Reply: &reply})
 	})
+	if errors.Is(err, sms.ErrNoGateway) {
+		return door.Refuse(http.StatusConflict, "gone", "Whoever wrote to you from there is no longer here, and would not get this.")
+	}
 	if err != nil {
 		return err
 	}

@@ -157,14 +157,24 @@ func (s *session) read(data []byte, done func() error) (taken, bool) {
 func (s *session) ask(ctx context.Context, room int) error {
 	var have []uint64
 	for ctx.Err() == nil {
-		request := mirror.PullRequest{Have: have, Free: room, Wait: s.l.times.fetch.Seconds()}
+		// The server of a cluster that dies takes what it was asked with it, and only silence
+		// tells; one alone that dies ends the connection.
+		wait, patience := s.l.times.fetch, s.l.times.answer
+		if s.nc.ConnectedClusterName() != "" {
+			wait, patience = wait/10, s.patience/4
+		}
+		request := mirror.PullRequest{Have: have, Free: room, Wait: wait.Seconds()}
 		b, err := json.Marshal(request)
 		if err != nil {
 			return err
 		}
-		limited, done := context.WithTimeout(ctx, s.l.times.fetch+s.l.times.answer)
+		limited, done := context.WithTimeout(ctx, wait+patience)
 		m, err := s.nc.RequestWithContext(limited, mirror.PullSubject(s.name), b)
 		done()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			s.missed.Store(true) // what it was handed may have been on the way
+			nudge(s.again)
+		}
 		if err != nil {
 			return err
 		}
@@ -269,10 +279,6 @@ func mirrored(m mirror.Message) queue.Mirrored {
 	return q
 }
 
-// noInbox is why a message by internet did not go.
-var noInbox = sms.Error{Code: "no-inbox", Title: "The recipient has no inbox",
-	Detail: "Nobody has opened an inbox for this number on the hub. Send it by SMS.", Class: sms.Permanent}
-
 // book books what is no message to send.
 func (l *Link) book(tx *db.Tx, i mirror.Item) error {
 	q := l.o.Queue
@@ -281,12 +287,8 @@ func (l *Link) book(tx *db.Tx, i mirror.Item) error {
 		if r.Address != nil {
 			errs = append(errs, q.ReceiptTx(tx, r.ID, *r.Address))
 		}
-		switch r.Copy { // of a message that went by SMS or goes by internet: each leaves the other's alone
-		case sms.CopySent:
-			errs = append(errs, q.CopiedTx(tx, r.ID, r.Copy), q.InternetTx(tx, r.ID, sms.Sent, nil))
-		case sms.CopyNoInbox:
-			why := noInbox
-			errs = append(errs, q.CopiedTx(tx, r.ID, r.Copy), q.InternetTx(tx, r.ID, sms.Failed, &why))
+		if r.Copy != "" {
+			errs = append(errs, q.InboxedTx(tx, r.ID, r.Copy))
 		}
 		if !r.ReadAt.IsZero() {
 			errs = append(errs, q.InternetTx(tx, r.ID, sms.Delivered, nil))

@@ -131,7 +131,7 @@ func (r *rig) startServer() {
 	fatal(r.t, err)
 	_, err = r.js.CreateOrUpdateConsumer(ctx, mirror.Out(name), jetstream.ConsumerConfig{Durable: mirror.Consumer(name), AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second, MaxAckPending: 50})
 	fatal(r.t, err)
-	_, err = r.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: mirror.Events, Subjects: []string{mirror.EventSubject("*")}, Duplicates: time.Minute})
+	_, err = r.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: mirror.Events, Subjects: []string{mirror.Tell("*")}, Duplicates: time.Minute})
 	fatal(r.t, err)
 	events, err := r.js.CreateOrUpdateConsumer(ctx, mirror.Events, jetstream.ConsumerConfig{Durable: "hub", AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Second, MaxAckPending: 1})
 	fatal(r.t, err)

@@ -277,7 +277,7 @@ func (s *session) message(e mirror.Event) (*nats.Msg, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := nats.NewMsg(mirror.EventSubject(s.name))
+	m := nats.NewMsg(mirror.Tell(s.name))
 	m.Data = b
 	m.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("%s.%s.%d", s.name, e.Log, e.Seq))
 	return m, nil

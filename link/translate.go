@@ -108,6 +108,11 @@ func (t *telling) inbox(ctx context.Context, id string, bySMS bool, out mirror.E
 	if err != nil {
 		return err
 	}
+	if stopped, err := t.l.o.Queue.OptedOut(ctx, m.To); err != nil {
+		return err
+	} else if stopped { // since it was written
+		return t.l.o.Queue.Do(func(tx *db.Tx) error { return t.l.o.Queue.InboxedTx(tx, m.ID, sms.CopyOptedOut) })
+	}
 	place := 0
 	for _, f := range m.Files {
 		if place, err = t.file(ctx, f, out, place); err != nil {

@@ -50,13 +50,15 @@ func shard(gateway string) uint32 {
 	return h.Sum32() % Shards
 }
 
-// EventSubject is where a gateway puts its events.
+// EventSubject is where the hub puts what a gateway tells.
 func EventSubject(gateway string) string { return "gatewayd.ev." + gateway }
 
-// Hello, Who and PullSubject are requests of a gateway that the hub answers; Wake hints to a
+// Hello, Who, Tell and PullSubject are requests of a gateway that the hub answers, Tell as the
+// stream does that has it then; Wake hints to a
 // gateway that it should say hello now; Command is a request of the hub that it answers.
 func Hello(gateway string) string       { return "gatewayd.hub." + gateway + ".hello" }
 func Who(gateway string) string         { return "gatewayd.hub." + gateway + ".who" }
+func Tell(gateway string) string        { return "gatewayd.hub." + gateway + ".tell" }
 func PullSubject(gateway string) string { return "gatewayd.hub." + gateway + ".pull" }
 func Wake(gateway string) string        { return "gatewayd.gw." + gateway + ".wake" }
 func Command(gateway string) string     { return "gatewayd.gw." + gateway + ".cmd" }

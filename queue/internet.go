@@ -62,6 +62,24 @@ func (q *Queue) InternetTx(tx *db.Tx, id string, status sms.Status, why *sms.Err
 	return nil
 }
 
+// InboxedTx notes what an inbox says of a message: of the copy of one that went by SMS, or of
+// one that goes by internet alone.
+func (q *Queue) InboxedTx(tx *db.Tx, id string, c sms.Copy) error {
+	if err := q.CopiedTx(tx, id, c); err != nil {
+		return err
+	}
+	switch c {
+	case sms.CopySent:
+		return q.InternetTx(tx, id, sms.Sent, nil)
+	case sms.CopyNoInbox:
+		return q.InternetTx(tx, id, sms.Failed, &sms.Error{Code: "no-inbox", Title: "The recipient has no inbox",
+			Detail: "Nobody has opened an inbox for this number on the hub. Send it by SMS.", Class: sms.Permanent})
+	case sms.CopyOptedOut:
+		return q.InternetTx(tx, id, sms.Failed, optedOut())
+	}
+	return nil
+}
+
 // elsewhereKept is the direction, in the table of what a gateway has in common with its
 // hub, of what is in no ring of the hub's.
 const elsewhereKept = ""

@@ -121,7 +121,7 @@ func (q *Queue) unroutedAt(ctx context.Context, places []place) (map[int64]Unrou
 	}
 	found := map[int64]Unrouted{}
 	err = q.db.Read(ctx, func(r db.Querier) error {
-		return eachRow(r, `SELECT m.row, m.queued_seq, m.id, m.number, m.wish, m.pin, m.key_id, coalesce(m.conversation, ''), coalesce(s.sim, ''),
+		return eachRow(r, `SELECT m.row, m.queued_seq, m.id, m.number, m.wish, m.pin, m.key_id, coalesce(m.conversation, ''), CASE WHEN m.redacted THEN '' ELSE coalesce(s.sim, '') END,
 			m.priority, m.not_before, m.expires_at, m.possible_duplicate
 			FROM json_each(?) j JOIN messages m ON m.row = j.value LEFT JOIN senders s ON s.number = m.number AND s.at > ?
 			WHERE m.status = 'queued' AND m.queued_seq IS NOT NULL AND m.relay = 0`, func(scan func(...any) error) error {

@@ -33,11 +33,13 @@ type Unrouted struct {
 	Pin          string // the only modem that may send it
 	KeyID        string
 	Conversation string
-	SIM          string // that its recipient last had to do with, within 30 days
-	Priority     int
-	NotBefore    time.Time
-	ExpiresAt    time.Time
-	MayHaveGone  bool // another gateway had it, and can't be asked
+	// SIM is what its recipient last had to do with, within 30 days. What is secret goes by the
+	// routes alone: which SIM that is, a gateway says.
+	SIM         string
+	Priority    int
+	NotBefore   time.Time
+	ExpiresAt   time.Time
+	MayHaveGone bool // another gateway had it, and can't be asked
 }
 
 // Relayed is a message on a hub that has a gateway, or came from one.

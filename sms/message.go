@@ -124,9 +124,10 @@ type Copy string
 
 // The states of a copy.
 const (
-	CopyNotSent Copy = "not-sent" // it goes when the link is back
-	CopySent    Copy = "sent"     // it is in the recipient's inbox
-	CopyNoInbox Copy = "no-inbox" // the recipient has none
+	CopyNotSent  Copy = "not-sent"  // it goes when the link is back
+	CopySent     Copy = "sent"      // it is in the recipient's inbox
+	CopyNoInbox  Copy = "no-inbox"  // the recipient has none
+	CopyOptedOut Copy = "opted-out" // the recipient has said STOP
 )
 
 // File is something that goes with a message: by internet as itself, by SMS as a link.

@@ -305,6 +305,7 @@ const (
 	MessageInternetCopyLessThanNil MessageInternetCopy = "<nil>"
 	MessageInternetCopyNoInbox     MessageInternetCopy = "no-inbox"
 	MessageInternetCopyNotSent     MessageInternetCopy = "not-sent"
+	MessageInternetCopyOptedOut    MessageInternetCopy = "opted-out"
 	MessageInternetCopySent        MessageInternetCopy = "sent"
 )
 
@@ -2214,7 +2215,7 @@ type Message struct {
 	// Incomplete Received: parts are missing and will not come.
 	Incomplete bool `json:"incomplete"`
 
-	// InternetCopy Of a message that went by SMS, its copy by internet: not-sent: it goes when the link to the hub is back; sent: it is in the recipient's inbox; no-inbox: the recipient has none. null: no copy is wanted.
+	// InternetCopy Of a message that went by SMS, its copy by internet: not-sent: it goes when the link to the hub is back; sent: it is in the recipient's inbox; no-inbox: the recipient has none; opted-out: the recipient has said STOP since. null: no copy is wanted.
 	InternetCopy *MessageInternetCopy `json:"internet_copy"`
 
 	// Kind What it is: a text; data for an application port; a WAP push (see `push`); word of a multimedia message to be fetched (see `mms`); word of a voicemail or the like (see `waiting`, and `text` if it has one); a PDU that can't be decoded (see `error`, and /v1/messages/{id}/pdus). Only texts and data can be sent. A text that asks to replace an earlier one of its sender (TP-PID 41 to 47) comes as a message of its own.
@@ -2264,7 +2265,7 @@ type Message struct {
 // MessageEncoding defines model for Message.Encoding.
 type MessageEncoding string
 
-// MessageInternetCopy Of a message that went by SMS, its copy by internet: not-sent: it goes when the link to the hub is back; sent: it is in the recipient's inbox; no-inbox: the recipient has none. null: no copy is wanted.
+// MessageInternetCopy Of a message that went by SMS, its copy by internet: not-sent: it goes when the link to the hub is back; sent: it is in the recipient's inbox; no-inbox: the recipient has none; opted-out: the recipient has said STOP since. null: no copy is wanted.
 type MessageInternetCopy string
 
 // MessageKind What it is: a text; data for an application port; a WAP push (see `push`); word of a multimedia message to be fetched (see `mms`); word of a voicemail or the like (see `waiting`, and `text` if it has one); a PDU that can't be decoded (see `error`, and /v1/messages/{id}/pdus). Only texts and data can be sent. A text that asks to replace an earlier one of its sender (TP-PID 41 to 47) comes as a message of its own.

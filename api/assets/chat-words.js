@@ -44,7 +44,7 @@ export const mark = (status, via) => (via === 'internet' && byInternet[status]) 
 const byInternet = { queued: ['clock', 'On its way, or waiting for the link'], sent: ['tick', 'Sent: it is in the inbox'], delivered: ['ticks', 'Read'], failed: ['bang', 'Not delivered'] };
 
 // tag is the way that a message took, and how its copy by internet stands.
-const copies = { 'not-sent': 'internet copy: not sent', sent: 'internet copy: sent', 'no-inbox': 'internet copy: no inbox' };
+const copies = { 'not-sent': 'internet copy: not sent', sent: 'internet copy: sent', 'no-inbox': 'internet copy: no inbox', 'opted-out': 'internet copy: not sent, after STOP' };
 const ends = { queued: 'waits for the link', sent: 'sent', delivered: 'read' };
 export function tag(m, up) {
   if (m.via === 'internet') return ['Internet', m.direction === 'inbound' ? '' : up && m.status === 'queued' ? 'on its way' : ends[m.status] ?? ''];

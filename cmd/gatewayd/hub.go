@@ -128,7 +128,7 @@ func withRegistry(cmd *cobra.Command, path string, do func(*hub.Registry) error)
 	}
 	return inDatabase(cmd.Context(), dir, func(d *db.DB) error {
 		// The account of a cluster that another operator runs stands in the hub's credentials there.
-		r, err := hub.OpenRegistry(d, time.Now, c.Hub.NATSCredentialsFile)
+		r, err := hub.OpenRegistry(d, time.Now, c.Hub.NATSCredentialsFile, c.Hub.Pull)
 		if err != nil {
 			return err
 		}

@@ -22,8 +22,8 @@ type gateway struct {
 	name, credentials string
 	nc                *nats.Conn
 	js                jetstream.JetStream
-	consumer          jetstream.Consumer
 	taken             int
+	has               map[string]bool // messages, by id
 	seq               int64
 	refused, unheard  *atomic.Int64 // how often a stream refused something, and a hello got no answer; all gateways together
 	over              chan struct{}
@@ -35,8 +35,8 @@ const window = 256
 // patience is for everything.
 const patience = 15 * time.Minute
 
-// connect dials, says hello, and waits until its consumer is there.
-func (g *gateway) connect(ctx context.Context, url string) (err error) {
+// connect dials, and says hello until the hub answers.
+func (g *gateway) connect(url string) (err error) {
 	g.nc, err = nats.Connect(url, nats.UserCredentials(g.credentials), nats.CustomInboxPrefix(mirror.InboxPrefix(g.name)),
 		nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.Timeout(20*time.Second), nats.Name(g.name))
 	if err != nil {
@@ -49,14 +49,9 @@ func (g *gateway) connect(ctx context.Context, url string) (err error) {
 		if err = g.hello(); err != nil {
 			continue
 		}
-		short, cancel := context.WithTimeout(ctx, 5*time.Second)
-		g.consumer, err = g.js.Consumer(short, mirror.Out(g.name), mirror.Consumer(g.name))
-		cancel()
-		if err == nil {
-			g.over = make(chan struct{})
-			go g.hellos()
-			return nil
-		}
+		g.over = make(chan struct{})
+		go g.hellos()
+		return nil
 	}
 	return fmt.Errorf("%s: the hub does not serve it: %w", g.name, err)
 }
@@ -103,36 +98,48 @@ func (g *gateway) take(ctx context.Context, n int) error {
 }
 
 func (g *gateway) fetch(ctx context.Context, n int, happened chan<- mirror.Event) error {
-	for end := time.Now().Add(patience); n > 0; {
+	var have []uint64
+	for end := time.Now().Add(patience); n > 0 || len(have) > 0; {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("%s: %d messages never came", g.name, n)
 		}
-		batch, err := g.consumer.Fetch(min(n, mirror.Window), jetstream.FetchMaxWait(20*time.Second))
+		answer, err := g.pull(mirror.PullRequest{Have: have, Free: min(n, mirror.Window), Wait: 20})
+		if errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) { // a hub that is very busy
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
-		for m := range batch.Messages() {
+		have = nil
+		for _, p := range answer.Items {
 			var item mirror.Item
-			if err := json.Unmarshal(m.Data(), &item); err != nil {
+			if err := json.Unmarshal(p.Item, &item); err != nil {
 				return fmt.Errorf("%s: %w", g.name, err)
 			}
-			if item.Message != nil {
+			if item.Message != nil && !g.has[item.Message.ID] { // what it did not get an answer for comes again
+				g.has[item.Message.ID] = true
 				g.happen(item.Message, happened)
 				n--
 			}
-			if err := m.Ack(); err != nil {
-				return fmt.Errorf("%s: %w", g.name, err)
-			}
-		}
-		// A hub that is very busy is late with its sign of life.
-		if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, nats.ErrNoHeartbeat) && !errors.Is(err, jetstream.ErrNoHeartbeat) {
-			return fmt.Errorf("%s: %w", g.name, err)
+			have = append(have, p.Seq)
 		}
 	}
 	return nil
+}
+
+func (g *gateway) pull(asked mirror.PullRequest) (answer mirror.PullAnswer, err error) {
+	b, err := json.Marshal(asked)
+	if err != nil {
+		return answer, err
+	}
+	m, err := g.nc.Request(mirror.PullSubject(g.name), b, 60*time.Second)
+	if err == nil {
+		err = json.Unmarshal(m.Data, &answer)
+	}
+	return answer, err
 }
 
 // happen is what a gateway with a very quick modem tells of a message.
@@ -201,7 +208,7 @@ func (g *gateway) publish(ctx context.Context, log string, events []mirror.Event
 		if err != nil {
 			return 0, err
 		}
-		f, err := g.js.PublishAsync(mirror.EventSubject(g.name), b, jetstream.WithMsgID(fmt.Sprintf("%s.%s.%d", g.name, log, e.Seq)), jetstream.WithRetryAttempts(0))
+		f, err := g.js.PublishAsync(mirror.Tell(g.name), b, jetstream.WithMsgID(fmt.Sprintf("%s.%s.%d", g.name, log, e.Seq)), jetstream.WithRetryAttempts(0))
 		if err != nil {
 			return 0, err
 		}

@@ -81,7 +81,7 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	added := time.Now()
-	if err := each(len(all), 64, func(i int) error { return all[i].connect(ctx, s.nats) }); err != nil {
+	if err := each(len(all), 64, func(i int) error { return all[i].connect(s.nats) }); err != nil {
 		return err
 	}
 	runtime.GC()
@@ -138,7 +138,7 @@ func (s settings) add(ctx context.Context, name string) (*gateway, error) {
 		return nil, err
 	}
 	path := filepath.Join(s.dir, name+".creds")
-	return &gateway{name: name, credentials: path}, os.WriteFile(path, []byte(answer.Credentials), 0o600)
+	return &gateway{name: name, credentials: path, has: map[string]bool{}}, os.WriteFile(path, []byte(answer.Credentials), 0o600)
 }
 
 // post has messages sent by a gateway, each to a number of its own.
