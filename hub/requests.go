@@ -51,7 +51,10 @@ type handed struct {
 	taken map[uint64]time.Time
 	next  uint64        // nothing before it was not handed out in this run
 	some  chan struct{} // holds one: there is something new
-	over  func()        // ends the request that waits: the gateway has dialled anew
+	// Of the requests, under the lock of all: how many there are, and what ends the one that
+	// waits, for the gateway asks anew.
+	asking int
+	over   func()
 }
 
 func (r *requests) get(gateway string) *handed {
@@ -131,11 +134,20 @@ func (r *requests) answer(ctx context.Context, m *nats.Msg) {
 	defer cancel()
 	h := r.get(gateway)
 	r.mu.Lock()
-	if h.over != nil {
+	if h.asking == ofOneAtOnce {
+		r.mu.Unlock()
+		return
+	}
+	if h.asking++; h.over != nil {
 		h.over()
 	}
 	h.over = cancel
 	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		h.asking--
+	}()
 	items, err := r.pull(ctx, gateway, asked)
 	if err != nil {
 		r.log.Warn("a gateway's messages can't be read for it", "gateway", gateway, "error", err)
