@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"gatewayd/auth"
 	"gatewayd/chat"
 	"gatewayd/db"
 	"gatewayd/intake"
@@ -31,6 +32,7 @@ type world struct {
 	modems   modems
 	people   []chat.Person
 	rules    chat.Rules
+	consent  queue.ConsentRules
 	capacity int // of the queue; 0: as it comes
 	// names are what teams call numbers.
 	names map[string]map[string]string
@@ -158,7 +160,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	now := func() time.Time { return w.now }
-	if w.q, err = queue.Open(ctx, w.db, queue.Options{Now: now, ModemOf: w.modemOf, OutboundCapacity: w.capacity}); err != nil {
+	if w.q, err = queue.Open(ctx, w.db, queue.Options{Now: now, ModemOf: w.modemOf, OutboundCapacity: w.capacity, Consent: func() queue.ConsentRules { return w.consent }}); err != nil {
 		w.t.Fatal(err)
 	}
 	var internet chat.Internet
@@ -167,7 +169,8 @@ func (w *world) start() {
 	}
 	w.Chat, err = chat.New(ctx, chat.Options{Internet: internet, Files: w, DB: w.db, Queue: w.q, Desk: intake.New(intake.Options{Queue: w.q, Modems: &w.modems, Now: now}),
 		Modems: func() []sms.Modem { return w.modems }, People: func(db.Querier) ([]chat.Person, error) { return w.people, nil }, Rules: func() chat.Rules { return w.rules }, Now: now,
-		NameOf: func(_ db.Querier, team, number string) (string, error) { return w.names[team][number], nil }, Named: w.named})
+		NameOf: func(_ db.Querier, team, number string) (string, error) { return w.names[team][number], nil }, Named: w.named,
+		Person: auth.IsPerson})
 	if err != nil {
 		w.t.Fatal(err)
 	}

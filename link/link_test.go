@@ -169,8 +169,21 @@ func TestConsentTravels(t *testing.T) {
 		return stopped
 	})
 	r.until("the hub hears how far it came", r.locked(func() bool { return r.hellos[len(r.hellos)-1].Consent == 7 }))
+	const stated = "+4915199999999" // by somebody at the gateway, which is no decision of the number's
+	fatal(t, r.queue.Do(func(tx *db.Tx) error {
+		return r.queue.StateTx(tx, stated, "", queue.Source{By: "usr_a", Wording: "Form"})
+	}))
 	opt("+4915188888888", queue.Source{Reason: queue.ReasonWord, Wording: "STOP"})
 	r.until("a new one is told", told("+4915188888888"))
+	r.mu.Lock()
+	for _, e := range r.events {
+		for _, c := range e.Consent {
+			if c.Number == stated {
+				t.Errorf("what was stated is told: %+v", c)
+			}
+		}
+	}
+	r.mu.Unlock()
 	if told("+4915177777777")() {
 		t.Error("what came from the hub was told to it")
 	}
