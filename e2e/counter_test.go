@@ -3,18 +3,19 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"gatewayd/sms/pdu"
 )
 
-// The counter of the chat page says what the gateway will do: the same script that
-// browsers load, on texts of every kind, beside the gateway's own analysis.
-func TestCounterOfTheChatPage(t *testing.T) {
+// textsToCount are of every kind.
+func textsToCount() []string {
 	list := []string{"x", "é", "€", "`", "\f", "\t", "ç", "Ç", "😀", "ж", "a\r\nb", "\u00a0", "\u2028", "ﬁ", "e\u0301", "👩‍👩‍👧‍👦", "\u0000", "\u001b", "\u0085"}
 	for _, c := range []string{"a", "€", "ж", "😀"} {
 		for n := range 340 {
@@ -36,11 +37,17 @@ func TestCounterOfTheChatPage(t *testing.T) {
 		}
 		list = append(list, b.String())
 	}
-	script, err := os.ReadFile("../api/assets/chat-count.js")
+	return list
+}
+
+// counts has a script count texts, as browsers do.
+func counts(t *testing.T, file string, list []string, into any) {
+	t.Helper()
+	script, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	texts, err := json.Marshal(list)
+	input, err := json.Marshal(append([]string{string(script)}, list...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,16 +57,49 @@ func TestCounterOfTheChatPage(t *testing.T) {
 		const [script, ...texts] = JSON.parse(readFileSync(0, 'utf8'));
 		const { count } = await import('data:text/javascript,' + encodeURIComponent(script));
 		console.log(JSON.stringify(texts.map(count)));`)
-	head, err := json.Marshal(string(script))
-	if err != nil {
-		t.Fatal(err)
-	}
-	program.Stdin = strings.NewReader("[" + string(head) + "," + string(texts[1:]))
-	program.Stderr = os.Stderr
+	program.Stdin, program.Stderr = bytes.NewReader(input), os.Stderr
 	out, err := program.Output()
+	if err == nil {
+		err = json.Unmarshal(out, into)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// The counter of the widget says the same, as far as it says anything.
+func TestCounterOfTheWidget(t *testing.T) {
+	list := textsToCount()
+	var counted []struct {
+		Characters, Units, Parts int
+		ForcedBy                 string
+	}
+	counts(t, "../widget/assets/count.js", list, &counted)
+	if len(counted) != len(list) {
+		t.Fatalf("%d texts are counted, want %d", len(counted), len(list))
+	}
+	wrong := 0
+	for i, text := range list {
+		want, err := pdu.Analyse(text)
+		if err != nil {
+			continue // the gateway says so
+		}
+		got := counted[i]
+		if got.Characters != utf8.RuneCountInString(text) || got.Units != want.Units || got.Parts != want.Parts || got.ForcedBy != want.Forced().Character {
+			if wrong++; wrong < 10 {
+				t.Errorf("%.60q (%d): the widget counts %+v, the gateway %+v", text, len(text), got, want)
+			}
+		}
+	}
+	if wrong > 0 {
+		t.Errorf("%d of %d are counted otherwise", wrong, len(list))
+	}
+}
+
+// The counter of the chat page says what the gateway will do: the same script that
+// browsers load, on texts of every kind, beside the gateway's own analysis.
+func TestCounterOfTheChatPage(t *testing.T) {
+	list := textsToCount()
 	var counted []struct {
 		Encoding           string
 		Units, Parts, Left int
@@ -69,9 +109,7 @@ func TestCounterOfTheChatPage(t *testing.T) {
 		}
 		Unsendable *struct{ Position int }
 	}
-	if err := json.Unmarshal(out, &counted); err != nil {
-		t.Fatal(err)
-	}
+	counts(t, "../api/assets/chat-count.js", list, &counted)
 	if len(counted) != len(list) {
 		t.Fatalf("%d texts are counted, want %d", len(counted), len(list))
 	}
