@@ -36,6 +36,9 @@ type Terms struct {
 
 func (t Terms) none() bool { return t.Text == "" && t.Link == "" }
 
+// say tells whether terms say what others do.
+func (t Terms) say(o Terms) bool { return t.Text == o.Text && t.Link == o.Link }
+
 // Theme is how a widget looks. What is empty is as the common theme has it, else as
 // the gateway does.
 type Theme struct {

@@ -20,6 +20,7 @@ import (
 
 // chatView is a conversation as its visitor sees it.
 type chatView struct {
+	ID        string        `json:"id"` // tells it from the one before; no request takes it
 	Number    string        `json:"number"`
 	OurName   string        `json:"our_name"`
 	State     chat.State    `json:"state"`
@@ -27,6 +28,7 @@ type chatView struct {
 	MayInvite bool          `json:"may_invite"` // it can be
 	Waiting   bool          `json:"waiting"`    // a text goes out once the phone says YES
 	Stopped   bool          `json:"stopped"`
+	Accepted  bool          `json:"accepted"` // the terms as they are now were, and are not to be again
 	Messages  []messageView `json:"messages"` // the oldest first
 }
 
@@ -63,13 +65,20 @@ func (w *Widgets) viewOf(ctx context.Context, v visitor) (*chatView, error) {
 	if err != nil {
 		return nil, err
 	}
-	view := &chatView{Number: c.Number, OurName: c.OurName, State: c.State, Waiting: c.Waiting, Stopped: c.Stopped, Messages: []messageView{}}
+	view := &chatView{ID: c.ID, Number: c.Number, OurName: c.OurName, State: c.State, Waiting: c.Waiting, Stopped: c.Stopped, Messages: []messageView{}}
 	over := c.State == chat.StateClosed || c.State == chat.StateBlocked || c.Stopped
 	view.NeedYes = c.Mode == chat.ByInvitation && !c.OptIn.Holds() && (c.OptIn == nil || c.OptIn.State != queue.OptInAsked)
 	view.MayInvite = view.NeedYes && !over
 	// Anybody can type anybody's number. What its owner writes to us before having agreed
 	// to talk with this stranger is not the stranger's to read.
 	agreed := c.OptIn != nil && !c.OptIn.GivenAt.IsZero()
+	one, _, err := w.current(ctx, v.Widget)
+	if err == nil {
+		view.Accepted, err = w.hasAccepted(ctx, one, v.ID)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
 	for _, m := range thread.Messages {
 		if m.Direction == sms.Inbound && !agreed {
 			continue
@@ -271,8 +280,8 @@ func (w *Widgets) accepted(ctx context.Context, one Widget, v visitor, now bool,
 	if one.Terms.none() {
 		return nil, nil
 	}
-	if !now && !one.Terms.Each && v.ID != "" {
-		if has, err := w.hasAccepted(ctx, v.ID); has || err != nil {
+	if !now {
+		if has, err := w.hasAccepted(ctx, one, v.ID); has || err != nil {
 			return nil, err
 		}
 	}
@@ -288,7 +297,7 @@ func (w *Widgets) accepted(ctx context.Context, one Widget, v visitor, now bool,
 	if saw != one.Version {
 		var then Settings
 		err := w.o.DB.Read(ctx, func(r db.Querier) error { return loadSettings(r, one.ID, saw, &then) })
-		if errors.Is(err, ErrNotFound) || err == nil && then.Terms != one.Terms {
+		if errors.Is(err, ErrNotFound) || err == nil && !then.Terms.say(one.Terms) {
 			return nil, missing
 		}
 		if err != nil {

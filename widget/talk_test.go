@@ -134,6 +134,67 @@ func TestTokens(t *testing.T) {
 	r.ask("GET", "chat", framed.and("Authorization", "Bearer wvt_guess"), nil).want(429, "limit")
 }
 
+// Terms that are accepted once are accepted as they are: others are shown again, and what
+// else changes of a widget, or of when they are, shows nobody anything again.
+func TestTermsOnce(t *testing.T) {
+	r := newRig(t, 2)
+	one := r.make(func(s *Settings) { s.Terms = Terms{Text: "Be kind."} })
+	change := func(f func(*Settings)) {
+		t.Helper()
+		if _, err := r.Change(ctx, one.ID, admin, func(s *Settings) error { f(s); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	another := 0
+	begins := func(h header, more order) *answered {
+		another++
+		o := order{"number": fmt.Sprintf("+4917155500%02d", another)}
+		for k, v := range more {
+			o[k] = v
+		}
+		return r.start(one, h, o)
+	}
+	begins(framed, nil).want(422, "terms")
+	ann := r.begin(one, order{"terms": true, "version": "1.0"})
+	accepted := func(want bool) {
+		t.Helper()
+		if v := r.view(ann); v.Accepted != want {
+			t.Errorf("accepted: %v, want %v", v.Accepted, want)
+		}
+	}
+	accepted(true)
+	begins(ann, nil).want(201)
+	change(func(s *Settings) { s.Title = "Write to us" })
+	accepted(true)
+	begins(ann, nil).want(201)
+	begins(framed, nil).want(422, "terms") // of somebody else
+	change(func(s *Settings) { s.Terms.Each = true })
+	accepted(false)
+	begins(ann, nil).want(422, "terms")
+	begins(ann, order{"terms": true, "version": "1.0"}).want(201) // which said the same
+	change(func(s *Settings) { s.Terms.Each = false })
+	accepted(true)
+	begins(ann, nil).want(201)
+	change(func(s *Settings) { s.Terms.Link = "https://example.org/terms" })
+	accepted(false)
+	begins(ann, nil).want(422, "terms")
+	begins(ann, order{"terms": true, "version": "5.0"}).want(201)
+	accepted(true)
+}
+
+// A view says which conversation it is of, so that a frame can tell one that it was
+// shown before from the next.
+func TestViewsHaveNames(t *testing.T) {
+	r := newRig(t, 2)
+	one := r.make()
+	ann := r.begin(one, nil)
+	first := r.view(ann)
+	r.start(one, ann, order{"number": "+491722222222"}).want(201)
+	if second := r.view(ann); first.ID == "" || second.ID == "" || first.ID == second.ID {
+		t.Errorf("%q and %q", first.ID, second.ID)
+	}
+}
+
 func TestWhatAStartNeeds(t *testing.T) {
 	r := newRig(t, 3)
 	one := r.make(func(s *Settings) { s.Terms = Terms{Text: "Be kind.", Each: true} })

@@ -149,12 +149,23 @@ func (w *Widgets) began(v *visitor, start int64, conversation string) error {
 	})
 }
 
-// hasAccepted tells whether a visitor has accepted terms before.
-func (w *Widgets) hasAccepted(ctx context.Context, id string) (has bool, err error) {
+// hasAccepted tells whether a visitor has accepted what a widget's terms say now, where
+// once is enough.
+func (w *Widgets) hasAccepted(ctx context.Context, one Widget, id string) (has bool, err error) {
+	if id == "" || one.Terms.none() || one.Terms.Each {
+		return false, nil
+	}
 	err = w.o.DB.Read(ctx, func(r db.Querier) error {
-		var n int
-		err := r.QueryRow(`SELECT count(*) FROM widget_starts WHERE visitor = ? AND terms IS NOT NULL`, id).Scan(&n)
-		has = n > 0
+		var version sql.NullInt64
+		var then Settings
+		err := r.QueryRow(`SELECT max(terms) FROM widget_starts WHERE visitor = ?`, id).Scan(&version)
+		if err == nil && version.Valid {
+			err = loadSettings(r, one.ID, version.Int64, &then)
+		}
+		has = err == nil && version.Valid && then.Terms.say(one.Terms)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
 		return err
 	})
 	return has, err

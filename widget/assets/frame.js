@@ -8,8 +8,10 @@ let look = JSON.parse($("look").textContent);
 const { widget, key } = document.body.dataset;
 const base = new URL(".", import.meta.url);
 const kept = "gatewayd." + widget;
+// left is the conversation that the visitor has turned away from; accepted: what the terms
+// say now was accepted before, and is not asked for before each chat.
 let pass = location.hash.slice(1); // the ticket of the page around
-let token = remembered(), draft = "", chat = null, shown = true, seen = 0, stream = null, nextID = newID();
+let token = remembered(), draft = "", chat = null, left = "", accepted = false, shown = true, seen = 0, stream = null, nextID = newID();
 
 // Who stands around us says so in the ticket; the gateway checks it, and a page that
 // lies about itself gets none of our messages.
@@ -91,6 +93,7 @@ function dress() {
   $("log").setAttribute("aria-label", word("log"));
   const terms = !!(look.terms.text || look.terms.link);
   $("terms").hidden = !terms;
+  ticks();
   $("terms-text").hidden = !look.terms.text;
   $("terms-text").querySelector("summary").textContent = word("termsRead");
   $("terms-text").querySelector("div").textContent = look.terms.text;
@@ -117,6 +120,17 @@ function dress() {
   $("area").hidden = !area.length;
   countries();
   counters();
+}
+
+// ticks shows the box to tick, unless that was done and holds.
+function ticks() { $("terms").querySelector(".check").hidden = !asksTerms(); }
+function asksTerms() { return !!(look.terms.text || look.terms.link) && (look.terms.each || !accepted); }
+
+// stands takes the visitor's chat as it stands now.
+function stands(now) {
+  chat = now;
+  if (now) accepted = now.accepted;
+  ticks();
 }
 
 function countries() {
@@ -222,7 +236,7 @@ async function written(path, said) {
     fault("fault");
     return ask("POST", path, order);
   });
-  chat = answer.chat;
+  stands(answer.chat);
   nextID = newID();
   $("text").value = "";
 }
@@ -245,7 +259,7 @@ async function begin(order) {
 $("begin").addEventListener("submit", async (e) => {
   e.preventDefault();
   if (look.preview) return;
-  for (const [field, missing] of [["name", !$("name").value.trim()], ["number", !$("number").value.trim()], ["first", !$("first").value.trim()], ["accept", !$("terms").hidden && !$("accept").checked]])
+  for (const [field, missing] of [["name", !$("name").value.trim()], ["number", !$("number").value.trim()], ["first", !$("first").value.trim()], ["accept", asksTerms() && !$("accept").checked]])
     if (missing) return fault("begin-fault", { code: field === "first" ? "text" : field === "accept" ? "terms" : field }, field);
   fault("begin-fault");
   $("start").disabled = true;
@@ -254,7 +268,8 @@ $("begin").addEventListener("submit", async (e) => {
     const answer = await begin(order);
     if (answer.token) remember(answer.token);
     nextID = newID();
-    chat = answer.chat;
+    left = "";
+    stands(answer.chat);
     draft = order.text; // waits for YES
     $("first").value = "";
     $("accept").checked = false;
@@ -262,6 +277,7 @@ $("begin").addEventListener("submit", async (e) => {
     follow();
     $("log").focus();
   } catch (e) {
+    if (e.code === "terms") { accepted = false; ticks(); } // they are others by now
     fault("begin-fault", e, fieldOf[e.code]);
   }
   $("start").disabled = false;
@@ -286,7 +302,7 @@ $("write").addEventListener("submit", async (e) => {
 
 async function press(path) {
   fault("fault");
-  try { chat = (await ask("POST", path, {})).chat; render(); } catch (e) { fault("fault", e); }
+  try { stands((await ask("POST", path, {})).chat); render(); } catch (e) { fault("fault", e); }
 }
 $("end").addEventListener("click", () => press("end"));
 $("invite").addEventListener("click", async () => {
@@ -294,7 +310,7 @@ $("invite").addEventListener("click", async () => {
   const said = $("text").value;
   try { await written("invite", said); draft = said; render(); } catch (e) { fault("fault", e); }
 });
-$("again").addEventListener("click", () => { chat = null; render(); $("name").focus(); });
+$("again").addEventListener("click", () => { left = chat.id; chat = null; render(); $("name").focus(); });
 $("close").addEventListener("click", () => tell("close"));
 addEventListener("keydown", (e) => { if (e.key === "Escape") tell("close"); });
 for (const f of ["first", "text", "name"]) $(f).addEventListener("input", counters);
@@ -371,9 +387,9 @@ async function listen(signal) {
 
 function take(kind, data) {
   if (kind === "look" && data && data.version !== look.version) { look = data; dress(); render(); }
-  if (kind === "chat" && data) {
+  if (kind === "chat" && data && data.id !== left) { // one that was left comes back by a new start alone
     const begins = !chat;
-    chat = data;
+    stands(data);
     render();
     if (begins) $("log").scrollTop = $("log").scrollHeight;
   }
@@ -384,7 +400,7 @@ if (look.preview) {
   render();
 } else {
   tell("ready");
-  if (token) await ask("GET", "chat" + asked()).then((now) => { chat = now.chat; }, (e) => { if (e.status === 401 || e.status === 404) remember(""); });
+  if (token) await ask("GET", "chat" + asked()).then((now) => stands(now.chat), (e) => { if (e.status === 401 || e.status === 404) remember(""); });
   render();
   follow();
 }

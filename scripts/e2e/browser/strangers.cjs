@@ -130,6 +130,27 @@ module.exports = async ({ browser, base, settle, api, fail, desk, signIn, open }
   const up = await first.frame.evaluate(() => { try { return parent.document.body.innerHTML; } catch { return ''; } });
   if (up) fail('the frame reads the page');
 
+  // Who starts again has the form, whatever is told of the chat that was left: that one
+  // comes back by a new start alone.
+  const fresh = second.frame;
+  await fresh.locator('#end').click();
+  await fresh.locator('#again').click();
+  await settle('the form is there again', () => fresh.locator('#begin').isVisible());
+  await say(two, 'a late answer');
+  await settle('the late answer has come', async () => (await api('GET', `/v1/messages?${new URLSearchParams({ direction: 'inbound', limit: 100 })}`)).messages.some(m => m.text === 'a late answer'), 30_000);
+  for (const welcome of ['Welcome back', 'Welcome once more']) { // each is told before or with the chat, so after the second the chat was told too
+    await api('PATCH', `/v1/widgets/${widgets[1].id}`, { welcome });
+    await settle(`the frame says ${welcome}`, async () => (await fresh.locator('#welcome').textContent()) === welcome, 30_000);
+  }
+  if (!await fresh.locator('#begin').isVisible() || await fresh.locator('#chat').isVisible()) fail('the chat that was left comes back over the form');
+  await fresh.locator('#name').fill('Mallory');
+  await fresh.locator('#number').fill(number);
+  await fresh.locator('#first').fill('Hello again');
+  await fresh.locator('#accept').check();
+  await fresh.locator('#start').click();
+  await settle('a new start shows the chat', async () => await fresh.locator('#chat').isVisible() || await fault(fresh), 60_000);
+  if (await fault(fresh)) fail(`who starts again is told: ${await fault(fresh)}`);
+
   // A page that is not listed: no button, no ticket, and no frame around the gateway's.
   const stolen = await visit(thief);
   await settle('the refusal is told', () => stolen.said.some(words => words.includes('gatewayd widget:')), 30_000);
