@@ -60,7 +60,7 @@ func (a server) GetChat(ctx context.Context, _ GetChatRequestObject) (GetChatRes
 	hub := a.o.Chat.Hub()
 	return reply{status: http.StatusOK, v: map[string]any{
 		"id": s.ID, "name": s.Name, "sign_off": s.SignOff, "team": s.Team, "admin": s.All, "people": mates,
-		"limits": map[string]int64{"characters": pdu.MaxParts * 153, "file_bytes": fileBytes}, "prefix": s.Name + ": ",
+		"limits": map[string]int64{"characters": pdu.MaxParts * 153, "parts": pdu.MaxParts, "file_bytes": fileBytes}, "prefix": s.Name + ": ",
 		"hub": map[string]any{"belongs": hub.Belongs, "up": hub.Up, "since": orNever(hub.Since), "public_url": orNil(hub.PublicURL)},
 	}}, nil
 }

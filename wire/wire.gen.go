@@ -1011,6 +1011,9 @@ type ChatSelf struct {
 
 		// FileBytes Of one file; 0: none are taken.
 		FileBytes int `json:"file_bytes"`
+
+		// Parts That one text may have at most, in whatever alphabet.
+		Parts int `json:"parts"`
 	} `json:"limits"`
 
 	// Name As recipients are told it.

@@ -4,6 +4,7 @@ import { count } from './chat-count.js';
 import * as outbox from './chat-outbox.js';
 import * as store from './chat-store.js';
 import * as ways from './chat-ways.js';
+import { asks } from './chat-words.js';
 
 const field = $('text');
 const form = $('compose');
@@ -17,14 +18,17 @@ export function around(c) {
 }
 
 // measure tells a text's length in words.
-export function measure(text, [before, behind], most = store.myself.limits?.characters) {
+export function measure(text, [before, behind], { characters: most, parts } = store.myself.limits ?? {}) {
   if (!text) return { words: '', why: '', over: false };
   const n = count(before + (behind && text.trim().endsWith(behind.trim()) ? text : text + behind));
   const limit = most && n.characters > most;
+  // What the gateway replaces by plain letters takes fewer parts than it looks.
+  const pieces = parts && n.parts > parts && !(n.forced && document.body.dataset.unicode === 'transliterate');
   const words = `${n.characters}${most ? ` of ${most}` : ''} characters · ${n.parts} ${n.parts === 1 ? 'part' : 'parts'} · ${n.left} left`;
   let why = '';
   if (n.unsendable) why = `Character ${n.unsendable.position - [...before].length} (${n.unsendable.codePoint}) can't be sent. Remove it.`;
   else if (limit) why = `It is ${n.characters - most} ${n.characters - most === 1 ? 'character' : 'characters'} too long.`;
+  else if (pieces) why = `It takes ${n.parts} parts${n.forced ? `, for “${n.forced.character}” makes it Unicode` : ''}; a text may have ${parts}. Make it shorter, or send it as two.`;
   else if (n.forced) {
     const at = n.forced.position - [...before].length;
     const where = at < 1 ? 'in the name before it' : at > [...text].length ? 'in the sign-off' : `character ${at}`;
@@ -32,7 +36,7 @@ export function measure(text, [before, behind], most = store.myself.limits?.char
     if (document.body.dataset.unicode === 'reject') why += ' This gateway refuses such texts.';
     if (document.body.dataset.unicode === 'transliterate') why = `“${n.forced.character}” (${where}) is not in the SMS alphabet; what can be is replaced by plain letters.`;
   } else if (before || behind) why = `With ${[before && `“${before.trim()}” before it`, behind && (behind.includes('/f/') ? 'links behind it' : 'the sign-off behind it')].filter(Boolean).join(' and ')}.`;
-  return { words, why, over: !!limit || !!n.unsendable, unicode: !!n.forced };
+  return { words, why, over: !!limit || !!pieces || !!n.unsendable, unicode: !!n.forced };
 }
 
 // The alphabet is told with the parts.
@@ -126,9 +130,6 @@ export const focus = () => { if (!form.hidden) field.focus(); };
 
 // enterSends says what Enter does here: with a keyboard it sends, on a screen it is a new line.
 export const enterSends = () => kept.get('enter', matchMedia('(pointer: fine)').matches);
-
-// asks says whether the phone has to say YES before a text goes out.
-export const asks = c => c?.mode === 'invite' && !(c.opt_in?.state === 'given' && (!c.opt_in.of || c.opt_in.used < c.opt_in.of));
 
 function send() {
   if ($('send').disabled || !id) return;

@@ -5,7 +5,7 @@ import * as notify from './chat-notify.js';
 import * as outbox from './chat-outbox.js';
 import * as store from './chat-store.js';
 import * as ways from './chat-ways.js';
-import { nameOf, precisely } from './chat-words.js';
+import { nameOf, precisely, stopped } from './chat-words.js';
 
 let page; // what chat.js gives
 
@@ -57,11 +57,16 @@ export async function press(what) {
 const acts = {
   mine: async id => { await store.change(id, { assigned_to: store.me }); note('It is yours now.'); },
   note: () => { $('note-text').value = ''; fault('note', ''); show('note'); },
-  close: async (id, c) => { await store.change(id, { state: 'closed' }); note(`The conversation with ${nameOf(c)} is closed.`); page.back(); },
+  close: async (id, c) => {
+    if (!await sure('Close this conversation?', `Its SIM is free for others then.${c.mode === 'invite' ? ` What the phone agreed to ends: ${nameOf(c)} is asked again before the next text.` : ''}${c.waiting ? ' The text that waits for YES is not sent.' : ''} You can reopen it.`, 'Close it')) return;
+    await store.change(id, { state: 'closed' }); note(`The conversation with ${nameOf(c)} is closed.`);
+    page.back();
+  },
   reopen: id => store.change(id, { state: 'open' }),
   invite: async id => { await store.act(id, 'invite'); note('The phone is asked again.'); },
   block: () => { $('block-form').reset(); fault('block', ''); show('block'); },
   unblock: id => store.act(id, 'unblock'),
+  wants: () => { $('wants-form').reset(); fault('wants', ''); show('wants'); },
   info: (id, c) => info(c),
   print: () => print(),
   export: async (id, c) => {
@@ -161,7 +166,7 @@ async function info(c) {
   const f = $('info-form').elements;
   const facts = [['Number', c.number], ['Carrier', c.carrier], ['Country', c.country], ['Through', [c.local, c.modem].filter((v, i, all) => v && all.indexOf(v) === i).join(', ')],
     ['Begun by', { phone: 'the phone', person: 'one of us', visitor: 'a visitor of the web site', key: 'a program' }[c.begun_by]], ['Visitor', c.visitor?.name], ['Address', c.visitor?.address],
-    ['Blocked', c.reason], ['Consent', c.stopped ? 'said STOP' : c.mode === 'open' ? 'given elsewhere, or the phone began' : consentWords(c.opt_in)], ['Team', c.team],
+    ['Blocked', c.reason], ['Consent', c.stopped ? stopped(store.stopOf(c)) : c.mode === 'open' ? 'given elsewhere, or the phone began' : consentWords(c.opt_in)], ['Team', c.team],
     ['Since', precisely(c.created_at)]];
   $('info-facts').replaceChildren(...facts.filter(([, v]) => v).map(([k, v]) => make('div', {}, make('dt', {}, k), make('dd', {}, make('bdi', {}, v)))));
   f.name.value = c.name ?? '';
@@ -201,12 +206,13 @@ export function start(given) {
       to, name: f.name.value.trim() || undefined, our_name: f.our_name.value.trim() || undefined,
       mode: f.mode.value || undefined, text: f.text.value.trim() || undefined, client_id: clientID, text_mode: ways.offered() ? 'auto' : undefined,
     });
-    if (c.waiting && f.text.value.trim()) kept.set(`waiting ${c.id}`, f.text.value.trim());
+    if (c.waiting && f.text.value.trim()) outbox.awaits(c, f.text.value.trim());
     store.put(c);
     page.go(`/chat/${c.id}`);
   });
   on('note', f => store.addNote(page.current(), f.text.value.trim()));
   on('block', async f => { await store.act(page.current(), 'block', { reason: f.reason.value.trim() || f.why.value }); });
+  on('wants', f => store.wants(store.conversations.get(page.current()), f.wording.value.trim()));
   on('info', f => {
     const c = store.conversations.get(page.current());
     const what = {};

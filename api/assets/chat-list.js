@@ -32,7 +32,7 @@ function draw(c, row = make('li', { 'data-id': c.id })) {
       make('bdi', {}, (draft || words).replace(/\s+/g, ' ').slice(0, 160))),
     make('span', { class: 'tags' },
       c.unread > 0 && make('b', { class: 'unread' }, String(c.unread), make('span', { class: 'unseen' }, ' unread')),
-      c.stopped ? make('span', { class: 'pill bad' }, 'STOP') : word && make('span', { class: `pill ${kind}` }, word),
+      c.stopped && c.state !== 'blocked' ? make('span', { class: 'pill bad' }, 'stopped') : word && make('span', { class: `pill ${kind}` }, word),
       c.visitor && make('span', { class: 'pill idle' }, 'web'),
       c.assigned_to && make('span', { class: 'whose' }, c.assigned_to === store.me ? 'you' : store.person(c.assigned_to))),
   );
@@ -183,7 +183,7 @@ export function start(of = 'all') {
   new IntersectionObserver(seen => { if (seen.some(s => s.isIntersecting)) load(true); }, { root: $('list-scroll'), rootMargin: '600px' }).observe($('more'));
   store.on('conversation', show);
   store.on('gone', drop);
-  store.on('myself', () => { for (const [id, row] of rows) draw(store.conversations.get(id), row); }); // colleagues have names now
+  store.on('myself', () => { for (const id of [...rows.keys()]) show(store.conversations.get(id)); }); // colleagues have names now, and whose they are is known
   store.on('stale', () => load());
   return choose(of in store.filters ? of : 'all');
 }

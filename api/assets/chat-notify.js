@@ -48,12 +48,11 @@ function sound() {
 }
 export const trySound = sound;
 
-async function notify(m) {
-  const c = store.conversations.get(m.conversation);
+async function notify(m, c) {
   const whole = wants('content');
   const words = whole ? said(m).slice(0, 200) : 'Open the chat to read it.';
   const options = { body: words, tag: m.conversation, renotify: true, icon: '/assets/icon-192.png', badge: '/assets/icon-192.png', data: { path: `/chat/${m.conversation}` } };
-  const head = whole && c ? nameOf(c) : 'New text';
+  const head = whole ? nameOf(c) : 'New text';
   const worker = await navigator.serviceWorker?.getRegistration('/chat');
   if (worker?.active) await worker.showNotification(head, options);
   else new Notification(head, options).addEventListener('click', () => window.focus());
@@ -62,14 +61,16 @@ async function notify(m) {
 export function start({ current }) {
   store.on('unread', badge);
   let since = Date.now();
-  store.on('message', ({ message: m }) => {
+  store.on('message', async ({ message: m }) => {
     if (m.direction !== 'inbound' || m.status !== 'received') return;
     if (new Date(m.updated_at ?? m.created_at).getTime() < since - 120_000) return; // of an old log
     const looking = !document.hidden && document.hasFocus();
     if (looking && current() === m.conversation) return;
+    const c = await store.known(m.conversation).catch(() => null);
+    if (!c || !store.own(c) || c.state === 'blocked') return; // what others share calls them
     if (wants('sound')) sound();
     if (looking || !wants('notify') || why() || Notification.permission !== 'granted') return;
-    notify(m).catch(() => {});
+    notify(m, c).catch(() => {});
   });
   store.on('back', () => { since = Date.now(); });
 }

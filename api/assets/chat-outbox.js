@@ -2,7 +2,9 @@
 // the gateway has said that it has it, over reloads and bad links; its client_id makes
 // sure that nothing goes out twice.
 import { ask, kept, newID } from './chat-api.js';
-import { put, take } from './chat-store.js';
+import { conversations, on, put, take } from './chat-store.js';
+import * as ways from './chat-ways.js';
+import { asks } from './chat-words.js';
 
 const eager = 120_000; // so long is tried by itself; later somebody should want it still
 let items = kept.get('outbox', []);
@@ -17,8 +19,14 @@ const save = id => {
   for (const act of listeners) act(id);
 };
 
-// pending is the text of this browser that goes out once the phone says YES.
-export const pending = id => kept.get(`waiting ${id}`);
+// pending is the text of this browser that goes out once the phone says YES; null: there
+// is none, and what waits is a colleague's, or was written elsewhere.
+export function pending(c) {
+  const mine = kept.get(`waiting ${c.id}`);
+  return mine && c.waiting && mine.asked === c.opt_in?.asked_at ? mine.text : null;
+}
+export const awaits = (c, text) => kept.set(`waiting ${c.id}`, { text, asked: c.opt_in?.asked_at });
+on('conversation', c => { if (!c.waiting) kept.set(`waiting ${c.id}`, null); }); // it went, or never will
 
 // send takes a text; it shows at once. asking: the phone is asked first, and the text
 // follows when it says YES. what goes with it: mode, subject, files.
@@ -28,11 +36,19 @@ export function send(conversation, text, asking = false, what = {}) {
   pump(conversation);
 }
 
+// decide says whether the phone is asked, as its conversation stands now: it may have said
+// YES since a text was written, or what it agreed to may be over.
+function decide(item) {
+  const c = conversations.get(item.conversation);
+  if (c) item.asking = asks(c) && ways.route(c, item.what?.mode ?? 'sms') === 'sms';
+}
+
 // again is for a button: now is when it is wanted.
 export function again(clientID, mode) {
   const item = items.find(i => i.client_id === clientID);
   if (!item) return;
   if (mode) item.what = { ...item.what, mode };
+  decide(item);
   Object.assign(item, { status: 'saving', since: Date.now(), error: undefined, tries: 0 });
   save(item.conversation);
   pump(item.conversation);
@@ -59,7 +75,7 @@ async function pump(id) {
       const got = await ask('POST', `/v1/conversations/${id}/${item.asking ? 'invite' : 'messages'}`, { text: item.text, client_id: item.client_id, ...item.what });
       items = items.filter(i => i !== item);
       if (item.asking) {
-        kept.set(`waiting ${id}`, item.text);
+        if (got.waiting) awaits(got, item.text);
         put(got);
       } else {
         take(got);
@@ -85,6 +101,7 @@ async function pump(id) {
 export function resume() {
   for (const item of items) {
     if (item.status !== 'saving') continue;
+    decide(item);
     if (Date.now() - (item.since ?? new Date(item.created_at).getTime()) > eager) {
       item.status = 'unsaved';
       item.error = { code: '', detail: 'The page was closed before the gateway answered. Trying again sends nothing twice.' };

@@ -18,25 +18,36 @@ const tell = (what, detail) => bus.dispatchEvent(new CustomEvent(what, { detail 
 export const total = () => [...unread.values()].reduce((sum, n) => sum + n, 0);
 export const person = id => myself.people.find(p => p.id === id)?.name ?? (id === me ? myself.name : 'a colleague');
 
-const living = 'new,invited,open,idle,blocked';
+// own tells whether a conversation is one of those that a person shares: an admin hears of
+// other teams' and of visitors' too. A program has them all, and so has everybody until
+// the gateway has said who this is.
+export const own = c => !me.startsWith('usr_') || !myself.id || (!c.visitor && c.team === myself.team);
+
+const living = 'new,invited,open,idle';
+const lives = c => living.includes(c.state);
 export const filters = {
-  all: { title: 'Open', ask: { state: living }, has: c => c.state !== 'closed' },
-  mine: { title: 'Mine', ask: { assigned_to: 'me', state: living }, has: c => c.assigned_to === me && c.state !== 'closed' },
-  unassigned: { title: 'Unassigned', ask: { assigned_to: 'none', state: living }, has: c => !c.assigned_to && c.state !== 'closed' },
-  unread: { title: 'Unread', ask: { unread: true }, has: c => c.unread > 0 },
-  closed: { title: 'Closed', ask: { state: 'closed' }, has: c => c.state === 'closed' },
-  ...(may.admin && { everybody: { title: 'All teams', ask: { team: '*', state: living }, has: c => c.state !== 'closed' } }),
+  all: { title: 'Open', ask: { state: living }, has: c => own(c) && lives(c) },
+  mine: { title: 'Mine', ask: { assigned_to: 'me', state: living }, has: c => own(c) && c.assigned_to === me && lives(c) },
+  unassigned: { title: 'Unassigned', ask: { assigned_to: 'none', state: living }, has: c => own(c) && !c.assigned_to && lives(c) },
+  unread: { title: 'Unread', ask: { unread: true }, has: c => own(c) && c.unread > 0 },
+  closed: { title: 'Closed', ask: { state: 'closed' }, has: c => own(c) && c.state === 'closed' },
+  blocked: { title: 'Blocked', ask: { state: 'blocked' }, has: c => own(c) && c.state === 'blocked' },
+  ...(may.admin && { everybody: { title: 'All teams', ask: { team: '*', state: `${living},blocked` }, has: c => c.state !== 'closed' } }),
 };
 
 // put takes a conversation as the gateway tells it.
 export function put(c) {
   conversations.set(c.id, c);
-  count(c.id, c.unread);
+  count(c);
   tell('conversation', c);
   return c;
 }
 
-function count(id, n) {
+// known is a conversation, read if it has to be.
+export const known = async id => conversations.get(id) ?? put(await ask('GET', `/v1/conversations/${id}`));
+
+function count({ id, ...c }) {
+  const n = own(c) ? c.unread : 0;
   const before = unread.get(id) ?? 0;
   if (n > 0) unread.set(id, n);
   else unread.delete(id);
@@ -47,7 +58,7 @@ export async function list(filter, q, cursor) {
   const got = await ask('GET', `/v1/conversations?${query({ ...(q ? { q } : filters[filter].ask), cursor, limit: 60 })}`);
   for (const c of got.conversations) {
     conversations.set(c.id, c);
-    count(c.id, c.unread);
+    count(c);
   }
   return got;
 }
@@ -57,13 +68,35 @@ export async function start() {
   try {
     myself = { ...myself, ...await ask('GET', '/v1/chat') };
   } catch { /* it is asked again when the connection is back */ }
+  for (const c of conversations.values()) count(c); // whose they are is known now
   tell('myself', myself);
   try {
     for (const c of (await ask('GET', `/v1/conversations?${query({ unread: true, limit: 500 })}`)).conversations) {
       if (!conversations.has(c.id)) conversations.set(c.id, c);
-      count(c.id, c.unread);
+      count(c);
     }
   } catch { /* the same */ }
+}
+
+// stopOf is how a number came onto the stop list, undefined until that is known: word (it
+// said STOP itself), blocked, admin, import and the like.
+const stops = new Map(); // by number
+export function stopOf(c) {
+  if (!stops.has(c.number)) {
+    stops.set(c.number, undefined);
+    ask('GET', `/v1/consents/${encodeURIComponent(c.number)}`).then(({ stop }) => {
+      stops.set(c.number, stop?.reason);
+      if (stop && conversations.has(c.id)) tell('conversation', conversations.get(c.id));
+    }, () => stops.delete(c.number));
+  }
+  return stops.get(c.number);
+}
+
+// wants records that a number's owner wants texts again, and how that can be proved.
+export async function wants(c, wording) {
+  await ask('POST', '/v1/consents', { number: c.number, decision: 'opt-in', wording });
+  stops.delete(c.number);
+  touch(c.id);
 }
 
 export async function change(id, what) { return put(await ask('PATCH', `/v1/conversations/${id}`, what)); }
@@ -80,7 +113,7 @@ export async function remove(id) {
 function forget(id) {
   conversations.delete(id);
   talks.delete(id);
-  count(id, 0);
+  count({ id, unread: 0 });
   tell('gone', id);
 }
 
@@ -128,7 +161,7 @@ export async function open(id) {
   t ??= { id, tag: '', messages: new Map(), notes: new Map(), log: [], complete: false, read: false };
   talks.set(id, t);
   for (const old of talks.keys()) if (talks.size > mostTalks) talks.delete(old);
-  if (!conversations.has(id)) put(await ask('GET', `/v1/conversations/${id}`));
+  await known(id);
   if (!t.read) await read(t);
   return t;
 }
@@ -189,7 +222,7 @@ export async function markRead(id, upTo) {
   const c = conversations.get(id);
   if (!c?.unread) return;
   c.unread = 0; // at once; the gateway's word follows
-  count(id, 0);
+  count(c);
   tell('conversation', c);
   try { await ask('POST', `/v1/conversations/${id}/read`, upTo ? { up_to: upTo } : {}); } catch { touch(id); }
 }
@@ -258,7 +291,7 @@ export function follow() {
         const c = conversations.get(data.id);
         if (c) { // what a list shows is known at once; the rest is asked for
           Object.assign(c, { state: data.state, unread: data.unread, assigned_to: data.assigned_to });
-          count(c.id, c.unread);
+          count(c);
           tell('conversation', c);
         }
         touch(data.id);
@@ -272,6 +305,7 @@ export function follow() {
       source.addEventListener(`consent.${kind}`, e => {
         hear(e);
         const { data } = JSON.parse(e.data);
+        stops.delete(data.number);
         for (const c of conversations.values()) {
           if (c.number !== data.number) continue;
           touch(c.id);

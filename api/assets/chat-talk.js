@@ -49,7 +49,7 @@ function bubble(m, first) {
   const bad = failed(m.status);
   const li = make('li', { class: ['bubble', out ? 'out' : 'in', auto && 'auto', bad && 'failed', m.status === 'unconfirmed' && 'doubtful'].filter(Boolean).join(' '), 'data-id': m.id ?? m.client_id });
   const who = !out ? '' : auto ? 'Automatic' : m.author?.kind === 'key' ? `${m.author.name} (program)` : m.author && m.author.id !== store.me ? m.author.name : '';
-  li.append(make('span', { class: 'unseen' }, out ? `${who || 'You'}: ` : `${nameOf(store.conversations.get(id) ?? {})}: `));
+  li.append(make('span', { class: 'unseen' }, out ? `${who || (m.author ? 'You' : m.status === 'waiting' ? 'Waits' : 'Sent')}: ` : `${nameOf(store.conversations.get(id) ?? {})}: `));
   if (who && (first || auto)) li.append(make('p', { class: 'author', 'aria-hidden': 'true' }, make('bdi', {}, who)));
   if (m.subject) li.append(make('p', { class: 'subject' }, m.subject));
   const files = m.redacted ? [] : m.files ?? [];
@@ -103,7 +103,10 @@ function lay() {
   for (const i of outbox.waiting(id)) if (!known.has(i.client_id)) all.push({ key: i.client_id, at: i.created_at, m: { ...i, files: [], direction: 'outbound', author: { id: store.me } } });
 
   const c = store.conversations.get(id);
-  if (c?.waiting) all.push({ key: 'waiting', at: new Date().toISOString(), m: { client_id: 'waiting', direction: 'outbound', status: 'waiting', text: outbox.pending(id) ?? 'Your first text', created_at: c.updated_at, author: { id: store.me } } });
+  if (c?.waiting) {
+    const mine = outbox.pending(c);
+    all.push({ key: 'waiting', at: new Date().toISOString(), m: { client_id: 'waiting', direction: 'outbound', status: 'waiting', text: mine ?? 'The first text', created_at: c.updated_at, author: mine === null ? null : { id: store.me } } });
+  }
 
   if (wanted) { // the line stands still while one reads
     const inbound = all.filter(i => i.m?.direction === 'inbound');

@@ -21,9 +21,9 @@ export const up = () => !!store.myself.hub?.up;
 export const mode = () => (offered() ? chosen : undefined);
 
 // route foresees the way: sms or internet.
-export function route(c) {
-  if (!offered() || chosen === 'sms') return 'sms';
-  if (chosen === 'auto') return up() && c?.reachable?.includes('internet') ? 'internet' : 'sms';
+export function route(c, by = chosen) {
+  if (!offered() || by === 'sms') return 'sms';
+  if (by === 'auto') return up() && c?.reachable?.includes('internet') ? 'internet' : 'sms';
   return 'internet';
 }
 

@@ -84,7 +84,7 @@ export function decided({ decision, reason, wording }) {
   const said = reason === 'word' && wording ? `The phone said ${wording.trim().slice(0, 40)}` : '';
   switch (decision) {
     case 'asked': return 'The phone was asked whether it wants to chat';
-    case 'opt-in': return said || 'Consent was entered';
+    case 'opt-in': return said || (reason === 'stated' ? 'Somebody here says that the phone has agreed' : 'Consent was entered');
     case 'opt-out': return `${said || { silence: 'Nothing was said for long', blocked: 'It was blocked', admin: 'An admin stopped it', import: 'It came with an imported list' }[reason] || 'It was stopped'}: nothing is sent to this number`;
     case 'ended': return { idle: 'Nothing was said for a while: the consent ended', 'used-up': 'One YES is used up', closed: 'Closed: the consent ended', blocked: 'Blocked: the consent ended', silence: 'Nothing was said for long: the consent ended' }[reason] ?? 'The consent ended';
     case 'help': return 'The phone asked who this is';
@@ -101,6 +101,18 @@ export const states = {
   closed: ['closed', 'idle', 'This conversation is closed. A new text from the phone begins another one.'],
   blocked: ['blocked', 'bad', 'This conversation is blocked. Nothing is sent.'],
 };
+
+// asks says whether the phone has to say YES before a text goes out.
+export const asks = c => c?.mode === 'invite' && !(c.opt_in?.state === 'given' && (!c.opt_in.of || c.opt_in.used < c.opt_in.of));
+
+// stopped says why nothing is sent to a number, by the reason that the stop list has of it.
+const stops = {
+  word: 'This number said STOP. Nothing is sent to it until it texts START.',
+  blocked: 'A conversation with this number was blocked, and it gets no more texts from here, though it did not say STOP.',
+  admin: 'Somebody here recorded that this number wants no more texts. It did not say STOP itself.',
+  import: 'This number came with an imported list of those who want no more texts. It did not say STOP itself.',
+};
+export const stopped = reason => stops[reason] ?? 'This number is on the stop list: nothing is sent to it.';
 
 export const nameOf = c => c.name || c.number;
 

@@ -10,7 +10,7 @@ import * as outbox from './chat-outbox.js';
 import * as store from './chat-store.js';
 import * as talk from './chat-talk.js';
 import * as ways from './chat-ways.js';
-import { nameOf, soon, states } from './chat-words.js';
+import { asks, nameOf, soon, states, stopped } from './chat-words.js';
 
 const idOf = path => /^\/chat\/(conv_\w+)$/.exec(path)?.[1] ?? '';
 const narrow = matchMedia('(max-width: 47.99rem)');
@@ -80,12 +80,15 @@ function head() {
   let words = states[c.state]?.[2] ?? '';
   let kind = states[c.state]?.[1] ?? '';
   const consent = c.opt_in;
+  if (c.state === 'blocked' && c.reason) words = `This conversation is blocked: ${c.reason.replace(/[.\s]*$/, '')}. Nothing is sent.`;
   if (c.stopped) {
-    [words, kind] = ['This number said STOP. Nothing is sent to it until it texts START.', 'bad'];
+    const why = store.stopOf(c);
+    [words, kind] = [c.state === 'blocked' ? `${words} ${stopped(why)}` : stopped(why), 'bad'];
+    if (why && why !== 'word' && store.may.admin) offer.push(['wants', 'It wants texts again…']);
   } else if (c.state === 'invited' && consent?.asked_at) {
-    words = `The phone was asked at ${soon(consent.asked_at)} and has not said YES. ${c.waiting ? 'Your text goes out when it does' : 'Write what goes out when it does'}; nothing else is sent until then.`;
+    words = `The phone was asked at ${soon(consent.asked_at)} and has not said YES. ${c.waiting ? `${outbox.pending(c) === null ? 'The first text' : 'Your text'} goes out when it does` : 'Write what goes out when it does'}; nothing else is sent until then.`;
     if (Date.now() - new Date(consent.asked_at) > 864e5) offer.push(['invite', 'Invite again']); // once a day
-  } else if (compose.asks(c) && ['open', 'idle', 'new'].includes(c.state)) {
+  } else if (asks(c) && ['open', 'idle', 'new'].includes(c.state)) {
     words = consent ? 'What the phone agreed to is over. It is asked again first; what you write goes out when it says YES.' : 'The phone has not been asked yet. It is asked first; what you write goes out when it says YES.';
     kind = 'idle';
     offer.push(['invite', consent ? 'Invite again' : 'Invite']);
@@ -205,7 +208,8 @@ async function main() {
   store.on('gone', id => { if (id === shown) { note('This conversation was deleted.'); go('/chat', true); } });
   store.on('stale', async () => { if (shown) { const id = shown; await store.open(id); talk.show(id); } });
   store.on('message', ({ message: m, news }) => {
-    if (m.direction === 'inbound' && news === undefined && m.conversation !== shown && store.conversations.has(m.conversation)) say(`New text from ${nameOf(store.conversations.get(m.conversation))}`);
+    const c = store.conversations.get(m.conversation);
+    if (m.direction === 'inbound' && news === undefined && m.conversation !== shown && c && store.own(c) && c.state !== 'blocked') say(`New text from ${nameOf(c)}`);
   });
   store.follow();
   const first = list.start();

@@ -82,6 +82,35 @@ module.exports = async ({ browser, base, open, audit, settle, api, fail, desk, p
   await page.fill('#note-text', 'Call back');
   await page.click('#note-form .row button');
   await settle('the note is there', () => page.locator('.noted', { hasText: 'Call back' }).count());
+
+  // A key that ends what the phone agreed to asks first.
+  const here = async () => (await api('GET', `/v1/conversations/${page.url().split('/').pop()}`));
+  await page.keyboard.press('e');
+  await settle('closing is asked for first', () => page.isVisible('#sure-dialog'));
+  await audit(page, 'chat, close');
+  await page.click('#sure-dialog [value=no]');
+  if ((await here()).state === 'closed') fail('the key e closes a conversation without asking');
+
+  // Blocked, it leaves the list of the open ones; unblocked, the page says why nothing is
+  // sent, which is not that the phone said STOP, and an admin records its owner's word.
+  await page.click('#acts-open');
+  await page.click('#acts [data-act=block]');
+  await page.click('#block-form .row button');
+  await settle('it says that it is blocked, and why', async () => /blocked: Spam\..*did not say STOP/.test(await page.textContent('#banner')));
+  const listed = () => page.locator('#list li', { hasText: '+491555987654' }).count();
+  await page.click('#filters [value=blocked]');
+  await settle('the list of blocked ones has it', async () => await listed() === 1 && await page.locator('#list li').count() === 1);
+  await page.click('#filters [value=all]');
+  await settle('the list of open ones has not', async () => await page.locator('#list li').count() > 0 && await listed() === 0);
+  await page.click('#banner [data-act=unblock]');
+  await settle('it is unblocked, and still gets nothing', async () => /^A conversation with this number was blocked/.test(await page.textContent('#banner-words')) && !(await page.isVisible('#compose')));
+  await page.click('#banner [data-act=wants]');
+  await page.fill('#wants-wording', 'Told me so at the counter');
+  await audit(page, 'chat, wants');
+  await page.click('#wants-form .row button');
+  await settle('one can write again', () => page.isVisible('#compose'));
+  if ((await here()).stopped) fail('what was recorded does not hold');
+  await page.locator('#who').focus();
   await page.keyboard.press('j');
   await page.keyboard.press('?');
   if (!await page.isVisible('#keys-dialog')) fail('? does not show the shortcuts');
