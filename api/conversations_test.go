@@ -70,7 +70,13 @@ func TestConversations(t *testing.T) {
 	b.ask("POST", one+"/messages", key, `{"text":"x"}`).problem(conversationClosed)
 	b.ask("DELETE", one, key, "").problem(conflict) // a message is still to be sent
 	b.ask("GET", "/v1/conversations/conv_1", key, "").problem(notFound)
-	b.ask("GET", "/v1/chat", key, "").want(200)
+	var self struct {
+		Limits struct{ Characters, Parts int }
+	}
+	b.ask("GET", "/v1/chat", key, "").want(200).into(&self)
+	if self.Limits.Parts != 10 || self.Limits.Characters != 1530 {
+		t.Errorf("%+v", self)
+	}
 	b.ask("PUT", "/v1/chat/inbox", bearer(b.admin), `{"rules":[{"keyword":"sales","sim":"","team":"sales","person":""}]}`).want(200)
 	b.ask("GET", "/v1/chat/inbox", key, "").want(200)
 }

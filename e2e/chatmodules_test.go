@@ -95,6 +95,32 @@ func TestChatPageKnowsWhoseItIs(t *testing.T) {
 	}
 }
 
+// A sound calls whoever a text is for: not an admin for another team's or a visitor's, of
+// which the page may not know yet, and nobody for what comes in a blocked conversation.
+func TestChatPageCallsItsOwn(t *testing.T) {
+	var got struct{ Sounds int }
+	modules(t, `
+		let sounds = 0;
+		document.hasFocus = () => false;
+		const part = new Proxy({}, { get: () => Object.assign(() => ({ connect: () => {} }), { setValueAtTime: () => {}, exponentialRampToValueAtTime: () => {} }), set: () => true });
+		globalThis.AudioContext = class { currentTime = 0; destination = {}; createGain = () => part; createOscillator() { sounds += 0.5; return part; } };
+		localStorage.setItem('chat usr_1 sound', 'true');
+		const store = await load('chat-store.js'), notify = await load('chat-notify.js');
+		answer = (method, path) => [200, path === '/v1/chat' ? { id: 'usr_1', team: 'shop' } : path.endsWith('/unknown') ? talk('unknown', { visitor: { name: 'Eve' } }) : { conversations: [] }];
+		await store.start();
+		notify.start({ current: () => '' });
+		for (const c of [talk('own'), talk('blocked', { state: 'blocked' }), talk('others', { team: 'other' }), talk('visitors', { visitor: { name: 'Eve' } })]) store.put(c);
+		const now = new Date().toISOString();
+		for (const id of ['unknown', 'others', 'visitors', 'blocked', 'own']) store.take({ id: 'msg_' + id, conversation: id, direction: 'inbound', status: 'received', text: 'x', created_at: now, updated_at: now });
+		await until(() => store.conversations.has('unknown') && sounds);
+		await new Promise(r => setImmediate(r)); // what waited for the answer goes on
+		console.log(JSON.stringify({ sounds }));
+		process.exit();`, &got)
+	if got.Sounds != 1 {
+		t.Errorf("%d sounds, want one", got.Sounds)
+	}
+}
+
 // A text that was to wait for YES, and is tried again when the phone has said it, is sent;
 // one that was to be sent under a YES that is used up asks.
 func TestChatPageAsksAsThingsStand(t *testing.T) {

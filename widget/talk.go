@@ -72,7 +72,8 @@ func (w *Widgets) viewOf(ctx context.Context, v visitor) (*chatView, error) {
 	// Anybody can type anybody's number. What its owner writes to us before having agreed
 	// to talk with this stranger is not the stranger's to read.
 	agreed := c.OptIn != nil && !c.OptIn.GivenAt.IsZero()
-	one, _, err := w.current(ctx, v.Widget)
+	var one Widget
+	err = w.o.DB.Read(ctx, func(r db.Querier) (err error) { one, err = loadWidget(r, v.Widget); return err })
 	if err == nil {
 		view.Accepted, err = w.hasAccepted(ctx, one, v.ID)
 	}
