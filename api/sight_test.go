@@ -86,18 +86,23 @@ func TestTeamsReadTheirOwn(t *testing.T) {
 		t.Errorf("who is blocked: %s", got)
 	}
 
-	// The stream tells of no event of it either.
+	// The stream tells of no event of it either, up to one that all see behind all others.
+	b.ask("POST", "/v1/messages", bearer(b.send), `{"to":"+491712222222","text":"the last for all"}`).want(202)
 	for who, wants := range map[string]bool{"repair": false, "shop": true} {
 		h := map[string]header{"repair": repair, "shop": shop}[who]
-		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
-		r := httptest.NewRequest("GET", "/v1/events?after=0", nil).WithContext(short)
+		within, cancel := context.WithTimeout(ctx, 30*time.Second)
+		r := httptest.NewRequest("GET", "/v1/events?after=0", nil).WithContext(within)
 		for name, value := range h {
 			r.Header.Set(name, value)
 		}
 		w := httptest.NewRecorder()
-		b.handler.ServeHTTP(w, r)
+		b.handler.ServeHTTP(&leaver{w, func() {
+			if strings.Contains(w.Body.String(), "the last for all") {
+				cancel()
+			}
+		}}, r)
 		cancel()
-		if got := w.Body.String(); strings.Contains(got, talk.ID) != wants || strings.Contains(got, "491713333333") != wants || !strings.Contains(got, "an alarm for all") {
+		if got := w.Body.String(); !strings.Contains(got, "the last for all") || strings.Contains(got, talk.ID) != wants || strings.Contains(got, "491713333333") != wants || !strings.Contains(got, "an alarm for all") {
 			t.Errorf("the stream of %s: %s", who, got)
 		}
 	}

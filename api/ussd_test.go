@@ -69,12 +69,15 @@ func TestUSSDIsRefused(t *testing.T) {
 // slowModems take longer than other requests may.
 type slowModems struct {
 	*fakeModems
-	ended chan error
+	entered chan struct{}
+	answer  chan struct{}
+	ended   chan error
 }
 
 func (s slowModems) USSD(ctx context.Context, _ string, _ sms.USSD) (sms.USSDAnswer, error) {
+	s.entered <- struct{}{}
 	select {
-	case <-time.After(500 * time.Millisecond):
+	case <-s.answer:
 		return sms.USSDAnswer{State: sms.USSDDone, Text: "late"}, nil
 	case <-ctx.Done():
 		s.ended <- ctx.Err()
@@ -85,7 +88,7 @@ func (s slowModems) USSD(ctx context.Context, _ string, _ sms.USSD) (sms.USSDAns
 // The network may take longer than other requests; a client that leaves ends
 // the wait.
 func TestUSSDMayTakeLong(t *testing.T) {
-	slow := slowModems{ended: make(chan error, 1)}
+	slow := slowModems{entered: make(chan struct{}), answer: make(chan struct{}), ended: make(chan error, 1)}
 	b := newBox(t, settings{change: func(o *Options) { slow.fakeModems = o.Modems.(*fakeModems); o.Modems = slow }})
 	s := b.Server()
 	s.ReadTimeout, s.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
@@ -110,11 +113,17 @@ func TestUSSDMayTakeLong(t *testing.T) {
 		body, err := io.ReadAll(a.Body)
 		return string(body), err
 	}
+	go func() {
+		<-slow.entered
+		time.Sleep(500 * time.Millisecond) // which is longer than other requests may take
+		slow.answer <- struct{}{}
+	}()
 	if got, err := ask(t.Context()); err != nil || !strings.Contains(got, "late") {
 		t.Errorf("%s, %v", got, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	go func() { <-slow.entered; cancel() }()
 	if _, err := ask(ctx); err == nil {
 		t.Error("it was answered")
 	}

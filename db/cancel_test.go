@@ -62,7 +62,7 @@ func TestReadsCutOffLeaveNothing(t *testing.T) {
 	if d.Write(insert(1000)) != nil {
 		t.Error("no write")
 	}
-	if err := d.Scrub(ctx); err != nil {
+	if err := d.Scrub(context.Background()); err != nil {
 		t.Errorf("the log can't be cut: %v", err)
 	}
 }
