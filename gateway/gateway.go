@@ -159,7 +159,7 @@ type Gateway struct {
 // The daemon ends within ten seconds, a part on the air after eight at most.
 const (
 	lastRequests = 4 * time.Second // for requests under way
-	lastCall     = 6 * time.Second // until webhooks begin nothing new; they need three more
+	lastCall     = 5 * time.Second // until webhooks begin nothing new; they need three more, and two are left for what a busy machine delays
 )
 
 // New opens the database and builds the daemon. It starts nothing.

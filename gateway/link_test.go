@@ -93,9 +93,16 @@ func TestAGatewayAndItsHub(t *testing.T) {
 	if h := north.system().Hub; h.Connected || h.Error == "" {
 		t.Errorf("%+v", h)
 	}
-	north.alarms.mu.Lock()
-	defer north.alarms.mu.Unlock()
-	if c := north.alarms.all[alarmID{hubLinkDown, ""}]; c == nil || !c.holds || c.grace != time.Minute {
+	alarm := func() (c condition) {
+		north.alarms.mu.Lock()
+		defer north.alarms.mu.Unlock()
+		if known := north.alarms.all[alarmID{hubLinkDown, ""}]; known != nil {
+			c = *known
+		}
+		return c
+	}
+	eventually(t, "the alarm knows", func() bool { return alarm().holds })
+	if c := alarm(); !c.holds || c.grace != time.Minute {
 		t.Errorf("the alarm: %+v", c)
 	}
 }
