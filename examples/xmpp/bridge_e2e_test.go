@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -68,15 +69,24 @@ func newPlace(t *testing.T) *place {
 	return p
 }
 
-// free is a loopback address that nobody listens on.
+// free is a loopback address that nobody listens on, outside of the range of which
+// systems take the ports of connections: nothing takes it before it is used.
 func free(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))
+		if _, given := given.LoadOrStore(address, true); given {
+			continue
+		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
+
+var given sync.Map
 
 func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
 
@@ -199,7 +209,7 @@ func (p *place) kill() {
 
 func (p *place) eventually(what string, ok func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(6 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			p.t.Fatalf("not in time: %s", what)
 		}
