@@ -239,9 +239,7 @@ func TestEpochAndLease(t *testing.T) {
 		m, err := r.queue.Message(t.Context(), id(1))
 		return err == nil && m.Status == sms.Queued
 	})
-	if !r.link.leased() {
-		t.Error("the lease does not hold")
-	}
+	r.until("the lease holds", r.leased)
 	r.mu.Lock()
 	r.answer.Epoch = 2
 	r.mu.Unlock()
@@ -352,10 +350,12 @@ func TestArrivalsAndInboxes(t *testing.T) {
 }
 
 // A thin link carries a file that it takes long for: what is on its way at once leaves room
-// for the pings by which a dead link is found.
+// for the pings by which a dead link is found. On its way at once it would take longer than
+// three pings are waited for, which are as long apart as no busy machine delays them.
 func TestFileOnAThinLink(t *testing.T) {
 	r := newRig(t)
-	content := strings.Repeat("0123456789", 80000)
+	r.times.ping, r.times.answer = 2*time.Second, 5*time.Second
+	content := strings.Repeat("0123456789", 50000)
 	r.options = func(o *Options) {
 		o.File = func(context.Context, string) (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(content)), nil
@@ -363,21 +363,26 @@ func TestFileOnAThinLink(t *testing.T) {
 	}
 	r.start()
 	r.until("it is up", func() bool { return r.link.Up() })
-	r.proxy.thin.Store(400 << 10)
+	r.proxy.thin.Store(64 << 10)
 	_, _, err := r.queue.Submit(t.Context(), []queue.Draft{{Message: sms.Message{To: "+4915112345678", Text: "a film", Via: sms.ViaInternet, Mode: sms.ModeInternet,
 		Files: []sms.File{{ID: "file_1", Name: "a.mp4", Type: "video/mp4", Size: int64(len(content))}}}}}, nil)
 	fatal(t, err)
-	r.until("it is told", r.locked(func() bool { return len(r.events) > 0 && r.events[len(r.events)-1].Inbox != nil }))
+	r.within(time.Minute, "it is told", r.locked(func() bool { return len(r.events) > 0 && r.events[len(r.events)-1].Inbox != nil }))
 	if n := r.link.Status().Reconnects; n > 0 {
 		t.Errorf("the link was given up %d times", n)
 	}
 }
 
+// command asks the gateway, once it is there: it may be dialling again just now.
 func (r *rig) command(c mirror.CommandRequest, a *mirror.CommandAnswer) {
 	r.t.Helper()
 	b, err := json.Marshal(c)
 	fatal(r.t, err)
-	m, err := r.nc.Request(mirror.Command(name), b, 5*time.Second)
+	var m *nats.Msg
+	r.until("somebody takes the command", func() bool {
+		m, err = r.nc.Request(mirror.Command(name), b, 5*time.Second)
+		return !errors.Is(err, nats.ErrNoResponders)
+	})
 	fatal(r.t, err)
 	fatal(r.t, json.Unmarshal(m.Data, a))
 }

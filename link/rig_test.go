@@ -44,6 +44,7 @@ type rig struct {
 	link     *Link
 	stop     func()
 	options  func(*Options)
+	times    times
 	buffered int // messages that the server holds in front of a stream; 0: as many as it wants
 
 	mu     sync.Mutex
@@ -61,7 +62,7 @@ const name = "north"
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), states: map[string][]mirror.State{}, stop: func() {}}
+	r := &rig{t: t, dir: t.TempDir(), states: map[string][]mirror.State{}, stop: func() {}, times: brisk}
 	r.answer = mirror.HelloAnswer{Name: name, Epoch: 1, Window: 50}
 	r.creds = filepath.Join(r.dir, "north.creds")
 	writeCredentials(t, r.creds, name)
@@ -224,7 +225,7 @@ func (r *rig) start() {
 	var err error
 	r.link, err = New(o)
 	fatal(r.t, err)
-	r.link.times = brisk
+	r.link.times = r.times
 	fatal(r.t, r.queue.Resume())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -244,9 +245,14 @@ func (r *rig) restart() {
 // until waits for a condition.
 func (r *rig) until(what string, f func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+	r.within(20*time.Second, what, f)
+}
+
+func (r *rig) within(most time.Duration, what string, f func() bool) {
+	r.t.Helper()
+	for end := time.Now().Add(most); !f(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			r.t.Fatalf("not within 20 s: %s (link %+v)", what, r.link.Status())
+			r.t.Fatalf("not within %v: %s (link %+v)", most, what, r.link.Status())
 		}
 	}
 }
