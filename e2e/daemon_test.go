@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -201,6 +202,14 @@ func newSite(t *testing.T, n int, o sim.NetworkOptions, more string) *site {
 // no test is given it again.
 func freeAddress(t *testing.T) string {
 	t.Helper()
+	address, err := unusedAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+func unusedAddress() (string, error) {
 	for range 1000 {
 		address := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))
 		if _, given := addresses.LoadOrStore(address, true); given {
@@ -208,11 +217,10 @@ func freeAddress(t *testing.T) string {
 		}
 		if l, err := net.Listen("tcp", address); err == nil {
 			l.Close()
-			return address
+			return address, nil
 		}
 	}
-	t.Fatal("no port is free")
-	return ""
+	return "", errors.New("no port is free")
 }
 
 var addresses sync.Map

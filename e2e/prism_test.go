@@ -44,12 +44,11 @@ var prism = sync.OnceValues(func() (*checker, error) {
 		r.SetURL(site)
 	}}
 	go func() { _ = http.Serve(behind, way) }() // until the tests end
-	front, err := net.Listen("tcp", "127.0.0.1:0")
+	front, err := unusedAddress()
 	if err != nil {
 		return nil, err
 	}
-	_, port, _ := net.SplitHostPort(front.Addr().String())
-	front.Close()
+	_, port, _ := net.SplitHostPort(front)
 	c := &checker{base: "http://127.0.0.1:" + port, log: &logBuffer{}}
 	modules, err := exec.Command("../scripts/node-modules").Output()
 	if err != nil {

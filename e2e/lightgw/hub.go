@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -19,8 +20,15 @@ func (s *settings) start(ctx context.Context) (stop func() error, err error) {
 	var doors [2]net.Listener // both at once, lest they are the same
 	var addresses [2]string
 	for i := range doors {
-		if doors[i], err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			return nil, err
+		// Outside of the range of which systems take the ports of connections, so nothing
+		// takes it before it is used.
+		for tries := 0; ; tries++ {
+			if doors[i], err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))); err == nil {
+				break
+			}
+			if tries == 1000 {
+				return nil, err
+			}
 		}
 		addresses[i] = doors[i].Addr().String()
 	}
