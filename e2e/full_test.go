@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/mattn/go-sqlite3" // reads the file while the daemon is down
+	"github.com/mattn/go-sqlite3" // reads the file while the daemon is down
 	"golang.org/x/sys/unix"
 
 	"gatewayd/db"
@@ -103,6 +103,38 @@ func fill(t *testing.T, path string) {
 	}
 }
 
+// fillLog has SQLite's log take no more on a full disk, until release: what is written into
+// a log that is there needs no room. A reader keeps it from being begun anew, and beside the
+// daemon is committed what changes nothing, as long as there is room for that.
+func fillLog(t *testing.T, dir string) (release func()) {
+	t.Helper()
+	d, err := sql.Open("sqlite3", "file:"+filepath.Join(dir, "gatewayd.db")+"?_busy_timeout=10000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var version int
+	conn, err := d.Conn(t.Context())
+	if err == nil {
+		_, err = conn.ExecContext(t.Context(), "PRAGMA wal_autocheckpoint=0")
+	}
+	reader, beginErr := d.Begin()
+	if err := errors.Join(err, beginErr); err != nil {
+		t.Fatal(err)
+	}
+	err = reader.QueryRow("PRAGMA user_version").Scan(&version)
+	for err == nil {
+		_, err = conn.ExecContext(t.Context(), fmt.Sprintf("PRAGMA user_version=%d", version))
+	}
+	if full := (sqlite3.Error{}); !errors.As(err, &full) || full.Code != sqlite3.ErrFull {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := errors.Join(reader.Rollback(), conn.Close(), d.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // withoutLog copies SQLite's log into the database, where there is room for that, so
 // that a start has to make it anew: what is written into a log that is there needs
 // no room, or does, as it happens to stand.
@@ -177,26 +209,36 @@ func (s *site) tryPost(to, text string) (*sms.Message, *problem) {
 // alarmsTold lists the alarm events of a code: begin, end.
 func (s *site) alarmsTold(code string) (told []string) {
 	s.t.Helper()
+	for _, e := range s.events() {
+		var a struct{ Code string }
+		if kind, ok := strings.CutPrefix(e.Type, "alarm."); ok && json.Unmarshal(e.Data, &a) == nil && a.Code == code {
+			told = append(told, kind)
+		}
+	}
+	return told
+}
+
+// event is one of the log, as a client sees it.
+type event struct {
+	Type string
+	Data json.RawMessage
+}
+
+// events is the log from its beginning.
+func (s *site) events() (all []event) {
+	s.t.Helper()
 	for after := int64(0); ; {
 		status, b := s.getJSON(fmt.Sprintf("/v1/events?after=%d&limit=500", after))
 		var page struct {
-			Events []struct {
-				Type string
-				Data json.RawMessage
-			}
+			Events    []event
 			NextAfter int64 `json:"next_after"`
 		}
 		if err := json.Unmarshal(b, &page); err != nil || status != http.StatusOK {
 			s.t.Fatalf("%d %s (%v)", status, b, err)
 		}
-		for _, e := range page.Events {
-			var a struct{ Code string }
-			if kind, ok := strings.CutPrefix(e.Type, "alarm."); ok && json.Unmarshal(e.Data, &a) == nil && a.Code == code {
-				told = append(told, kind)
-			}
-		}
+		all = append(all, page.Events...)
 		if page.NextAfter == after {
-			return told
+			return all
 		}
 		after = page.NextAfter
 	}
@@ -347,20 +389,43 @@ webhooks:
 	s.eventually("the ballast is made again", 10*time.Second, exists)
 
 	// Once more, and others use up what the ballast has left: nothing can be
-	// booked any more, while parts are on the air and texts arrive.
+	// booked any more, while parts are on the air and texts arrive. The network is
+	// so slow that they are still on the air then.
+	for id := range promised {
+		s.until(id, sms.Delivered, 60*time.Second)
+	}
+	s.net.SetLatency(10*time.Second, 0)
 	for range 20 {
 		if p := post(); p != nil {
 			t.Fatalf("there is room again: %+v", p)
 		}
 	}
+	s.eventually("both modems send", 20*time.Second, func() bool {
+		n := 0
+		for _, m := range s.messages() {
+			if m.Status == sms.Sending {
+				n++
+			}
+		}
+		return n == 2
+	})
 	fill(t, filler)
 	s.eventually("the ballast is given up", 30*time.Second, func() bool { return !exists() })
 	// What the ballast leaves is room enough to tell the alarm.
 	s.eventually("the alarm is told again", 20*time.Second, func() bool { return fmt.Sprint(s.alarmsTold("disk-full")) == "[begin end begin]" })
-	s.eventually("an outcome waits to be booked", 30*time.Second, func() bool {
+	fill(t, filler)
+	release := fillLog(t, dir)
+	s.eventually("both outcomes wait to be booked", 30*time.Second, func() bool {
 		fill(t, filler)
-		return strings.Contains(s.log.withoutPolls(), "an outcome could not be booked")
+		waits := map[string]bool{}
+		for line := range strings.Lines(s.log.withoutPolls()) {
+			if _, of, ok := strings.Cut(line, "an outcome could not be booked"); ok {
+				waits[strings.Fields(of[strings.Index(of, "modem=m"):])[0]] = true
+			}
+		}
+		return len(waits) == 2
 	})
+	s.net.SetLatency(fast().Latency, fast().Jitter)
 	for range 5 {
 		receive()
 	}
@@ -368,6 +433,7 @@ webhooks:
 		t.Error("a message was accepted where nothing can be written")
 	}
 	// A start on such a disk says what is the matter and leaves all as it is.
+	release() // while the daemon has the file open too: who is the last one copies the log
 	s.kill()
 	withoutLog(t, dir)
 	fill(t, filler)
@@ -471,6 +537,7 @@ webhooks:
 	s.eventually("the modem says why it does not read on", 30*time.Second, func() bool {
 		return strings.Contains(s.modemsNow()["m1"].Reason, "inbound ring is full")
 	})
+	s.eventually("what is in the ring is told", 30*time.Second, func() bool { return len(came()) >= 3 })
 	if got := came(); len(got) != 3 {
 		t.Errorf("%v came through a ring of three", got)
 	}

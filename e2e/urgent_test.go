@@ -131,13 +131,40 @@ func TestADeadNumberDelaysNobody(t *testing.T) {
 			s.level = "warn"
 			s.net.SetFate(dead, fate)
 			s.start()
-			s.batch(messages, func(i int) map[string]any { return map[string]any{"to": dead, "text": fmt.Sprintf("dead %d", i)} })
-			others := s.batch(messages, func(i int) map[string]any {
-				return map[string]any{"to": fmt.Sprintf("+4917400000%02d", i), "text": fmt.Sprintf("other %d", i)}
+			// At once, so that the dead number has no time alone.
+			others := s.batch(2*messages, func(i int) map[string]any {
+				if i < messages {
+					return map[string]any{"to": dead, "text": fmt.Sprintf("dead %d", i)}
+				}
+				return map[string]any{"to": fmt.Sprintf("+4917400000%02d", i-messages), "text": fmt.Sprintf("other %d", i-messages)}
+			})[messages:]
+			// The log has in order what began and what was sent.
+			attempts, n, sent := 0, 0, 0 // at the dead number, those before the last of the others, which were sent
+			s.eventually("the others are sent", 30*time.Second, func() bool {
+				attempts, n, sent = 0, 0, 0
+				for _, e := range s.events() {
+					var m struct{ To string }
+					if e.Type != sms.EventOf(sms.Sending) && e.Type != sms.EventOf(sms.Sent) {
+						continue
+					}
+					if err := json.Unmarshal(e.Data, &m); err != nil {
+						t.Fatal(err)
+					}
+					switch {
+					case m.To == dead && e.Type == sms.EventOf(sms.Sending):
+						attempts++
+					case m.To != dead && e.Type == sms.EventOf(sms.Sent):
+						n = attempts
+						sent++
+					}
+				}
+				return sent >= len(others)
 			})
-			s.eventually("the others are sent", 30*time.Second, func() bool { return len(s.net.Accepted()) >= len(others) })
-			// What the modem was given beside them was for the dead number.
-			if n := s.modems[0].Stats().Sends - messages; n > messages/10 {
+			if accepted := s.net.Accepted(); len(accepted) != len(others) {
+				t.Errorf("the network accepted %d, and of the others are %d", len(accepted), len(others))
+			}
+			t.Logf("%d attempts before the last of the others, and %d in all the modem has had", n, s.modems[0].Stats().Sends-messages)
+			if n > messages/10 {
 				t.Errorf("%d attempts at the dead number came before the last of the others", n)
 			}
 			for _, m := range others {
