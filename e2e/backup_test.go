@@ -122,7 +122,6 @@ func TestBackup(t *testing.T) {
 	if b, err := os.ReadFile(copied); err != nil || bytes.Contains(b, []byte("to be erased")) || !bytes.Contains(b, []byte("text 15")) {
 		t.Errorf("the copy has what was erased, or lacks what was not (%v)", err)
 	}
-	s.net.SetLatency(100*time.Millisecond, 0)
 	waiting := 0
 	for _, m := range s.messages() {
 		if m.Status == sms.Queued || m.Status == sms.Sending {
@@ -132,6 +131,7 @@ func TestBackup(t *testing.T) {
 	if waiting < 5 {
 		t.Fatalf("only %d messages waited when the backup was made", waiting)
 	}
+	s.net.SetLatency(100*time.Millisecond, 0)
 
 	// Life goes on after the backup.
 	stop(late)

@@ -265,12 +265,14 @@ func TestKeysWhileRunning(t *testing.T) {
 func TestTwoModems(t *testing.T) {
 	s := newSite(t, 2, fast(), "")
 	s.start()
-	var ids []string
-	for i := range 40 {
-		ids = append(ids, s.post(fmt.Sprintf("+4917000000%02d", i%10), fmt.Sprintf("text %d", i/10)).ID)
-	}
-	for _, id := range ids {
-		s.untilFinal(id)
+	s.eventually("both are ready", 20*time.Second, func() bool {
+		modems := s.modemsNow()
+		return modems["m1"].State == sms.Ready && modems["m2"].State == sms.Ready
+	})
+	for _, m := range s.batch(40, func(i int) map[string]any {
+		return map[string]any{"to": fmt.Sprintf("+4917000000%02d", i%10), "text": fmt.Sprintf("text %d", i/10)}
+	}) {
+		s.untilFinal(m.ID)
 	}
 	sender, next, count := map[string]string{}, map[string]int{}, map[string]int{}
 	for _, a := range s.net.Accepted() {

@@ -63,6 +63,7 @@ func TestSendAndWait(t *testing.T) {
 	if err != nil || !strings.HasSuffix(string(piped), "sent\n") {
 		t.Errorf("%q, %v", piped, err)
 	}
+	s.shows(phone, "from a pipe")
 	if got := s.net.Handset(phone).Received(); len(got) != 2 || got[1] != "from a pipe" {
 		t.Errorf("the handset shows %q", got)
 	}
