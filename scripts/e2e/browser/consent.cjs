@@ -61,9 +61,9 @@ module.exports = async ({ browser, base, open, settle, api, fail, desk }) => {
   const one = await api('GET', `/v1/conversations/${id}`);
   if (one.opt_in?.used !== 10) fail(`ten texts went out, and of the opt-in are used: ${JSON.stringify(one.opt_in)}`);
 
-  // STOP, while something waits for its time.
+  // STOP, while something waits for its time, which is far enough for it to be booked before.
   const text = 'must not arrive';
-  const later = await api('POST', '/v1/messages', { to: number, text, send_at: new Date(Date.now() + 6_000).toISOString() });
+  const later = await api('POST', '/v1/messages', { to: number, text, send_at: new Date(Date.now() + 30_000).toISOString() });
   if (later.status !== 'scheduled') fail(`a scheduled text is ${later.status}`);
   await say('STOP');
   await both('STOP is said, and nothing can be written', async p => /said STOP/.test(await p.textContent('#banner')) && !(await p.isVisible('#compose')));
@@ -82,7 +82,7 @@ module.exports = async ({ browser, base, open, settle, api, fail, desk }) => {
   const told = await twilio.json();
   if (twilio.status !== 400 || told.code !== 21610) fail(`the Twilio-compatible call was answered with ${twilio.status} ${JSON.stringify(told)}`);
   for (const [what, m] of Object.entries({ single, first: batch[0], last: batch[2], scheduled: later })) {
-    await settle(`the ${what} one has failed`, async () => (await api('GET', `/v1/messages/${m.id}`)).status === 'failed', 30_000);
+    await settle(`the ${what} one has failed`, async () => (await api('GET', `/v1/messages/${m.id}`)).status === 'failed', 60_000);
     const { error } = await api('GET', `/v1/messages/${m.id}`);
     if (error?.code !== 'opted-out') fail(`the ${what} one failed with ${JSON.stringify(error)}`);
   }
