@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -167,10 +168,9 @@ func (r *requests) pull(ctx context.Context, gateway string, asked mirror.PullRe
 	h := r.get(gateway)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, seq := range asked.Have {
-		if err := r.stored(ctx, h, gateway, seq); err != nil {
-			return nil, err
-		}
+	if err := r.have(ctx, h, gateway, asked.Have); err != nil {
+		// It is handed out again, and the gateway knows it by its id.
+		r.log.Debug("what a gateway has stays in its stream for now", "gateway", gateway, "error", err)
 	}
 	if asked.Free <= 0 {
 		return nil, nil // it has only said what it has
@@ -221,6 +221,61 @@ func (r *requests) hand(h *handed, gateway string, items []mirror.Pulled) error 
 		h.taken[i.Seq] = now
 	}
 	h.next = last + 1
+	return nil
+}
+
+// have takes out of the stream what a gateway says that it has. What it has all of, up to
+// some place, goes at once: each that goes by itself costs a sync of the disk.
+func (r *requests) have(ctx context.Context, h *handed, gateway string, all []uint64) error {
+	has := map[uint64]bool{}
+	for _, seq := range all {
+		if _, ok := h.taken[seq]; ok {
+			has[seq] = true
+		}
+	}
+	upTo := h.next // what stands before it was handed out, and is no longer open
+	for seq := range h.taken {
+		if !has[seq] {
+			upTo = min(upTo, seq)
+		}
+	}
+	if slices.ContainsFunc(all, func(seq uint64) bool { return has[seq] && seq < upTo }) {
+		if err := purge(ctx, r.nc, gateway, upTo); err != nil {
+			return err
+		}
+	}
+	for _, seq := range all {
+		if has[seq] && seq < upTo {
+			delete(h.taken, seq)
+		} else if err := r.stored(ctx, h, gateway, seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// purge takes out of the stream all of a gateway's that stands before a place.
+func purge(ctx context.Context, nc *nats.Conn, gateway string, seq uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
+	asked, err := json.Marshal(map[string]any{"filter": mirror.OutSubject(gateway), "seq": seq})
+	if err != nil {
+		return err
+	}
+	m, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.PURGE."+mirror.Out(gateway), asked)
+	if err != nil {
+		return fmt.Errorf("stream %s: what a gateway has can't be taken out: %w", mirror.Out(gateway), err)
+	}
+	var answer struct {
+		Success bool                `json:"success"`
+		Error   *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return err
+	}
+	if !answer.Success {
+		return fmt.Errorf("stream %s: what a gateway has can't be taken out: %s", mirror.Out(gateway), m.Data)
+	}
 	return nil
 }
 
