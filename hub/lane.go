@@ -202,6 +202,12 @@ func (f *flow) publish(ctx context.Context, all []publication) {
 			all[i].err = ctx.Err()
 		}
 	}
+	for i, p := range all {
+		gateway := p.msg.Subject[strings.LastIndexByte(p.msg.Subject, '.')+1:]
+		if i == 0 || all[i-1].msg.Subject != p.msg.Subject {
+			f.pulls.Arrived(gateway) // perhaps: then it looks in vain
+		}
+	}
 }
 
 // isFull tells whether a stream has as much for a gateway as it may; only then is it
@@ -262,7 +268,6 @@ func (l *lane) put(ctx context.Context, all []queue.Relayed) (unsure []queue.Rel
 	}
 	for name, seq := range newest {
 		l.newest[name] = max(l.newest[name], seq)
-		l.pulls.Arrived(name)
 	}
 	for name := range full {
 		l.log.Warn("the stream has as much for a gateway as it may; the rest waits at the hub", "gateway", name)

@@ -24,6 +24,8 @@ const (
 	handAgainAfter = 30 * time.Second
 	// longestWait is how long a request may wait for something to come.
 	longestWait = 30 * time.Second
+	// lookInVain is how often a stream is read of which nobody has said that something came.
+	lookInVain = 10 * time.Second
 	// answerBytes bounds an answer: NATS carries a megabyte.
 	answerBytes = 512 << 10
 	// mostHave is how many places a request may name as stored: more than any window.
@@ -196,12 +198,15 @@ func (r *requests) pull(ctx context.Context, gateway string, asked mirror.PullRe
 		if !until.After(now) {
 			return nil, err
 		}
-		// A stream that is not there yet, or has no leader now, is read before long.
+		look := lookInVain
+		if err != nil || len(h.taken) > 0 { // a stream that has no leader now, or something to be handed out again
+			look = time.Second
+		}
 		select {
 		case <-ctx.Done():
 			return nil, nil
 		case <-h.some:
-		case <-time.After(min(time.Second, until.Sub(now))):
+		case <-time.After(min(look, until.Sub(now))):
 		}
 	}
 }
