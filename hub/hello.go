@@ -148,14 +148,14 @@ const mostAhead = 1 << 20
 func (h *Hub) catchUp(ctx context.Context, gateway string, epoch int64) error {
 	h.mu.Lock()
 	k := h.known[gateway]
-	behind := k != nil && !k.disabled && k.epoch < epoch
-	if behind && epoch-k.epoch > mostAhead {
+	if k == nil || k.disabled || k.epoch >= epoch {
 		h.mu.Unlock()
-		return fmt.Errorf("it says that its epoch is %d, and the hub knows of %d", epoch, k.epoch)
-	}
-	h.mu.Unlock()
-	if !behind {
 		return nil
+	}
+	here := k.epoch
+	h.mu.Unlock()
+	if epoch-here > mostAhead {
+		return fmt.Errorf("it says that its epoch is %d, and the hub knows of %d", epoch, here)
 	}
 	err := h.db.Write(func(tx *db.Tx) error {
 		_, err := tx.Exec(`UPDATE gateways SET epoch = max(epoch, ?) WHERE name = ?`, epoch, gateway)

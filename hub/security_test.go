@@ -149,7 +149,7 @@ func TestAGatewayEndsNoConnectionButItsOwn(t *testing.T) {
 	eventually(t, "the server has told of both", func() bool { return r.its("north", is(north)) && r.its("south", is(south)) })
 	north.hello(mirror.HelloRequest{Connection: is(south)})
 	north.hello(mirror.HelloRequest{Connection: is(north)})
-	if south.hello(mirror.HelloRequest{}); south.nc.Reconnects != 0 {
+	if south.hello(mirror.HelloRequest{}); south.nc.Stats().Reconnects != 0 {
 		t.Error("south was put out")
 	}
 	north.hello(mirror.HelloRequest{Connection: "another"}) // what it had before was its own

@@ -135,6 +135,8 @@ function counted() {
   const invite = !f.mode.value;
   const m = measure(f.text.value, [invite || ways.offered() ? `${f.our_name.value || store.myself.name}: ` : '', around(null)[1]]);
   $('new-counter').textContent = [m.words, m.why].filter(Boolean).join('. ');
+  f.text.setCustomValidity(m.over && !ways.offered() ? m.why : ''); // by internet it may be longer
+  $('new-counter').classList.toggle('bad', m.over);
   $('new-invitation').hidden = !invite;
   $('new-invitation').textContent = `First goes: “${f.our_name.value || 'NAME'}: chat by text? Reply YES to go on, STOP to stop. Standard rates apply.” Your text follows when the phone says YES. A phone that has texted here before is not asked${ways.offered() ? ', nor is one with an inbox on the hub: it gets your text by internet' : ''}.`;
 }

@@ -20,6 +20,9 @@ module.exports = async ({ browser, base, open, audit, settle, api, fail, desk, p
 
   await page.keyboard.press('n');
   await page.fill('#new-to', number);
+  await page.fill('#new-text', 'ж'.repeat(700));
+  await page.click('#new-form .row button');
+  if (!/It takes 11 parts/.test(await page.locator('#new-text').evaluate(e => e.validationMessage)) || !/\/chat$/.test(page.url())) fail('a text of more parts than may be begins a chat');
   await page.fill('#new-text', 'Is the door open?');
   await audit(page, 'chat, new');
   await page.click('#new-form .row button');
