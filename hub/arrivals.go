@@ -8,7 +8,6 @@ import (
 	"gatewayd/db"
 	"gatewayd/mirror"
 	"gatewayd/queue"
-	"gatewayd/sms"
 )
 
 // arrive books a message that a gateway received. While the inbound ring is full it is kept
@@ -49,9 +48,6 @@ func (h *Hub) enter(tx *db.Tx, gateway string, a mirror.Arrived) error {
 	address, err := h.queue.ArriveTx(tx, gateway, queue.Arrived{Message: a.Message, SIM: a.SIM, Mirror: a.Mirror, Dialled: a.Dialled, Answered: a.Answered})
 	if err != nil {
 		return err
-	}
-	if _, err := load(tx, gateway); errors.Is(err, sms.ErrNoGateway) {
-		return nil // it was deleted meanwhile
 	}
 	return h.PutTx(tx, gateway, mirror.Item{Receipts: []mirror.Receipt{{ID: a.Message.ID, Address: &address}}})
 }

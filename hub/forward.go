@@ -124,9 +124,9 @@ func (f *flow) giveSome(ctx context.Context, now *round) (more bool, err error) 
 			now.why["an older message to the same number waits"]++
 			continue
 		}
-		c := fleet.route(ask{to: u.To, wish: u.Wish, pin: u.Pin, sim: u.SIM})
-		if full != nil { // a stream that once found no room takes nothing more until it is opened anew
-			c = choice{why: "the disk of the hub is nearly full"}
+		c := choice{why: "the disk of the hub is nearly full"} // a stream that once found no room takes nothing more until it is opened anew
+		if full == nil {
+			c = fleet.route(ask{to: u.To, wish: u.Wish, pin: u.Pin, sim: u.SIM})
 		}
 		if c.why != "" {
 			now.numbers[u.To] = true

@@ -30,7 +30,8 @@ type rig struct {
 	dir      string
 	stop     func()
 	logged   book
-	inbound  int // slots of the inbound ring; 0: 1000
+	inbound  int   // slots of the inbound ring; 0: 1000
+	reserve  int64 // bytes that stay free on the disk
 }
 
 func newRig(t *testing.T, with func(*Options)) *rig {
@@ -64,7 +65,7 @@ func (r *rig) said(words string) bool {
 func (r *rig) options(with func(*Options)) Options {
 	r.t.Helper()
 	var err error
-	if r.database, err = db.Open(r.t.Context(), db.Options{Dir: r.dir}); err != nil {
+	if r.database, err = db.Open(r.t.Context(), db.Options{Dir: r.dir, Reserve: r.reserve}); err != nil {
 		r.t.Fatal(err)
 	}
 	q, err := queue.Open(r.t.Context(), r.database, queue.Options{OutboundCapacity: 1000, InboundCapacity: cmp.Or(r.inbound, 1000), Hub: true})

@@ -259,31 +259,6 @@ func (r *requests) have(ctx context.Context, h *handed, gateway string, all []ui
 	return nil
 }
 
-// purge takes out of the stream all of a gateway's that stands before a place.
-func purge(ctx context.Context, nc *nats.Conn, gateway string, seq uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, ackWait)
-	defer cancel()
-	asked, err := json.Marshal(map[string]any{"filter": mirror.OutSubject(gateway), "seq": seq})
-	if err != nil {
-		return err
-	}
-	m, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.PURGE."+mirror.Out(gateway), asked)
-	if err != nil {
-		return fmt.Errorf("stream %s: what a gateway has can't be taken out: %w", mirror.Out(gateway), err)
-	}
-	var answer struct {
-		Success bool                `json:"success"`
-		Error   *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(m.Data, &answer); err != nil {
-		return err
-	}
-	if !answer.Success {
-		return fmt.Errorf("stream %s: what a gateway has can't be taken out: %s", mirror.Out(gateway), m.Data)
-	}
-	return nil
-}
-
 // stored deletes what a gateway says that it has, if it is its own.
 func (r *requests) stored(ctx context.Context, h *handed, gateway string, seq uint64) error {
 	if _, ok := h.taken[seq]; !ok {

@@ -205,29 +205,41 @@ func (f *flow) deleteMessage(ctx context.Context, r queue.Relayed) error {
 // deleteAt deletes what stands at a place of a gateway's stream; that nothing does is
 // no error.
 func deleteAt(ctx context.Context, nc *nats.Conn, gateway string, seq uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, ackWait)
-	defer cancel()
-	asked, err := json.Marshal(map[string]any{"seq": seq, "no_erase": true})
-	if err != nil {
+	refused, err := takeOut(ctx, nc, "MSG.DELETE", gateway, map[string]any{"seq": seq, "no_erase": true})
+	if err != nil || refused == nil {
 		return err
-	}
-	reply, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.DELETE."+mirror.Out(gateway), asked)
-	if err != nil {
-		return fmt.Errorf("stream %s: a message can't be deleted: %w", mirror.Out(gateway), err)
-	}
-	var answer struct {
-		Success bool                `json:"success"`
-		Error   *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(reply.Data, &answer); err != nil {
-		return err
-	}
-	if answer.Success || answer.Error == nil {
-		return nil
 	}
 	there, err := readAt(ctx, nc, mirror.Out(gateway), seq, mirror.OutSubject(gateway))
 	if err != nil || there == nil || there.Sequence != seq {
 		return err
 	}
-	return fmt.Errorf("stream %s: a message can't be deleted: %w", mirror.Out(gateway), answer.Error)
+	return fmt.Errorf("stream %s: a message can't be deleted: %w", mirror.Out(gateway), refused)
+}
+
+// purge takes out of the stream all of a gateway's that stands before a place.
+func purge(ctx context.Context, nc *nats.Conn, gateway string, seq uint64) error {
+	refused, err := takeOut(ctx, nc, "PURGE", gateway, map[string]any{"filter": mirror.OutSubject(gateway), "seq": seq})
+	if err == nil && refused != nil {
+		err = fmt.Errorf("stream %s: what a gateway has can't be taken out: %w", mirror.Out(gateway), refused)
+	}
+	return err
+}
+
+// takeOut asks a gateway's stream to take something out; nil: it did.
+func takeOut(ctx context.Context, nc *nats.Conn, how, gateway string, what map[string]any) (refused *jetstream.APIError, err error) {
+	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
+	asked, err := json.Marshal(what)
+	if err != nil {
+		return nil, err
+	}
+	m, err := nc.RequestWithContext(ctx, "$JS.API.STREAM."+how+"."+mirror.Out(gateway), asked)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: nothing can be taken out: %w", mirror.Out(gateway), err)
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	err = json.Unmarshal(m.Data, &answer)
+	return answer.Error, err
 }

@@ -40,6 +40,7 @@ type rig struct {
 	texts  map[string][]string // by number
 	items  map[string][]mirror.Item
 	barred string // number that nothing is texted to
+	gone   string // gateway that was deleted
 	from   string // the address that requests come from
 }
 
@@ -74,6 +75,9 @@ func newRig(t testing.TB) *rig {
 			return nil
 		},
 		PutTx: func(tx *db.Tx, gateway string, i mirror.Item) error {
+			if gateway == r.gone && i.Reply != nil {
+				return sms.ErrNoGateway
+			}
 			tx.OnCommit(func() { r.items[gateway] = append(r.items[gateway], i) })
 			return nil
 		},

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,21 @@ func TestNothingComesAfterSTOP(t *testing.T) {
 	if c := r.tells("north", mirror.Inbox{ID: thirdID, To: phone, Name: "Ann", Text: "hello"}); c != sms.CopySent {
 		t.Errorf("after START it is %q", c)
 	}
+}
+
+// What is written to a gateway that was deleted is refused, and does not stand there as sent.
+func TestNobodyIsAnsweredWhoIsGone(t *testing.T) {
+	r := newRig(t)
+	b := r.signedIn(phone, "Bob")
+	r.tells("north", mirror.Inbox{ID: firstID, To: phone, Name: "Ann", Text: "hello"})
+	path := fmt.Sprintf("/inbox/v1/threads/%d/messages", b.list("")[0].ID)
+	r.gone = "north"
+	b.ask("POST", path, map[string]any{"text": "are you there?"}).want(409, "gone")
+	if newest := b.list("")[0].Newest; newest.ID != firstID {
+		t.Errorf("%+v stands there", newest)
+	}
+	r.gone = ""
+	b.ask("POST", path, map[string]any{"text": "are you there?"}).want(201)
 }
 
 // A file behind a link in a text to somebody without an inbox is kept as long as texts are.

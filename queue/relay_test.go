@@ -341,3 +341,17 @@ func TestHubTellsNamelessSIMsApart(t *testing.T) {
 		t.Errorf("the number keeps %q", sim)
 	}
 }
+
+// What is secret goes by the routes alone: that its recipient wrote to a SIM, a gateway says.
+func TestSecretsKeepNoSIM(t *testing.T) {
+	b := openHub(t, queue.Options{})
+	b.say(phone, "hello")
+	_, _, err := b.q.Submit(t.Context(), []queue.Draft{{Message: sms.Message{To: phone, Text: "hello"}}, {Message: sms.Message{To: phone, Text: "your code", Redacted: true}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := b.q.Unrouted(t.Context(), 0, 10)
+	if err != nil || len(all) != 2 || all[0].SIM == "" || all[1].SIM != "" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
