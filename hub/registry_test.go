@@ -97,3 +97,18 @@ func TestManyConsumersDoNotHoldUpTheEnd(t *testing.T) {
 		t.Errorf("%d messages came after the start, want 2", got)
 	}
 }
+
+// A hub restored from a backup pushes what is set then under a version that is new to the gateway.
+func TestAConfigurationIsNewToItsGateway(t *testing.T) {
+	r := newRig(t, nil)
+	north := r.gate("north")
+	north.hello(mirror.HelloRequest{Configuration: 5})
+	name := "Graz"
+	g, err := r.Change(t.Context(), "north", sms.GatewayChange{Configuration: &sms.GatewaySettings{Name: &name}})
+	if err != nil || g.Configuration.Version != 6 {
+		t.Fatalf("%+v, %v", g.Configuration, err)
+	}
+	if a := north.hello(mirror.HelloRequest{Configuration: 5}); a.Configuration == nil || a.Configuration.Version != 6 {
+		t.Errorf("it is told %+v", a.Configuration)
+	}
+}

@@ -169,6 +169,29 @@ func TestAnEpochFarAhead(t *testing.T) {
 	}
 }
 
+// Nor is a message booked under an epoch that its gateway does not have: no move would reach it.
+func TestAStateUnderAnEpochFarAhead(t *testing.T) {
+	r := newRig(t, nil)
+	north := r.gate("north")
+	north.hello(mirror.HelloRequest{})
+	id := r.submit(1, queue.Draft{Gateway: "north"})[0]
+	eventually(t, "it is in the link", func() bool { return r.inLink("north", id) })
+	north.tell(mirror.Event{State: &mirror.State{ID: id, Status: sms.Queued, Epoch: 1 << 60, UpdatedAt: time.Now()}})
+	var epoch int64
+	eventually(t, "it is booked", func() bool {
+		var stored bool
+		if err := r.db.Read(t.Context(), func(q db.Querier) error {
+			return q.QueryRow(`SELECT epoch, stored_at IS NOT NULL FROM relays`).Scan(&epoch, &stored)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return stored
+	})
+	if is := r.epochOf("north"); epoch != is {
+		t.Errorf("it is booked under the epoch %d, and its gateway has %d", epoch, is)
+	}
+}
+
 // A gateway that asks more than it needs is not answered any more; nobody else waits for it.
 func TestOneGatewayDoesNotKeepOthersWaiting(t *testing.T) {
 	r := newRig(t, nil)
